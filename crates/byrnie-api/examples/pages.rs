@@ -1,0 +1,16 @@
+//! Writes the reference pages and the CRDs below a directory: the last step of `cargo xtask generate`.
+
+use std::path::Path;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let root = env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    for (dir, files) in [("docs/reference", byrnie_api::reference()), ("crds", byrnie_api::crds())] {
+        let dir = Path::new(&root).join(dir);
+        fs::create_dir_all(&dir)?;
+        for (name, text) in files {
+            fs::write(dir.join(name), text)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Rules of a Mesh and of a Workload.
+
+use super::Issues;
+use crate::codes;
+use crate::duration::Duration;
+use crate::kinds::{MeshSpec, WorkloadSpec};
+
+pub(super) fn mesh(spec: &MeshSpec, issues: &mut Issues) {
+    within("spec.certificates.lifetime", spec.certificates.lifetime, 10_000, 720 * 3_600_000, issues);
+    let proxy = &spec.proxy;
+    for (field, duration) in [
+        ("detectTimeout", proxy.detect_timeout),
+        ("drainTimeout", proxy.drain_timeout),
+        ("headerTimeout", proxy.header_timeout),
+        ("clientIdleTimeout", proxy.client_idle_timeout),
+    ] {
+        within(&format!("spec.proxy.{field}"), duration, 1, 24 * 3_600_000, issues);
+    }
+}
+
+pub(super) fn within(
+    path: &str,
+    duration: Duration,
+    least_millis: u64,
+    most_millis: u64,
+    issues: &mut Issues,
+) {
+    let (least, most) = (Duration::from_millis(least_millis), Duration::from_millis(most_millis));
+    if duration < least || duration > most {
+        issues.error(codes::BAD_DURATION, path, format!("{duration} is not within {least} to {most}"));
+    }
+}
+
+pub(super) fn workload(spec: &WorkloadSpec, issues: &mut Issues) {
+    if spec.address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
+        issues.error(codes::BAD_ADDRESS, "spec.address", "an address that nobody can dial");
+    }
+    let ports = || spec.ports.iter().enumerate();
+    let names = ports().map(|(index, port)| (port.name.as_ref(), format!("spec.ports[{index}].name")));
+    issues.unique(codes::PORT_CONFLICT, names, "name");
+    let numbers = ports().map(|(index, port)| {
+        (Some((port.port, port.protocol.unwrap_or_default() as u8)), format!("spec.ports[{index}].port"))
+    });
+    issues.unique(codes::PORT_CONFLICT, numbers, "number and protocol");
+    let variables =
+        spec.env.iter().enumerate().map(|(index, one)| (Some(&one.name), format!("spec.env[{index}].name")));
+    issues.unique(codes::DUPLICATE_ENTRY, variables, "variable");
+    if spec.command.first().is_some_and(String::is_empty) {
+        issues.error(codes::BAD_FORMAT, "spec.command[0]", "the program's name is empty");
+    }
+    for (index, part) in spec.command.iter().enumerate().filter(|(_, part)| part.contains('\0')) {
+        issues.error(
+            codes::BAD_FORMAT,
+            format!("spec.command[{index}]"),
+            format!("{part:.64?} holds a zero byte"),
+        );
+    }
+    upstreams(spec, issues);
+}
+
+fn upstreams(spec: &WorkloadSpec, issues: &mut Issues) {
+    let upstreams = || spec.upstreams.iter().flatten().enumerate();
+    for (index, upstream) in upstreams() {
+        let prefix = upstream.service.split_once('/').map(|(namespace, _)| namespace);
+        if let (Some(prefix), Some(namespace)) = (prefix, upstream.namespace.as_deref())
+            && prefix != namespace
+        {
+            let message = format!("{namespace} here, but {prefix} in service");
+            issues.error(codes::BAD_NAMESPACE, format!("spec.upstreams[{index}].namespace"), message);
+        }
+    }
+    // The empty namespace stands for the workload's own.
+    let keys = upstreams()
+        .map(|(index, one)| (Some((one.target(""), one.port)), format!("spec.upstreams[{index}]")));
+    issues.unique(codes::DUPLICATE_ENTRY, keys, "service and port");
+}

@@ -1,0 +1,158 @@
+//! Rules of our policies.
+
+use super::Issues;
+use super::mesh::within;
+use crate::codes;
+use crate::duration::Duration;
+use crate::kind::{GATEWAY_GROUP, MESH_GROUP};
+use crate::kinds::{
+    AuthorizationPolicySpec, Balancer, BalancerType, HashKeyType, Operation, PolicyTargetRef, Source,
+    TrafficPolicySpec,
+};
+use crate::labels::Selector;
+use crate::names::{is_dns_label, is_dns_subdomain};
+
+pub(super) fn traffic_policy(spec: &TrafficPolicySpec, issues: &mut Issues) {
+    targets(&spec.target_refs, &[("Service", "")], issues);
+    if let Some(balancer) = &spec.balancer {
+        hash_key(balancer, issues);
+    }
+    if let Some(retry) = &spec.retry {
+        let first = retry.backoff.unwrap_or(Duration::from_millis(25));
+        let last = retry.backoff_max.unwrap_or(Duration::from_millis(250));
+        in_order("spec.retry.backoff", first, last, issues);
+        within("spec.retry.backoff", first, 1, 3_600_000, issues);
+    }
+    if let Some(outlier) = &spec.outlier_ejection {
+        let first = outlier.base_ejection.unwrap_or(Duration::from_secs(30));
+        let last = outlier.max_ejection.unwrap_or(Duration::from_secs(300));
+        in_order("spec.outlierEjection.baseEjection", first, last, issues);
+        within("spec.outlierEjection.baseEjection", first, 1, 24 * 3_600_000, issues);
+    }
+    if let Some(connect) = spec.timeouts.as_ref().and_then(|timeouts| timeouts.connect) {
+        within("spec.timeouts.connect", connect, 1, 3_600_000, issues);
+    }
+}
+
+fn in_order(path: &str, first: Duration, last: Duration, issues: &mut Issues) {
+    if first > last {
+        issues.error(codes::BACKOFF_ORDER, path, format!("{first} is more than the largest, {last}"));
+    }
+}
+
+fn hash_key(balancer: &Balancer, issues: &mut Issues) {
+    let Some(key) = &balancer.hash_key else { return };
+    let hashes = matches!(balancer.type_, BalancerType::RingHash | BalancerType::Maglev);
+    if !hashes {
+        issues.error(codes::HASH_KEY, "spec.balancer.hashKey", "this balancer hashes nothing");
+    }
+    if (key.type_ == HashKeyType::SourceAddress) == key.name.is_some() {
+        let message = "a header, cookie or query needs a name; an address has none";
+        issues.error(codes::HASH_KEY, "spec.balancer.hashKey.name", message);
+    }
+}
+
+/// Which kinds a policy may be attached to, with the group of each.
+fn targets(targets: &[PolicyTargetRef], allowed: &[(&str, &str)], issues: &mut Issues) {
+    for (index, target) in targets.iter().enumerate() {
+        let row = allowed.iter().find(|(kind, _)| *kind == target.kind);
+        let fits = row.is_some_and(|(_, group)| target.group.as_deref().is_none_or(|given| given == *group));
+        if !fits {
+            let kinds: Vec<&str> = allowed.iter().map(|(kind, _)| *kind).collect();
+            let group = target.group.as_deref().unwrap_or_default();
+            let message =
+                format!("not {:.64} of group {group:?}: possible is {}", target.kind, kinds.join(", "));
+            issues.error(codes::BAD_TARGET, format!("spec.targetRefs[{index}].kind"), message);
+        }
+        if target.kind == "Mesh" && target.name != "default" {
+            issues.error(
+                codes::MESH_NAME,
+                format!("spec.targetRefs[{index}].name"),
+                "the Mesh is named default",
+            );
+        }
+    }
+    let keys = targets.iter().enumerate();
+    let keys =
+        keys.map(|(index, target)| (Some((&target.kind, &target.name)), format!("spec.targetRefs[{index}]")));
+    issues.unique(codes::DUPLICATE_ENTRY, keys, "target");
+}
+
+pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, issues: &mut Issues) {
+    let allowed =
+        [("Service", ""), ("Workload", MESH_GROUP), ("Gateway", GATEWAY_GROUP), ("Mesh", MESH_GROUP)];
+    targets(&spec.target_refs, &allowed, issues);
+    if let Some(selector) = &spec.selector
+        && let Err(error) = Selector::try_from(selector)
+    {
+        issues.error(codes::BAD_FORMAT, "spec.selector.matchExpressions", error.to_string());
+    }
+    for (index, rule) in spec.rules.iter().enumerate() {
+        for (source_index, source) in rule.from.iter().enumerate() {
+            source_texts(&format!("spec.rules[{index}].from[{source_index}]"), source, issues);
+        }
+        for (operation_index, operation) in rule.to.iter().enumerate() {
+            operation_texts(&format!("spec.rules[{index}].to[{operation_index}]"), operation, issues);
+        }
+    }
+}
+
+fn source_texts(path: &str, source: &Source, issues: &mut Issues) {
+    for (field, texts) in [("identities", &source.identities), ("notIdentities", &source.not_identities)] {
+        for (index, text) in texts.iter().enumerate() {
+            let path = format!("{path}.{field}[{index}]");
+            if text_match(&path, text, issues) && !is_identity_pattern(text) {
+                issues.error(codes::BAD_IDENTITY, path, format!("{text:.128?} can match no identity"));
+            }
+        }
+    }
+    for (field, texts) in [("namespaces", &source.namespaces), ("notNamespaces", &source.not_namespaces)] {
+        for (index, text) in texts.iter().enumerate() {
+            let path = format!("{path}.{field}[{index}]");
+            if text_match(&path, text, issues) && !text.contains('*') && !is_dns_label(text) {
+                issues.error(codes::BAD_NAMESPACE, path, format!("{text:.64?} is no namespace"));
+            }
+        }
+    }
+}
+
+fn operation_texts(path: &str, operation: &Operation, issues: &mut Issues) {
+    for (field, texts) in [("paths", &operation.paths), ("notPaths", &operation.not_paths)] {
+        for (index, text) in texts.iter().enumerate() {
+            let path = format!("{path}.{field}[{index}]");
+            if text_match(&path, text, issues) && !text.starts_with(['/', '*']) {
+                issues.error(codes::BAD_PATH, path, format!("{text:.64?} can match no path"));
+            }
+        }
+    }
+}
+
+/// Whether a `*` stands only where it may; says so, when not.
+fn text_match(path: &str, text: &str, issues: &mut Issues) -> bool {
+    let inner = text.strip_prefix('*').or_else(|| text.strip_suffix('*')).unwrap_or(text);
+    let good = !inner.contains('*');
+    if !good {
+        issues.error(codes::BAD_TEXT_MATCH, path, format!("{text:.64?} has a '*' in the middle, or two"));
+    }
+    good
+}
+
+/// A whole SPIFFE ID, `namespace/account`, or a pattern of either.
+fn is_identity_pattern(text: &str) -> bool {
+    if text.contains('*') {
+        return text == "*" || text.starts_with('*') || text.starts_with("spiffe://") || text.contains('/');
+    }
+    let short = |text: &str| {
+        text.split_once('/')
+            .is_some_and(|(namespace, account)| is_dns_label(namespace) && is_dns_subdomain(account))
+    };
+    match text.strip_prefix("spiffe://").and_then(|rest| rest.split_once("/ns/")) {
+        Some((domain, rest)) => {
+            let (namespace, account) = rest.split_once("/sa/").unwrap_or_default();
+            !domain.is_empty()
+                && domain.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+                && short(&format!("{namespace}/{account}"))
+        }
+        None => short(text),
+    }
+}

@@ -1,0 +1,59 @@
+//! The kinds as Rust types. Ours and the core group's are written by hand; the Gateway API's are generated.
+
+mod authorization_policy;
+mod core;
+mod mesh;
+mod traffic_policy;
+mod workload;
+
+pub use self::core::{
+    ClientIpConfig, IpProtocol, LoadBalancerIngress, LoadBalancerPort, LoadBalancerStatus, LocalObjectName,
+    Namespace, NamespaceSpec, NamespaceStatus, ObjectReferenceV1, Service, ServiceAccount, ServicePort,
+    ServiceSpec, ServiceStatus, ServiceType, SessionAffinityConfig,
+};
+pub use authorization_policy::{
+    AuthorizationAction, AuthorizationPolicy, AuthorizationPolicySpec, AuthorizationRule, Operation, Source,
+};
+pub use mesh::{
+    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, Mesh, MeshSpec, MtlsMode,
+    ProxyDefaults, TelemetrySettings,
+};
+pub use traffic_policy::{
+    Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, RetryBudget,
+    RetryCondition, RetrySettings, TrafficPolicy, TrafficPolicySpec, TrafficTimeouts,
+};
+pub use workload::{
+    EnvVar, ProxyMode, Workload, WorkloadPort, WorkloadProxyStatus, WorkloadSpec, WorkloadStatus,
+    WorkloadUpstream, WorkloadUpstreamStatus,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::meta::Condition;
+
+/// What a policy is attached to, in the policy's own namespace (a `Mesh` is cluster-scoped).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyTargetRef {
+    /// API group of the target: empty for a Service, `gateway.networking.k8s.io` for a Gateway,
+    /// `mesh.byrnie.dev` for a Workload or the Mesh. Absent: the group of the kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub group: Option<String>,
+    /// Kind of the target; which kinds a policy accepts stands with the policy.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// Name of the target.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// The state of a policy.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyStatus {
+    /// `Accepted`: the policy is in force. `ResolvedRefs`: all targets exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}

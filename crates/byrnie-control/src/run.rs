@@ -1,0 +1,254 @@
+//! From options to a running control plane, and down again.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use byrnie_identity::IdentityError;
+use byrnie_mesh::{Compiler, Options};
+use byrnie_store::{EmbeddedOptions, EmbeddedStore, Store, StoreError};
+use byrnie_telemetry::{Window, WindowSettings};
+use byrnie_wire::generated::identity_server::IdentityServer;
+use byrnie_wire::server::{service, transport};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::authority::{self, Authority};
+use crate::compile_loop::{self, Follower};
+use crate::push::DiscoveryService;
+use crate::sign::SignService;
+use crate::state::Control;
+use crate::{api, file, server, tls};
+
+/// The file in the data directory that says where the control plane listens.
+pub const ADDRESS_FILE: &str = "control-plane.json";
+/// The store in the data directory.
+const STORE_FILE: &str = "store.redb";
+/// How long requests that are under way may take at the end.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a control plane needs to know.
+#[derive(Debug)]
+pub struct ControlPlaneOptions {
+    /// Where everything rests. Made (mode 0700) when it is not there.
+    pub data_dir: PathBuf,
+    /// The supervisor's run: addresses that proxies reported in another one are void.
+    pub run_id: String,
+    /// Where proxies connect. `None`: the port of the run before on loopback, if it is free, else any.
+    pub xds_listener: Option<TcpListener>,
+    /// The program's version, for people.
+    pub version: String,
+}
+
+/// What [`ADDRESS_FILE`] holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Addresses {
+    /// The control plane's process.
+    pub pid: u32,
+    /// Where proxies connect, `127.0.0.1:port`.
+    pub xds: String,
+    /// The API's socket.
+    pub api: PathBuf,
+}
+
+/// Why a control plane does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory or a listener.
+    #[error("BYR0459: {what}: {source}; check owner, permissions and free space of the data directory")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The certificate authority.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// A running control plane.
+pub struct ControlPlane {
+    control: Arc<Control>,
+    store: Arc<EmbeddedStore>,
+    tasks: TaskTracker,
+}
+
+/// Runs a control plane until SIGTERM or SIGINT. Tells the supervisor (`NOTIFY_SOCKET`) when it is ready.
+pub async fn run(options: ControlPlaneOptions) -> Result<(), StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate()).map_err(io_error("listening for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("listening for SIGINT"))?;
+    let notifier = byrnie_net::Notifier::from_env().map_err(io_error("opening NOTIFY_SOCKET"))?;
+    let plane = ControlPlane::start(options).await?;
+    notifier.ready().map_err(io_error("telling the supervisor"))?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    // The supervisor may be gone; then nobody wants to know.
+    let _ = notifier.stopping();
+    plane.stop().await;
+    Ok(())
+}
+
+impl ControlPlane {
+    /// Opens the store and the authority, compiles what is there, and only then listens.
+    pub async fn start(options: ControlPlaneOptions) -> Result<Self, StartError> {
+        let data_dir = &options.data_dir;
+        make_dir(data_dir).map_err(io_error(format!("making {}", data_dir.display())))?;
+        let path = data_dir.join(STORE_FILE);
+        let opened =
+            tokio::task::spawn_blocking(move || EmbeddedStore::open(&path, EmbeddedOptions::default()));
+        let store = Arc::new(opened.await.map_err(|_| StoreError::Closed)??);
+        let authority = open_authority(data_dir, &*store).await?;
+        let listener = match options.xds_listener {
+            Some(listener) => listener,
+            None => bind(data_dir).map_err(io_error("listening for proxies on 127.0.0.1"))?,
+        };
+        let control = Arc::new(Control {
+            xds: listener.local_addr().map_err(io_error("listening for proxies"))?,
+            run_id: options.run_id.clone(),
+            version: options.version,
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            compiler: Mutex::new(Compiler::new(Options { run_id: options.run_id })),
+            table: Default::default(),
+            identities: Default::default(),
+            progress: Default::default(),
+            statuses: Default::default(),
+            nodes: Default::default(),
+            taps: Default::default(),
+            window: Mutex::new(Window::new(WindowSettings::default(), Instant::now())),
+            metrics: Default::default(),
+            stop: CancellationToken::new(),
+            authority,
+            data_dir: options.data_dir,
+        });
+        let follower = compile_first(&control).await?;
+        let api = server::listen(&control.data_dir).map_err(io_error("listening on api.sock"))?;
+        let tasks = spawn(&control, follower, listener, api)?;
+        write_addresses(&control).map_err(io_error(format!("writing {ADDRESS_FILE}")))?;
+        Ok(Self { control, store, tasks })
+    }
+
+    /// Where proxies connect.
+    pub fn xds(&self) -> std::net::SocketAddr {
+        self.control.xds
+    }
+
+    /// Ends streams and requests, then lets go of the store.
+    pub async fn stop(self) {
+        self.control.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP_DEADLINE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some requests did not end within {STOP_DEADLINE:?}");
+        }
+        drop(self.control);
+        // Every answer that was given is on the disk already; this only frees the file for whoever comes next.
+        if let Some(store) = Arc::into_inner(self.store) {
+            store.close().await;
+        }
+    }
+}
+
+/// What has no object: the compiler's own defaults, and the roots. Then everything in the store.
+async fn compile_first(control: &Control) -> Result<Follower, StoreError> {
+    let output = {
+        let mut compiler = control.compiler.lock();
+        let mut output = compiler.set_trust_bundle(control.authority.bundle());
+        let all =
+            compiler.resources().cloned().map(|r| byrnie_mesh::Update { key: r.key(), resource: Some(r) });
+        output.updates = all.collect();
+        output
+    };
+    compile_loop::publish(control, output);
+    Follower::start(control).await
+}
+
+fn spawn(
+    control: &Arc<Control>,
+    follower: Follower,
+    listener: TcpListener,
+    api: UnixListener,
+) -> Result<TaskTracker, StartError> {
+    let tasks = TaskTracker::new();
+    let stop = control.stop.clone();
+    let at = Arc::clone(control);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(async move { follower.run(&at).await }));
+    let at = Arc::clone(control);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(async move { at.authority.keep_fresh().await }));
+    let at = Arc::clone(control);
+    tasks.spawn(
+        stop.clone().run_until_cancelled_owned(async move { at.statuses.run(&*at.store, &at.metrics).await }),
+    );
+    let at = Arc::clone(control);
+    tasks.spawn(async move {
+        let stop = at.stop.clone();
+        if let Err(cause) = server::serve(api, at, stop).await {
+            tracing::error!(%cause, "the API has ended");
+        }
+    });
+    let at = Arc::clone(control);
+    let connections = tls::incoming(listener, Arc::new(move || at.authority.tls()), stop.clone())
+        .map_err(io_error("listening for proxies"))?;
+    let router =
+        transport().add_service(service(DiscoveryService { control: Arc::clone(control) })).add_service(
+            IdentityServer::new(SignService { control: Arc::clone(control) })
+                .max_decoding_message_size(64 << 10),
+        );
+    tasks.spawn(async move {
+        if let Err(cause) = router.serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await {
+            tracing::error!(%cause, "the proxies' listener has ended");
+        }
+    });
+    Ok(tasks)
+}
+
+/// The authority of the Mesh's trust domain. One of another domain is from a start that was cut short before anybody
+/// had a certificate of it, or from a Mesh that was changed by hand: then it is refused.
+async fn open_authority(data_dir: &Path, store: &dyn Store) -> Result<Authority, StartError> {
+    let mesh = compile_loop::stored_mesh(store).await?;
+    let lifetime = mesh.spec.certificates.lifetime.into();
+    match Authority::open(data_dir, &mesh.spec.trust_domain, lifetime) {
+        Err(IdentityError::TrustDomainChanged { .. }) if compile_loop::is_unused(store).await? => {
+            authority::discard(data_dir)?;
+            Ok(Authority::open(data_dir, &mesh.spec.trust_domain, lifetime)?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+fn make_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The port of the run before, so that proxies find a restarted control plane where it was.
+fn bind(data_dir: &Path) -> io::Result<TcpListener> {
+    let before = std::fs::read(data_dir.join(ADDRESS_FILE)).ok();
+    let before: Option<Addresses> = before.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let before = before.and_then(|addresses| TcpListener::bind(addresses.xds).ok());
+    before.map_or_else(|| TcpListener::bind("127.0.0.1:0"), Ok)
+}
+
+fn write_addresses(control: &Control) -> io::Result<()> {
+    let addresses = Addresses {
+        pid: std::process::id(),
+        xds: control.xds.to_string(),
+        api: control.data_dir.join(api::SOCKET_NAME),
+    };
+    file::write(&control.data_dir.join(ADDRESS_FILE), &serde_json::to_vec_pretty(&addresses)?)
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
+    let what = what.into();
+    move |source| StartError::Io { what, source }
+}

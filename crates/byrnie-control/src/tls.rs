@@ -1,0 +1,148 @@
+//! The TCP side of the proxies' port: accept, TLS handshake, and who the peer proved to be.
+
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use byrnie_identity::{PeerRole, peer_identity};
+use byrnie_plan::WorkloadIdentity;
+use futures_util::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+
+/// Time for a handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Handshakes at once; what comes beyond waits in the listener's backlog. 5,000 reconnects settle in seconds.
+const HANDSHAKES: usize = 256;
+
+/// Connections at once, handshakes included; what comes beyond waits in the listener's backlog.
+const CONNECTIONS: usize = 20_000;
+/// How long a connection without certificate may last: long enough to redeem a credential.
+const UNPROVEN_LIFETIME: Duration = Duration::from_secs(30);
+
+/// A connection whose handshake is done.
+pub struct Connection {
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+    /// Ends the connection of a peer that proved nothing.
+    end: Option<Pin<Box<Sleep>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// What its certificate says; `None`: it showed none, so it may only redeem a credential.
+    pub identity: Option<WorkloadIdentity>,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(end) = &mut self.end
+            && end.as_mut().poll(cx).is_ready()
+        {
+            // As if the peer had closed.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Where the present TLS configuration comes from: the certificate is renewed, roots rotate.
+pub type CurrentConfig = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
+
+/// Accepts until stopped. Handshakes run beside each other; one that fails or stalls costs nobody else anything.
+pub fn incoming(
+    listener: StdListener,
+    config: CurrentConfig,
+    stop: CancellationToken,
+) -> io::Result<impl Stream<Item = io::Result<Connection>>> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let (done, accepted) = mpsc::channel(HANDSHAKES);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = accept(listener, config, done) => {}
+        }
+    });
+    Ok(tokio_stream::wrappers::ReceiverStream::new(accepted))
+}
+
+async fn accept(listener: TcpListener, config: CurrentConfig, done: mpsc::Sender<io::Result<Connection>>) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(connection) = Arc::clone(&connections).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(cause) => {
+                // Out of descriptors, most likely: give others the time to close some.
+                tracing::warn!(%cause, "cannot accept a proxy's connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (config, done) = (config(), done.clone());
+        tokio::spawn(async move {
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(stream, config, connection)).await {
+                Ok(Ok(connection)) => drop(done.send(Ok(connection)).await),
+                Ok(Err(cause)) => tracing::info!(%cause, "BYR0342: a handshake on the proxies' port failed"),
+                Err(_) => tracing::info!("BYR0342: a handshake on the proxies' port took too long"),
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    config: Arc<rustls::ServerConfig>,
+    permit: OwnedSemaphorePermit,
+) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    // The verifier has accepted the chain; this only reads the identity from its leaf.
+    let identity = match stream.get_ref().1.peer_certificates() {
+        None => None,
+        Some(chain) => Some(peer_identity(Some(chain), PeerRole::Client).map_err(io::Error::other)?),
+    };
+    let end = identity.is_none().then(|| Box::pin(tokio::time::sleep(UNPROVEN_LIFETIME)));
+    Ok(Connection { stream, peer: Peer { identity }, end, _permit: permit })
+}

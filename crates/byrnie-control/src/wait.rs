@@ -1,0 +1,94 @@
+//! `apply --wait`: when does everybody obey what is compiled now?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use byrnie_plan::{Key, ObjectName};
+use tokio::time::Instant;
+
+use crate::api::{ErrorBody, WaitRequest, WaitResponse, WaitingProxy};
+use crate::error;
+use crate::nodes::{Node, Nodes};
+use crate::table::Table;
+
+/// Time to wait when the request names none, and the longest.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+
+/// When a wait ends, and the proxies that it waits for.
+pub struct Terms {
+    started: Instant,
+    deadline: Instant,
+    proxies: Vec<ObjectName>,
+}
+
+impl Terms {
+    /// Reads a request.
+    pub fn read(request: &WaitRequest) -> Result<Self, ErrorBody> {
+        let timeout = request.timeout_ms.map_or(TIMEOUT, Duration::from_millis).min(TIMEOUT_MAX);
+        let proxies = request
+            .proxies
+            .iter()
+            .map(|name| {
+                name.parse().map_err(|()| error::bad_request(format!("`{name}` is not NAMESPACE/NAME")))
+            })
+            .collect::<Result<_, _>>()?;
+        let started = Instant::now();
+        Ok(Self { started, deadline: started + timeout, proxies })
+    }
+}
+
+/// Waits until every connected proxy has answered what is published now. What was still to be compiled must be
+/// published already.
+pub async fn wait(terms: &Terms, nodes: &Nodes, table: &Table) -> WaitResponse {
+    let mut response = WaitResponse::default();
+    for name in &terms.proxies {
+        if tokio::time::timeout_at(terms.deadline, nodes.arrival(name)).await.is_err() {
+            response.pending.push(waiting(name, None, "its proxy is not connected"));
+        }
+    }
+    let upto = table.seq();
+    // A proxy that obeys new routes may subscribe to what they lead to, so look again after all have answered.
+    while Instant::now() < terms.deadline {
+        let late: Vec<Arc<Node>> = nodes.all();
+        let late: Vec<_> = late.iter().map(|node| (node, node.unsettled(table, upto))).collect();
+        if late.iter().all(|(_, keys)| keys.is_empty()) {
+            break;
+        }
+        // One after the other: all must have answered, so the last one decides in any order.
+        for (node, keys) in late {
+            // The deadline ends the loop above.
+            let _ = tokio::time::timeout_at(terms.deadline, node.until_settled(&keys)).await;
+        }
+    }
+    nodes
+        .all()
+        .iter()
+        .filter(|node| node.is_connected())
+        .for_each(|node| tell(node, table, upto, &mut response));
+    response.waited_ms = u64::try_from(terms.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    response
+}
+
+/// What became of one proxy.
+fn tell(node: &Node, table: &Table, upto: u64, response: &mut WaitResponse) {
+    let name = &node.info.workload;
+    if let Some((key, _)) = node.unsettled(table, upto).first() {
+        response.pending.push(waiting(name, Some(key), "no answer yet"));
+        return;
+    }
+    let rejections = node.rejections();
+    response.synced += usize::from(rejections.is_empty());
+    for (key, why) in &rejections {
+        response.rejected.push(waiting(name, Some(key), &format!("{} {}", why.code, why.reason)));
+    }
+}
+
+fn waiting(name: &ObjectName, key: Option<&Key>, reason: &str) -> WaitingProxy {
+    WaitingProxy {
+        namespace: name.namespace.clone(),
+        workload: name.name.clone(),
+        resource: key.map(Key::to_string).unwrap_or_default(),
+        reason: reason.to_owned(),
+    }
+}

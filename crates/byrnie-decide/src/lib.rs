@@ -1,0 +1,47 @@
+//! Every decision that is made for one request: route, authorization, backend, endpoint, retry, deadline.
+//!
+//! Pure: no socket, no task, no clock, no random source. Time ([`Time`]) and randomness (`u64`) are parameters, so
+//! that the proxy, `byrnie why`, `byrnie analyze` and the simulations call the same code and get the same answer.
+//! Must never know: sockets, tasks, the wire, resources.
+//!
+//! Two kinds of values live here:
+//! - compiled once for each change of configuration, immutable after: [`Router`], [`Authorizer`], [`Picker`],
+//!   [`WeightedChoice`];
+//! - state of the process, shared by all workers without locks: [`EndpointLoad`], [`RetryBudget`],
+//!   [`OutlierState`]. A number that a user configures means the process, not one worker.
+//!
+//! Nothing on the path of a request allocates, but for a path or host that had to be rewritten, a header of several
+//! lines and a regular expression's first use on a thread.
+
+mod authorize;
+mod balance;
+mod deadline;
+mod explain;
+mod hash;
+mod load;
+mod outlier;
+mod path;
+mod request;
+mod retry;
+mod router;
+mod time;
+mod weight;
+
+pub use authorize::{
+    AuthorizationStep, Authorizer, DEFAULT_POLICY, Decision, HttpOperation, PeerView, Reason, Verdict,
+};
+pub use balance::{PickContext, Picker};
+pub use deadline::{Deadline, try_timeout};
+pub use explain::{Explanation, RouteStep, explain};
+pub use hash::xxh64;
+pub use load::{DEFAULT_RTT, EWMA_DECAY, EndpointLoad, Outcome};
+pub use outlier::{Ejection, OutlierState};
+pub use path::{
+    Authority, HostRefusal, Normalized, PathRefusal, normalize_authority, normalize_path, normalize_pattern,
+    rewrite_path,
+};
+pub use request::{HeaderLookup, NoHeaders, RequestView};
+pub use retry::{Attempt, Failure, NoRetry, RetryBudget, RetryDecision, should_retry};
+pub use router::{Found, Miss, REGEX_PATTERN_LIMIT, REGEX_SIZE_LIMIT, Router, RouterError, host_matches};
+pub use time::Time;
+pub use weight::WeightedChoice;

@@ -1,0 +1,268 @@
+//! Routes attached to a Gateway's listeners, and the tables that come of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use byrnie_plan::{
+    GatewayListener, HostPattern, HttpTable, ListenerProtocol, ObjectName, RouteKind, TcpRule,
+};
+
+use super::listeners::Judged;
+use crate::findings::{self, Code};
+use crate::graph::{Parent, RouteId};
+use crate::hosts::{self, HostSet};
+use crate::model::{AllowedNamespaces, Gateway, ParentRef};
+use crate::outputs::Attachment;
+use crate::routes::{Compiled, MATCHES_MAX, TableBuilder, kind_name, tcp_rule};
+use crate::view::View;
+
+type Attachments = BTreeMap<RouteId, Vec<Attachment>>;
+/// Reason, code and message.
+type Refusal = (&'static str, Code, String);
+/// Names, protocol and hosts of the listeners that share a port.
+type Opened<'a> = (Vec<&'a str>, ListenerProtocol, Vec<HostPattern>);
+/// Index of a listener, and the hosts that a route has there.
+type Place = (usize, Vec<HostPattern>);
+
+/// What routes hear whose Gateway does not exist.
+pub(crate) fn to_nothing(parent: &Parent, routes: &[&Compiled]) -> Attachments {
+    let Parent::Gateway(name) = parent else {
+        return Attachments::new();
+    };
+    let mut all = Attachments::new();
+    for route in routes {
+        for (index, parent_ref) in route.parents.iter().enumerate() {
+            if parent_ref.parent.as_ref() == Some(parent) {
+                let message = format!("there is no Gateway {name}");
+                let refused =
+                    Attachment::refused(index, "NoMatchingParent", findings::PARENT_MISSING, message);
+                all.entry(route.id.clone()).or_default().push(refused);
+            }
+        }
+    }
+    all
+}
+
+/// What stands on one port: the listeners that share it, and the routes so far.
+struct Port<'a> {
+    names: Vec<&'a str>,
+    protocol: ListenerProtocol,
+    table: TableBuilder,
+    tcp: Option<(&'a RouteId, TcpRule)>,
+}
+
+/// What one listener has: its place in the port's scopes, and who is on it.
+struct Seat<'a> {
+    scope: u32,
+    http: HostSet,
+    grpc: HostSet,
+    routes: BTreeSet<&'a RouteId>,
+}
+
+/// Attaches the routes, oldest first.
+pub(crate) fn attach<'a>(
+    gateway: &'a Gateway,
+    routes: &[&'a Compiled],
+    judged: &mut [Judged<'a>],
+    view: &View<'_>,
+) -> (Vec<GatewayListener>, Attachments) {
+    let (mut ports, mut seats) = open(judged);
+    let mut all = Attachments::new();
+    for route in routes {
+        for (index, parent_ref) in route.parents.iter().enumerate() {
+            if parent_ref.parent.as_ref() != Some(&Parent::Gateway(gateway.meta.name.clone())) {
+                continue;
+            }
+            let said = match places(gateway, route, parent_ref, judged, view) {
+                Ok(places) => sit(route, &places, judged, &mut ports, &mut seats),
+                Err(refusal) => Err(refusal),
+            };
+            let said = match said {
+                Ok(()) => Attachment::taken(index),
+                Err((reason, code, message)) => Attachment::refused(index, reason, code, message),
+            };
+            all.entry(route.id.clone()).or_default().push(said);
+        }
+    }
+    for (listener, seat) in judged.iter_mut().zip(&seats) {
+        listener.attached = seat.routes.len();
+    }
+    (ports.into_iter().map(|(number, port)| close(gateway, number, port)).collect(), all)
+}
+
+fn open<'a>(judged: &[Judged<'a>]) -> (BTreeMap<u16, Port<'a>>, Vec<Seat<'a>>) {
+    let mut ports: BTreeMap<u16, Opened<'a>> = BTreeMap::new();
+    let mut seats = Vec::new();
+    for listener in judged {
+        let mut scope = 0;
+        if let (true, Some(protocol)) = (listener.is_served(), listener.protocol) {
+            let port = ports.entry(listener.listener.port).or_insert((Vec::new(), protocol, Vec::new()));
+            scope = u32::try_from(port.2.len()).unwrap_or(u32::MAX);
+            port.0.push(&listener.listener.name);
+            port.2.push(listener.host.clone());
+        }
+        seats.push(Seat {
+            scope,
+            http: HostSet::default(),
+            grpc: HostSet::default(),
+            routes: BTreeSet::new(),
+        });
+    }
+    let ports = ports.into_iter().map(|(number, (names, protocol, scopes))| {
+        (number, Port { names, protocol, table: TableBuilder::with_scopes(scopes), tcp: None })
+    });
+    (ports.collect(), seats)
+}
+
+fn close(gateway: &Gateway, number: u16, port: Port<'_>) -> GatewayListener {
+    let is_http = port.protocol == ListenerProtocol::Http;
+    GatewayListener {
+        name: port.names.join(","),
+        port: number,
+        addresses: gateway.addresses.clone(),
+        protocol: port.protocol,
+        http: if is_http { port.table.build() } else { HttpTable::default() },
+        tcp: port.tcp.into_iter().map(|(_, rule)| (HostPattern::Any, rule)).collect(),
+    }
+}
+
+/// The listeners that take a route, with the hosts that it has there.
+fn places(
+    gateway: &Gateway,
+    route: &Compiled,
+    parent_ref: &ParentRef,
+    judged: &[Judged<'_>],
+    view: &View<'_>,
+) -> Result<Vec<Place>, Refusal> {
+    let code = findings::ROUTE_NOT_ATTACHED;
+    let name = &gateway.meta.name;
+    let named = judged.iter().enumerate().filter(|(_, listener)| {
+        parent_ref.section.as_ref().is_none_or(|section| *section == listener.listener.name)
+            && parent_ref.port.is_none_or(|port| port == listener.listener.port)
+    });
+    let named: Vec<(usize, &Judged<'_>)> = named.collect();
+    if named.is_empty() {
+        let message = format!("Gateway {name} has no listener as sectionName and port of the parentRef say");
+        return Err(("NoMatchingParent", code, message));
+    }
+    let allows = |listener: &Judged<'_>| {
+        listener.kinds.contains(&route.id.kind)
+            && allows_namespace(&listener.listener.namespaces, name, &route.id.name.namespace, view)
+    };
+    let allowed: Vec<_> = named.into_iter().filter(|(_, listener)| allows(listener)).collect();
+    if allowed.is_empty() {
+        let kind = kind_name(route.id.kind);
+        let namespace = &route.id.name.namespace;
+        let message = format!("no such listener of Gateway {name} takes a {kind} of namespace {namespace}");
+        return Err(("NotAllowedByListeners", code, message));
+    }
+    let (served, broken): (Vec<_>, Vec<_>) =
+        allowed.into_iter().partition(|(_, listener)| listener.is_served());
+    if let (true, Some((_, listener))) = (served.is_empty(), broken.first()) {
+        let message =
+            format!("listener {:?} is not served: {}", listener.listener.name, listener.accepted.message);
+        return Err(("NoMatchingParent", code, message));
+    }
+    let places = served.into_iter().map(|(i, listener)| (i, hosts_on(route, &listener.host)));
+    let places: Vec<_> = places.filter(|(_, hosts)| !hosts.is_empty()).collect();
+    if places.is_empty() {
+        let message = format!("no hostname of the route is one of a listener's of Gateway {name}");
+        return Err(("NoMatchingListenerHostname", code, message));
+    }
+    Ok(places)
+}
+
+fn hosts_on(route: &Compiled, listener: &HostPattern) -> Vec<HostPattern> {
+    match route.id.kind {
+        RouteKind::Http | RouteKind::Grpc => hosts::within(listener, &route.hostnames),
+        RouteKind::Tcp | RouteKind::Tls => vec![listener.clone()],
+    }
+}
+
+fn allows_namespace(allowed: &AllowedNamespaces, gateway: &ObjectName, route: &str, view: &View<'_>) -> bool {
+    match allowed {
+        AllowedNamespaces::All => true,
+        AllowedNamespaces::Same => gateway.namespace == route,
+        AllowedNamespaces::Selector(selector) => {
+            // Kubernetes gives every namespace this label; off Kubernetes a namespace may have no object at
+            // all.
+            let object = view.namespace(&route.to_owned());
+            let mut labels = object.map(|namespace| namespace.meta.labels.clone()).unwrap_or_default();
+            labels.insert("kubernetes.io/metadata.name".to_owned(), route.to_owned());
+            selector.matches(&labels)
+        }
+    }
+}
+
+/// Puts a route on its listeners. Taken when at least one has room for it.
+fn sit<'a>(
+    route: &'a Compiled,
+    places: &[Place],
+    judged: &[Judged<'a>],
+    ports: &mut BTreeMap<u16, Port<'a>>,
+    seats: &mut [Seat<'a>],
+) -> Result<(), Refusal> {
+    let mut refusal = None;
+    let mut taken = !route.is_served_by_gateways();
+    for (index, hosts) in places {
+        let (listener, seat) = (&judged[*index], &mut seats[*index]);
+        let Some(port) = ports.get_mut(&listener.listener.port) else {
+            continue;
+        };
+        if seat.routes.contains(&route.id) {
+            taken = true;
+        } else if route.is_served_by_gateways() {
+            match take(route, hosts, port, seat) {
+                Ok(()) => {
+                    seat.routes.insert(&route.id);
+                    taken = true;
+                }
+                Err(why) => refusal = refusal.or(Some(why)),
+            }
+        }
+    }
+    match (taken, refusal) {
+        (false, Some(refusal)) => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
+fn take<'a>(
+    route: &'a Compiled,
+    hosts: &[HostPattern],
+    port: &mut Port<'a>,
+    seat: &mut Seat<'a>,
+) -> Result<(), Refusal> {
+    let (own, other) = match route.id.kind {
+        RouteKind::Tcp | RouteKind::Tls => return take_connections(route, port),
+        RouteKind::Http => (&mut seat.http, &seat.grpc),
+        RouteKind::Grpc => (&mut seat.grpc, &seat.http),
+    };
+    if let Some(host) = hosts.iter().find(|host| other.overlaps(host)) {
+        let message =
+            format!("an older route of the other kind has host {} on this listener", hosts::text(host));
+        return Err(("Conflicted", findings::ROUTE_OVERRULED, message));
+    }
+    if !port.table.has_room(hosts.len(), &route.for_gateways) {
+        let message = format!("the port would have more than {MATCHES_MAX} matches");
+        return Err(("UnsupportedValue", findings::TABLE_FULL, message));
+    }
+    for host in hosts {
+        own.insert(host);
+    }
+    port.table.add(route, &route.for_gateways, seat.scope, hosts);
+    Ok(())
+}
+
+/// Connections follow one route: the oldest.
+fn take_connections<'a>(route: &'a Compiled, port: &mut Port<'a>) -> Result<(), Refusal> {
+    match &port.tcp {
+        Some((holder, _)) => {
+            let message = format!("the listener follows the older route {}", holder.name);
+            Err(("Conflicted", findings::ROUTE_OVERRULED, message))
+        }
+        None => {
+            port.tcp = Some((&route.id, tcp_rule(&route.for_gateways)));
+            Ok(())
+        }
+    }
+}

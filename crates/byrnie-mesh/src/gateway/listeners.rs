@@ -1,0 +1,167 @@
+//! Listeners of one Gateway: what each can serve, and which of two that exclude each other holds.
+
+use byrnie_plan::{HostPattern, ListenerProtocol, RouteKind};
+
+use crate::Finding;
+use crate::findings::{self, Code, finding};
+use crate::hosts;
+use crate::model::{Gateway, Listener, Speaks};
+use crate::routes::kind_name;
+use crate::status::Verdict;
+use crate::view::View;
+
+/// A listener and what was found about it.
+pub(crate) struct Judged<'a> {
+    pub(crate) listener: &'a Listener,
+    /// The hosts that it serves; `Any` when it names none.
+    pub(crate) host: HostPattern,
+    pub(crate) protocol: Option<ListenerProtocol>,
+    pub(crate) accepted: Verdict,
+    /// Whether another listener of the Gateway excludes it.
+    pub(crate) conflicted: Option<Verdict>,
+    pub(crate) resolved: Verdict,
+    /// What routes may be attached.
+    pub(crate) kinds: Vec<RouteKind>,
+    /// How many routes are attached; filled in by `attach`.
+    pub(crate) attached: usize,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Judged<'_> {
+    pub(crate) fn is_served(&self) -> bool {
+        self.accepted.holds
+    }
+}
+
+/// Judges all listeners, in their order.
+pub(crate) fn judge<'a>(gateway: &'a Gateway, usable: &Verdict, view: &View<'_>) -> Vec<Judged<'a>> {
+    let mut judged: Vec<Judged<'a>> = Vec::new();
+    for (index, listener) in gateway.listeners.iter().enumerate() {
+        let path = format!("spec.listeners[{index}]");
+        let protocol = match listener.protocol {
+            Speaks::Http => Some(ListenerProtocol::Http),
+            Speaks::Tcp => Some(ListenerProtocol::Tcp),
+            Speaks::Unsupported(_) => None,
+        };
+        let mut found = Vec::new();
+        let (kinds, resolved) = kinds(gateway, listener, protocol, &path, &mut found);
+        let host = listener.hostname.clone().unwrap_or(HostPattern::Any);
+        let conflicted = conflict(&judged, listener, protocol, &host);
+        let (accepted, code) = accept(gateway, listener, usable, conflicted.as_ref(), view);
+        if let Some(code) = code {
+            found.push(finding(code, &gateway.meta, path, accepted.message.clone()));
+        }
+        judged.push(Judged {
+            listener,
+            host,
+            protocol,
+            accepted,
+            conflicted,
+            resolved,
+            kinds,
+            attached: 0,
+            findings: found,
+        });
+    }
+    judged
+}
+
+fn accept(
+    gateway: &Gateway,
+    listener: &Listener,
+    usable: &Verdict,
+    conflicted: Option<&Verdict>,
+    view: &View<'_>,
+) -> (Verdict, Option<Code>) {
+    if let Speaks::Unsupported(what) = &listener.protocol {
+        let message = format!("listener {:?}: {what}; nothing is served in its place", listener.name);
+        return (Verdict::no("UnsupportedProtocol", message), Some(findings::LISTENER_UNSUPPORTED));
+    }
+    if listener.hostname.is_none() {
+        let message = format!("listener {:?}: the hostname is malformed", listener.name);
+        return (Verdict::no("UnsupportedValue", message), Some(findings::LISTENER_UNSUPPORTED));
+    }
+    if let Some(conflict) = conflicted {
+        return (conflict.clone(), Some(findings::LISTENERS_CONFLICT));
+    }
+    if !usable.holds {
+        // The Gateway's own finding says it already.
+        return (Verdict::no("Pending", usable.message.clone()), None);
+    }
+    let holder = view.port_holders(listener.port).and_then(|port| port.losers.get(&gateway.meta.name));
+    if let Some(holder) = holder {
+        let message = format!(
+            "port {} of Gateway {} is held by Gateway {holder}, which is older",
+            listener.port, gateway.meta.name
+        );
+        return (Verdict::no("PortUnavailable", message), Some(findings::GATEWAY_PORT_TAKEN));
+    }
+    (Verdict::yes("Accepted"), None)
+}
+
+/// Listeners share a port when both speak HTTP and have different hostnames; of others the first holds.
+fn conflict(
+    earlier: &[Judged<'_>],
+    listener: &Listener,
+    protocol: Option<ListenerProtocol>,
+    host: &HostPattern,
+) -> Option<Verdict> {
+    let protocol = protocol?;
+    // Only those that may hold the port: an unsupported listener opens nothing.
+    let mut same_port = earlier.iter().filter(|other| {
+        other.listener.port == listener.port && other.protocol.is_some() && other.conflicted.is_none()
+    });
+    let found = same_port.find_map(|other| {
+        let name = &other.listener.name;
+        if other.protocol != Some(protocol) {
+            Some((
+                "ProtocolConflict",
+                format!("listener {name:?} speaks another protocol on port {}", listener.port),
+            ))
+        } else if protocol == ListenerProtocol::Tcp {
+            Some(("ProtocolConflict", format!("listener {name:?} has TCP port {} already", listener.port)))
+        } else if other.host == *host {
+            let host = hosts::text(host);
+            Some((
+                "HostnameConflict",
+                format!("listener {name:?} has port {} and host {host} already", listener.port),
+            ))
+        } else {
+            None
+        }
+    });
+    found.map(|(reason, message)| Verdict::no(reason, message))
+}
+
+/// The kinds of routes that a listener takes.
+fn kinds(
+    gateway: &Gateway,
+    listener: &Listener,
+    protocol: Option<ListenerProtocol>,
+    path: &str,
+    found: &mut Vec<Finding>,
+) -> (Vec<RouteKind>, Verdict) {
+    let possible: &[RouteKind] = match protocol {
+        Some(ListenerProtocol::Http) => &[RouteKind::Http, RouteKind::Grpc],
+        Some(ListenerProtocol::Tcp) => &[RouteKind::Tcp],
+        Some(ListenerProtocol::TlsPassthrough) | None => &[],
+    };
+    let Some(wanted) = &listener.kinds else {
+        return (possible.to_vec(), Verdict::yes("ResolvedRefs"));
+    };
+    let matches = |kind: RouteKind, (group, name): &(String, String)| {
+        group == crate::GATEWAY_GROUP && name == kind_name(kind)
+    };
+    let kinds = possible.iter().copied().filter(|kind| wanted.iter().any(|w| matches(*kind, w))).collect();
+    let wrong = wanted.iter().find(|w| !possible.iter().any(|kind| matches(*kind, w)));
+    let resolved = match wrong {
+        None => Verdict::yes("ResolvedRefs"),
+        Some((group, name)) => {
+            let message = format!("listener {:?} cannot take routes of kind {name}.{group}", listener.name);
+            let path = format!("{path}.allowedRoutes.kinds");
+            found.push(finding(findings::ROUTE_KIND_NOT_ALLOWED, &gateway.meta, path, message.clone()));
+            Verdict::no("InvalidRouteKinds", message)
+        }
+    };
+    (kinds, resolved)
+}

@@ -1,0 +1,140 @@
+//! The dependency graph: what is computed (`Node`) and what is read (`Fact`). Who read what stands in
+//! `reads`.
+//!
+//! A node's reads are recorded while it is computed (see `view`), so an index cannot be forgotten: whatever a
+//! computation looked at makes it run again when that changes. Nodes are computed in the order of `Node`'s
+//! variants, and a node reads derived values of smaller nodes only, so one pass settles everything.
+
+use byrnie_plan::{ObjectName, RouteKind};
+
+/// One unit of computation. The order of the variants is the order of evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Node {
+    /// The one Mesh that holds: settings, trust domain, defaults.
+    Mesh,
+    /// Which Gateway holds a port on which address.
+    Port(u16),
+    /// A route with its references resolved, independent of its parents.
+    Route(RouteId),
+    /// The policy that holds among those attached to one target.
+    Traffic(Target),
+    /// `Key::Service`.
+    Service(ObjectName),
+    /// `Key::Endpoints`.
+    Endpoints(ObjectName),
+    /// `Key::Routes` of a Service, producer's and consumers'.
+    ServiceRoutes(ObjectName),
+    /// `Key::GatewayRoutes`, and the Gateway's status.
+    Gateway(ObjectName),
+    /// `Key::InboundPolicy` of a Workload.
+    WorkloadInbound(ObjectName),
+    /// `Key::InboundPolicy` of a Gateway.
+    GatewayInbound(ObjectName),
+    /// `Key::Upstreams`.
+    Upstreams(ObjectName),
+    /// Status of a Workload.
+    WorkloadStatus(ObjectName),
+    /// Status of a Mesh, by name.
+    MeshStatus(String),
+    /// Status of a GatewayClass.
+    ClassStatus(String),
+    /// Status of a route: what each of its parents said.
+    RouteStatus(RouteId),
+    /// Status of a TrafficPolicy.
+    TrafficStatus(ObjectName),
+    /// Status of an AuthorizationPolicy.
+    AuthorizationStatus(ObjectName),
+}
+
+/// A route object of any kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RouteId {
+    pub(crate) kind: RouteKind,
+    pub(crate) name: ObjectName,
+}
+
+/// What a policy can be attached to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Target {
+    /// Everything.
+    Mesh,
+    /// Everything in a namespace.
+    Namespace(String),
+    /// The workloads behind a Service, or its callers.
+    Service(ObjectName),
+    /// One Workload.
+    Workload(ObjectName),
+    /// One Gateway.
+    Gateway(ObjectName),
+}
+
+/// What a route can be attached to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Parent {
+    Gateway(ObjectName),
+    Service(ObjectName),
+}
+
+/// An object that a computation reads by name. Cluster-scoped kinds have a plain name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ref {
+    Mesh(String),
+    Class(String),
+    Namespace(String),
+    Service(ObjectName),
+    Workload(ObjectName),
+    Gateway(ObjectName),
+    Route(RouteId),
+    Traffic(ObjectName),
+    Authorization(ObjectName),
+    Grant(ObjectName),
+}
+
+impl Ref {
+    /// The node that writes the object's status.
+    pub(crate) fn status_node(self) -> Option<Node> {
+        match self {
+            Self::Mesh(name) => Some(Node::MeshStatus(name)),
+            Self::Class(name) => Some(Node::ClassStatus(name)),
+            Self::Workload(name) => Some(Node::WorkloadStatus(name)),
+            Self::Gateway(name) => Some(Node::Gateway(name)),
+            Self::Route(id) => Some(Node::RouteStatus(id)),
+            Self::Traffic(name) => Some(Node::TrafficStatus(name)),
+            Self::Authorization(name) => Some(Node::AuthorizationStatus(name)),
+            Self::Namespace(_) | Self::Service(_) | Self::Grant(_) => None,
+        }
+    }
+}
+
+/// A set of objects that a computation goes through. Changes when an object joins or leaves; what an object
+/// says is a fact of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum List {
+    ServicesIn(String),
+    /// Services whose selector begins with this label (selectors are sorted; one pair is enough to find
+    /// them).
+    ServicesSelecting(Label),
+    WorkloadsWith(Label),
+    WorkloadsIn(String),
+    GatewaysOnPort(u16),
+    RoutesOn(Parent),
+    TrafficOn(Target),
+    AuthorizationOn(Target),
+    GrantsIn(String),
+}
+
+/// A label of an object in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Label {
+    pub(crate) namespace: String,
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+/// Something that a computation read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fact {
+    Object(Ref),
+    Members(List),
+    Derived(Node),
+}

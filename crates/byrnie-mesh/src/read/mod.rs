@@ -1,0 +1,119 @@
+//! From the API's types to what the compiler understands. Nothing here refuses an object: what cannot be
+//! understood becomes a finding, a condition, or a closed door.
+
+mod filters;
+mod gateway;
+mod policy;
+mod route;
+mod rules;
+mod service;
+mod workload;
+
+use byrnie_api::kinds::{DefaultInboundPolicy, Mesh};
+use byrnie_api::meta::ObjectMeta;
+use byrnie_api::{Kind, Object, ObjectKey, Typed};
+use byrnie_plan::{AccessLog, AccessLogFormat, DefaultAction, MeshSettings, ObjectName, RouteKind};
+
+use crate::graph::{Ref, RouteId};
+use crate::inputs::Model;
+use crate::mesh::Effective;
+use crate::model::{self, Age, Meta};
+
+/// The object that a key means here; `None` for kinds that nothing is compiled from.
+pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
+    let name = ObjectName::new(key.namespace.as_str(), key.name.as_str());
+    let route = |kind, name| Some(Ref::Route(RouteId { kind, name }));
+    match key.kind {
+        Kind::Mesh => Some(Ref::Mesh(key.name.clone())),
+        Kind::GatewayClass => Some(Ref::Class(key.name.clone())),
+        Kind::Namespace => Some(Ref::Namespace(key.name.clone())),
+        Kind::Service => Some(Ref::Service(name)),
+        Kind::Workload => Some(Ref::Workload(name)),
+        Kind::Gateway => Some(Ref::Gateway(name)),
+        Kind::HTTPRoute => route(RouteKind::Http, name),
+        Kind::GRPCRoute => route(RouteKind::Grpc, name),
+        Kind::TCPRoute => route(RouteKind::Tcp, name),
+        Kind::TLSRoute => route(RouteKind::Tls, name),
+        Kind::TrafficPolicy => Some(Ref::Traffic(name)),
+        Kind::AuthorizationPolicy => Some(Ref::Authorization(name)),
+        Kind::ReferenceGrant => Some(Ref::Grant(name)),
+        Kind::ServiceAccount | Kind::ListenerSet | Kind::UDPRoute | Kind::BackendTLSPolicy => None,
+    }
+}
+
+/// Reads an object.
+pub(crate) fn model(object: &Object, run_id: &str) -> Option<Model> {
+    let meta = meta(object.key(), object.metadata());
+    Some(match object.typed() {
+        Typed::Mesh(mesh) => Model::Mesh(model::Mesh { meta, effective: effective(mesh) }),
+        Typed::GatewayClass(class) => {
+            Model::Class(model::GatewayClass { meta, controller: class.spec.controller_name.clone() })
+        }
+        Typed::Namespace(_) => Model::Namespace(model::Namespace { meta }),
+        Typed::Service(service) => Model::Service(service::service(meta, service)),
+        Typed::Workload(workload) => Model::Workload(workload::workload(meta, workload, run_id)),
+        Typed::Gateway(gateway) => Model::Gateway(Box::new(gateway::gateway(meta, gateway))),
+        Typed::HTTPRoute(route) => Model::Route(Box::new(route::http(meta, route))),
+        Typed::GRPCRoute(route) => Model::Route(Box::new(route::grpc(meta, route))),
+        Typed::TCPRoute(route) => Model::Route(Box::new(route::tcp(meta, route))),
+        Typed::TLSRoute(route) => Model::Route(Box::new(route::tls(meta, route))),
+        Typed::TrafficPolicy(policy) => Model::Traffic(Box::new(policy::traffic(meta, policy))),
+        Typed::AuthorizationPolicy(policy) => {
+            Model::Authorization(Box::new(policy::authorization(meta, policy)))
+        }
+        Typed::ReferenceGrant(grant) => Model::Grant(gateway::grant(meta, grant)),
+        Typed::ServiceAccount(_)
+        | Typed::ListenerSet(_)
+        | Typed::UDPRoute(_)
+        | Typed::BackendTLSPolicy(_) => {
+            return None;
+        }
+    })
+}
+
+fn meta(key: ObjectKey, meta: &ObjectMeta) -> Meta {
+    let name = ObjectName::new(key.namespace.as_str(), key.name.as_str());
+    let created = meta.creation_timestamp.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    Meta {
+        age: Age { never_stored: created.is_none(), created, name: name.clone() },
+        key,
+        name,
+        uid: meta.uid.clone(),
+        generation: meta.generation,
+        labels: meta.labels.clone(),
+    }
+}
+
+fn effective(mesh: &Mesh) -> Effective {
+    use byrnie_api::kinds as api;
+    let (telemetry, proxy) = (&mesh.spec.telemetry, &mesh.spec.proxy);
+    Effective {
+        trust_domain: mesh.spec.trust_domain.to_ascii_lowercase(),
+        default_action: match mesh.spec.default_inbound_policy {
+            DefaultInboundPolicy::AllUnauthenticated => DefaultAction::AllowAll,
+            DefaultInboundPolicy::AllAuthenticated => DefaultAction::AllowAuthenticated,
+            DefaultInboundPolicy::Deny => DefaultAction::Deny,
+        },
+        upstream_limit: usize::try_from(proxy.upstream_limit).unwrap_or(usize::MAX),
+        settings: MeshSettings {
+            access_log: match telemetry.access_log {
+                api::AccessLog::Off => AccessLog::Off,
+                api::AccessLog::Failed => AccessLog::Failed,
+                api::AccessLog::All => AccessLog::All,
+            },
+            access_log_format: match telemetry.access_log_format {
+                api::AccessLogFormat::Json => AccessLogFormat::Json,
+                api::AccessLogFormat::Text => AccessLogFormat::Text,
+            },
+            show_policy_in_response: proxy.show_policy_in_response,
+            detect_timeout: proxy.detect_timeout.get(),
+            drain_timeout: proxy.drain_timeout.get(),
+            max_header_bytes: proxy.max_header_bytes,
+            max_headers: proxy.max_headers,
+            max_concurrent_streams: proxy.max_concurrent_streams,
+            max_connections: proxy.max_connections,
+            header_timeout: proxy.header_timeout.get(),
+            client_idle_timeout: proxy.client_idle_timeout.get(),
+        },
+    }
+}

@@ -1,0 +1,19 @@
+//! Routes of every kind: references resolved (`backends`,
+//! `compile`) and judged (`judge`), attached to Services (`attach`), flattened into tables in
+//! order of precedence (`table`), told about in their status (`status`).
+
+mod attach;
+mod backends;
+mod compile;
+mod judge;
+mod status;
+mod table;
+
+pub(crate) use attach::{service_routes, tcp_rule};
+pub(crate) use backends::kind_name;
+pub(crate) use compile::{Compiled, CompiledRule, compile};
+pub(crate) use status::status;
+pub(crate) use table::{MATCHES_MAX, TableBuilder};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! `status.parents` of a route: one entry for each `parentRef` that is ours.
+
+use serde_json::{Value, json};
+
+use super::backends::RefProblem;
+use super::compile::Compiled;
+use crate::findings::{self, finding};
+use crate::graph::{Parent, RouteId};
+use crate::model::{ParentRef, Route};
+use crate::outputs::{Attachment, Product};
+use crate::status::{self, Verdict};
+use crate::view::View;
+
+/// `Node::RouteStatus`.
+pub(crate) fn status(id: &RouteId, view: &View<'_>) -> Option<Product> {
+    let route = view.route(id)?;
+    let compiled = view.compiled_route(id)?;
+    let mut found = Vec::new();
+    let mut entries = Vec::new();
+    for (index, parent_ref) in route.parents.iter().enumerate() {
+        let Some(parent) = &parent_ref.parent else {
+            let message = "a parent is a Gateway or a Service; this one is left to others".to_owned();
+            found.push(finding(
+                findings::PARENT_MISSING,
+                &route.meta,
+                format!("spec.parentRefs[{index}]"),
+                message,
+            ));
+            continue;
+        };
+        let said = view.attachments(parent, id).iter().find(|said| said.index == index);
+        // A parent that says nothing belongs to another controller.
+        if let Some(said) = said {
+            let problems = match parent {
+                Parent::Gateway(_) => &compiled.gateway_refs,
+                Parent::Service(_) => &compiled.service_refs,
+            };
+            entries.push(entry(route, compiled, parent_ref, said, problems));
+            if let Some(code) = said.code {
+                let path = format!("spec.parentRefs[{index}]");
+                found.push(finding(code, &route.meta, path, said.verdict.message.clone()));
+            }
+        }
+    }
+    if route.parents.is_empty() {
+        let message = "the route names no parent and is attached to nothing".to_owned();
+        found.push(finding(findings::ROUTE_NOT_ATTACHED, &route.meta, "spec.parentRefs", message));
+    }
+    let update = status::update(&route.meta.key, json!({ "parents": entries }));
+    Some(Product { status: Some(update), findings: found, ..Product::default() })
+}
+
+fn entry(
+    route: &Route,
+    compiled: &Compiled,
+    parent_ref: &ParentRef,
+    said: &Attachment,
+    problems: &[RefProblem],
+) -> Value {
+    let accepted = if compiled.usable.holds { &said.verdict } else { &compiled.usable };
+    let resolved = match problems.first() {
+        None => Verdict::yes("ResolvedRefs"),
+        Some(problem) => Verdict::no(problem.reason, format!("{}: {}", problem.path, problem.message)),
+    };
+    let generation = route.meta.generation;
+    let mut conditions =
+        vec![accepted.condition("Accepted", generation), resolved.condition("ResolvedRefs", generation)];
+    if let Some(partial) = &compiled.partial {
+        let partial = Verdict { holds: true, reason: "UnsupportedValue", message: partial.clone() };
+        conditions.push(partial.condition("PartiallyInvalid", generation));
+    }
+    json!({
+        "parentRef": parent_ref.written,
+        "controllerName": crate::CONTROLLER_NAME,
+        "conditions": conditions,
+    })
+}

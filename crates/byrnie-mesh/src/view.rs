@@ -1,0 +1,236 @@
+//! What a computation sees. Every read is recorded.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use byrnie_api::labels::{Selector, has_all};
+use byrnie_plan::{ObjectName, WorkloadIdentity};
+
+use crate::graph::{Fact, Label, List, Node, Parent, Ref, RouteId, Target};
+use crate::inputs::{Inputs, label};
+use crate::model::{
+    Authorization, Gateway, GatewayClass, Grant, Mesh, Namespace, Route, Service, Traffic, Workload,
+};
+use crate::outputs::{Attachment, Derived, Outputs};
+use crate::{gateway, mesh, routes, traffic};
+
+/// What holds for the life of a compiler.
+pub(crate) struct Context {
+    /// The run of the supervisor whose proxies' addresses count.
+    pub(crate) run_id: String,
+    /// The settings of a mesh that has no Mesh object.
+    pub(crate) defaults: mesh::Effective,
+}
+
+/// What a computation sees.
+pub(crate) struct View<'a> {
+    inputs: &'a Inputs,
+    outputs: &'a Outputs,
+    pub(crate) context: &'a Context,
+    reads: RefCell<BTreeSet<Fact>>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(inputs: &'a Inputs, outputs: &'a Outputs, context: &'a Context) -> Self {
+        Self { inputs, outputs, context, reads: RefCell::default() }
+    }
+
+    /// Everything that was read.
+    pub(crate) fn into_reads(self) -> BTreeSet<Fact> {
+        self.reads.into_inner()
+    }
+
+    fn read(&self, fact: Fact) {
+        self.reads.borrow_mut().insert(fact);
+    }
+
+    fn members(&self, list: List) -> impl Iterator<Item = &'a Ref> + use<'a> {
+        let members = self.inputs.members(&list);
+        self.read(Fact::Members(list));
+        members
+    }
+
+    fn derived(&self, node: Node) -> Option<&'a Derived> {
+        let derived = self.outputs.derived(&node);
+        self.read(Fact::Derived(node));
+        derived
+    }
+
+    /// The Services of a namespace by name. Lazy: who stops early does not depend on the rest.
+    pub(crate) fn services_in(&self, namespace: &str) -> impl Iterator<Item = &'a Service> {
+        self.members(List::ServicesIn(namespace.to_owned())).filter_map(|r| self.as_service(r))
+    }
+
+    /// The Services whose selector chooses a workload with these labels, by name.
+    pub(crate) fn services_selecting(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Vec<&'a Service> {
+        let mut found: Vec<&Service> = Vec::new();
+        for (key, value) in labels {
+            let candidates = self.members(List::ServicesSelecting(label(namespace, key, value)));
+            found.extend(candidates.filter_map(|r| self.as_service(r)).filter(|s| s.selects(labels)));
+        }
+        found.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+        found
+    }
+
+    /// The workloads that have all of these labels, by name. No labels choose nothing.
+    pub(crate) fn workloads_with(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Vec<&'a Workload> {
+        let rarest = labels
+            .iter()
+            .map(|(key, value)| label(namespace, key, value))
+            .min_by_key(|label| self.inputs.count(&List::WorkloadsWith(label.clone())));
+        match rarest {
+            Some(label) => {
+                self.workloads_labelled(label).filter(|w| has_all(labels, &w.meta.labels)).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn workloads_labelled(&self, label: Label) -> impl Iterator<Item = &'a Workload> {
+        self.members(List::WorkloadsWith(label)).filter_map(|r| self.as_workload(r))
+    }
+
+    /// Whether a selector chooses any workload of a namespace. `must`: a label that everything chosen has.
+    pub(crate) fn any_workload_chosen(
+        &self,
+        namespace: &str,
+        selector: &Selector,
+        must: Option<(&String, &String)>,
+    ) -> bool {
+        let list = match must {
+            Some((key, value)) => List::WorkloadsWith(label(namespace, key, value)),
+            None => List::WorkloadsIn(namespace.to_owned()),
+        };
+        let mut workloads = self.members(list).filter_map(|r| self.as_workload(r));
+        workloads.any(|workload| selector.matches(&workload.meta.labels))
+    }
+
+    pub(crate) fn gateways_on_port(&self, port: u16) -> Vec<&'a Gateway> {
+        let names = self.members(List::GatewaysOnPort(port));
+        names.filter_map(|r| if let Ref::Gateway(name) = r { self.gateway(name) } else { None }).collect()
+    }
+
+    /// The routes of a parent, each with its references resolved: oldest first, then by name.
+    pub(crate) fn routes_on(&self, parent: &Parent) -> Vec<&'a routes::Compiled> {
+        let members = self.members(List::RoutesOn(parent.clone()));
+        let mut routes: Vec<&routes::Compiled> = members
+            .filter_map(|r| if let Ref::Route(id) = r { self.compiled_route(id) } else { None })
+            .collect();
+        routes.sort_by(|a, b| a.age.cmp(&b.age));
+        routes
+    }
+
+    pub(crate) fn traffic_on(&self, target: &Target) -> Vec<&'a Traffic> {
+        let names = self.members(List::TrafficOn(target.clone()));
+        names.filter_map(|r| if let Ref::Traffic(name) = r { self.traffic(name) } else { None }).collect()
+    }
+
+    pub(crate) fn authorization_on(&self, target: &Target) -> Vec<&'a Authorization> {
+        let names = self.members(List::AuthorizationOn(target.clone()));
+        names
+            .filter_map(|r| if let Ref::Authorization(name) = r { self.authorization(name) } else { None })
+            .collect()
+    }
+
+    pub(crate) fn grants_in(&self, namespace: &str) -> Vec<&'a Grant> {
+        let names = self.members(List::GrantsIn(namespace.to_owned()));
+        names.filter_map(|r| if let Ref::Grant(name) = r { self.grant(name) } else { None }).collect()
+    }
+
+    fn as_service(&self, reference: &Ref) -> Option<&'a Service> {
+        if let Ref::Service(name) = reference { self.service(name) } else { None }
+    }
+
+    fn as_workload(&self, reference: &Ref) -> Option<&'a Workload> {
+        if let Ref::Workload(name) = reference { self.workload(name) } else { None }
+    }
+
+    /// The settings of the mesh, defaults filled in.
+    pub(crate) fn mesh(&self) -> &'a mesh::Effective {
+        match self.derived(Node::Mesh) {
+            Some(Derived::Mesh(mesh)) => mesh,
+            _ => &self.context.defaults,
+        }
+    }
+
+    pub(crate) fn compiled_route(&self, id: &RouteId) -> Option<&'a routes::Compiled> {
+        match self.derived(Node::Route(id.clone())) {
+            Some(Derived::Route(route)) => Some(route),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn port_holders(&self, port: u16) -> Option<&'a gateway::PortHolders> {
+        match self.derived(Node::Port(port)) {
+            Some(Derived::Port(holders)) => Some(holders),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn traffic_ranking(&self, target: &Target) -> Option<&'a traffic::Ranking> {
+        match self.derived(Node::Traffic(target.clone())) {
+            Some(Derived::Traffic(ranking)) => Some(ranking),
+            _ => None,
+        }
+    }
+
+    /// What a parent said about a route. Not recorded: a changed answer runs the route's status again anyway.
+    pub(crate) fn attachments(&self, parent: &Parent, route: &RouteId) -> &'a [Attachment] {
+        let node = match parent {
+            Parent::Gateway(name) => Node::Gateway(name.clone()),
+            Parent::Service(name) => Node::ServiceRoutes(name.clone()),
+        };
+        self.outputs.attachments(&node, route)
+    }
+
+    /// Whether a Gateway of this class is ours to serve. The class named `byrnie` is built in where no object
+    /// says otherwise.
+    pub(crate) fn is_our_class(&self, name: &str) -> bool {
+        match self.class(&name.to_owned()) {
+            Some(class) => class.controller == crate::CONTROLLER_NAME,
+            None => name == crate::BUILT_IN_CLASS,
+        }
+    }
+
+    /// The SPIFFE ID of a service account.
+    pub(crate) fn identity(&self, namespace: &str, service_account: &str) -> WorkloadIdentity {
+        WorkloadIdentity {
+            trust_domain: self.mesh().trust_domain.clone(),
+            namespace: namespace.to_owned(),
+            service_account: service_account.to_owned(),
+        }
+    }
+}
+
+macro_rules! recorded {
+    ($($name:ident, $getter:ident, $variant:ident, $key:ty, $model:ty;)*) => {
+        impl<'a> View<'a> {
+            $(#[allow(clippy::ptr_arg)] // one macro for both types of keys
+            pub(crate) fn $name(&self, key: &$key) -> Option<&'a $model> {
+                self.read(Fact::Object(Ref::$variant(key.clone())));
+                self.inputs.$getter(key)
+            })*
+        }
+    };
+}
+
+recorded! {
+    mesh_object, mesh, Mesh, String, Mesh;
+    class, class, Class, String, GatewayClass;
+    namespace, namespace, Namespace, String, Namespace;
+    service, service, Service, ObjectName, Service;
+    workload, workload, Workload, ObjectName, Workload;
+    gateway, gateway, Gateway, ObjectName, Gateway;
+    route, route, Route, RouteId, Route;
+    traffic, traffic, Traffic, ObjectName, Traffic;
+    authorization, authorization, Authorization, ObjectName, Authorization;
+    grant, grant, Grant, ObjectName, Grant;
+}

@@ -1,0 +1,36 @@
+//! The compiled types that a proxy obeys.
+//!
+//! Plain data: no dependencies, no I/O, no clock. The compiler (`byrnie-mesh`) writes these values, the wire
+//! (`byrnie-wire`) carries them, the decisions (`byrnie-decide`) and the data plane (`byrnie-proxy`) read them.
+//! Nothing here knows about resources, stores or sockets.
+//!
+//! One [`Resource`] is what one [`Key`] holds. Resources are client-agnostic: two proxies that subscribe to one key
+//! get the same bytes, so that one encoding serves all.
+
+mod authorization;
+mod endpoints;
+mod inbound;
+mod name;
+mod resource;
+mod route;
+mod service;
+mod settings;
+
+pub use authorization::{
+    Action, AuthorizationPolicy, AuthorizationRule, DefaultAction, Operation, Source, TextMatch,
+};
+pub use endpoints::{Dialect, Endpoint, Endpoints, Hop, PortEndpoints};
+pub use inbound::{InboundPolicy, InboundPort, ServicePortRef};
+pub use name::{ObjectName, SYSTEM_NAMESPACE, WorkloadIdentity};
+pub use resource::{Key, Resource};
+pub use route::{
+    Backend, BackendTarget, Filter, GatewayListener, GatewayRoutes, HeaderMatch, HeaderModifier,
+    HostPattern, HttpMatch, HttpRule, HttpTable, InvalidBackend, ListenerProtocol, Mirror,
+    PathMatch, PathRewrite, PortRoutes, QueryMatch, REGEX_PATTERN_LIMIT, REGEX_SIZE_LIMIT, Redirect, Rewrite, RouteKind, RouteName, Routes,
+    TcpRule, Timeouts, ValueMatch,
+};
+pub use service::{
+    AppProtocol, Balancer, ConnectionLimits, HashSource, Outlier, Retry, RetryBudget, RetryOn,
+    Service, ServicePort, TrafficSettings,
+};
+pub use settings::{AccessLog, AccessLogFormat, MeshSettings, TrustBundle, Upstream, Upstreams};

@@ -1,0 +1,143 @@
+//! What a proxy subscribes to: a key, and what stands under it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Endpoints, GatewayRoutes, InboundPolicy, MeshSettings, ObjectName, Routes, Service, TrustBundle, Upstreams};
+
+/// The address of one compiled resource. Displayed and parsed as in design section 6,
+/// for example `Routes/shop/web@store`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// `Service/<ns>/<name>`: ports, protocols, traffic settings.
+    Service(ObjectName),
+    /// `Endpoints/<ns>/<service>`.
+    Endpoints(ObjectName),
+    /// `Routes/<ns>/<service>` (producer) or `Routes/<ns>/<service>@<client-ns>` (consumer: where it exists, it
+    /// replaces the producer's for clients of that namespace).
+    Routes {
+        /// The Service that the routes are attached to.
+        service: ObjectName,
+        /// The namespace of the clients, for a consumer's routes.
+        client_namespace: Option<String>,
+    },
+    /// `GatewayRoutes/<ns>/<gateway>`: listeners and what they serve.
+    GatewayRoutes(ObjectName),
+    /// `InboundPolicy/<ns>/<workload>`: what a workload (or gateway) accepts.
+    InboundPolicy(ObjectName),
+    /// `Upstreams/<ns>/<workload>`: what a workload calls through local addresses.
+    Upstreams(ObjectName),
+    /// `TrustBundle`: the roots to verify peers with.
+    TrustBundle,
+    /// `MeshSettings`: telemetry and proxy defaults.
+    MeshSettings,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(name) => write!(f, "Service/{name}"),
+            Self::Endpoints(name) => write!(f, "Endpoints/{name}"),
+            Self::Routes { service, client_namespace: None } => write!(f, "Routes/{service}"),
+            Self::Routes { service, client_namespace: Some(ns) } => write!(f, "Routes/{service}@{ns}"),
+            Self::GatewayRoutes(name) => write!(f, "GatewayRoutes/{name}"),
+            Self::InboundPolicy(name) => write!(f, "InboundPolicy/{name}"),
+            Self::Upstreams(name) => write!(f, "Upstreams/{name}"),
+            Self::TrustBundle => f.write_str("TrustBundle"),
+            Self::MeshSettings => f.write_str("MeshSettings"),
+        }
+    }
+}
+
+impl FromStr for Key {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let Some((kind, rest)) = text.split_once('/') else {
+            return match text {
+                "TrustBundle" => Ok(Self::TrustBundle),
+                "MeshSettings" => Ok(Self::MeshSettings),
+                _ => Err(()),
+            };
+        };
+        Ok(match kind {
+            "Service" => Self::Service(rest.parse()?),
+            "Endpoints" => Self::Endpoints(rest.parse()?),
+            "Routes" => match rest.split_once('@') {
+                None => Self::Routes { service: rest.parse()?, client_namespace: None },
+                Some((service, ns)) if !ns.is_empty() => {
+                    Self::Routes { service: service.parse()?, client_namespace: Some(ns.to_owned()) }
+                }
+                Some(_) => return Err(()),
+            },
+            "GatewayRoutes" => Self::GatewayRoutes(rest.parse()?),
+            "InboundPolicy" => Self::InboundPolicy(rest.parse()?),
+            "Upstreams" => Self::Upstreams(rest.parse()?),
+            _ => return Err(()),
+        })
+    }
+}
+
+/// What one [`Key`] holds. The variant always matches the key's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resource {
+    /// Under [`Key::Service`].
+    Service(Service),
+    /// Under [`Key::Endpoints`].
+    Endpoints(Endpoints),
+    /// Under [`Key::Routes`].
+    Routes(Routes),
+    /// Under [`Key::GatewayRoutes`].
+    GatewayRoutes(GatewayRoutes),
+    /// Under [`Key::InboundPolicy`].
+    InboundPolicy(InboundPolicy),
+    /// Under [`Key::Upstreams`].
+    Upstreams(Upstreams),
+    /// Under [`Key::TrustBundle`].
+    TrustBundle(TrustBundle),
+    /// Under [`Key::MeshSettings`].
+    MeshSettings(MeshSettings),
+}
+
+impl Resource {
+    /// The key that this resource stands under.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Service(r) => Key::Service(r.name.clone()),
+            Self::Endpoints(r) => Key::Endpoints(r.service.clone()),
+            Self::Routes(r) => {
+                Key::Routes { service: r.service.clone(), client_namespace: r.client_namespace.clone() }
+            }
+            Self::GatewayRoutes(r) => Key::GatewayRoutes(r.gateway.clone()),
+            Self::InboundPolicy(r) => Key::InboundPolicy(r.workload.clone()),
+            Self::Upstreams(r) => Key::Upstreams(r.workload.clone()),
+            Self::TrustBundle(_) => Key::TrustBundle,
+            Self::MeshSettings(_) => Key::MeshSettings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_round_trip() {
+        for text in [
+            "Service/shop/web",
+            "Endpoints/shop/web",
+            "Routes/shop/web",
+            "Routes/shop/web@store",
+            "GatewayRoutes/shop/front",
+            "InboundPolicy/shop/web-1",
+            "Upstreams/shop/web-1",
+            "TrustBundle",
+            "MeshSettings",
+        ] {
+            assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
+        }
+        for bad in ["", "Service/shop", "Service/shop/web/x", "Routes/shop/web@", "Nope/a/b"] {
+            assert!(bad.parse::<Key>().is_err(), "{bad}");
+        }
+    }
+}

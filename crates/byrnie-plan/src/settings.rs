@@ -1,0 +1,99 @@
+//! Mesh-wide settings, trust, and what a workload calls.
+
+use std::time::Duration;
+
+use crate::ObjectName;
+
+/// The roots that peers are verified with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustBundle {
+    /// The trust domain.
+    pub trust_domain: String,
+    /// Root certificates, DER, newest first; several while a root rotates.
+    pub roots_der: Vec<Vec<u8>>,
+}
+
+/// What holds for every proxy of the mesh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeshSettings {
+    /// Which requests are logged.
+    pub access_log: AccessLog,
+    /// How a log line looks.
+    pub access_log_format: AccessLogFormat,
+    /// Whether a refusal names the policy in the response.
+    pub show_policy_in_response: bool,
+    /// How long a client may stay silent before a port without declared protocol is treated as TCP. Default 1 s.
+    pub detect_timeout: Duration,
+    /// How long a drain may take. Default 10 s.
+    pub drain_timeout: Duration,
+    /// Largest header section, in bytes. Default 64 KiB.
+    pub max_header_bytes: u32,
+    /// Largest number of header lines. Default 128.
+    pub max_headers: u32,
+    /// Concurrent streams on one HTTP/2 connection from a client. Default 256.
+    pub max_concurrent_streams: u32,
+    /// Connections that one proxy accepts. Default 10,000.
+    pub max_connections: u32,
+    /// Time for the head of a request to arrive. Default 30 s.
+    pub header_timeout: Duration,
+    /// Idle time after which a kept-alive connection of a client is closed. Default 300 s.
+    pub client_idle_timeout: Duration,
+}
+
+/// Which requests are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// Failed and denied ones (the default).
+    Failed,
+    /// All.
+    All,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccessLogFormat {
+    /// One JSON object.
+    Json,
+    /// Text, for people.
+    Text,
+}
+
+impl Default for MeshSettings {
+    fn default() -> Self {
+        Self {
+            access_log: AccessLog::Failed,
+            access_log_format: AccessLogFormat::Json,
+            show_policy_in_response: true,
+            detect_timeout: Duration::from_secs(1),
+            drain_timeout: Duration::from_secs(10),
+            max_header_bytes: 64 * 1024,
+            max_headers: 128,
+            max_concurrent_streams: 256,
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(30),
+            client_idle_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What a workload calls through local addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstreams {
+    /// The workload that calls.
+    pub workload: ObjectName,
+    /// In the order of the Workload's `spec.upstreams`, or by name.
+    pub upstreams: Vec<Upstream>,
+    /// Whether the proxy also offers an HTTP proxy port.
+    pub http_proxy: bool,
+}
+
+/// One service port that a workload calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Upstream {
+    /// The Service.
+    pub service: ObjectName,
+    /// Its port.
+    pub port: u16,
+}

@@ -1,0 +1,149 @@
+//! What can go wrong with a request or connection: one struct, from which come the status code, the
+//! `byrnie-error` header, the metric label, the access-log flag and the operator's sentence.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::StatusCode;
+
+/// A failure, with what is needed to explain it and to decide what happens next.
+#[derive(Debug)]
+pub struct ProxyError {
+    /// What went wrong: a closed set.
+    pub kind: Kind,
+    /// Whether the request provably was not processed by the upstream's application.
+    pub unprocessed: bool,
+    /// What exactly, for people: addresses, names, the underlying error. Never secret.
+    pub context: Cow<'static, str>,
+}
+
+/// Who is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The caller sent something that cannot be served.
+    Client,
+    /// This proxy, or its configuration.
+    Mesh,
+    /// The other side of the hop, or the application.
+    Upstream,
+}
+
+/// What went wrong. Each has a stable code, a flag, a status and a sentence in [`Kind::describe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The request is malformed or could be read in two ways.
+    BadRequest,
+    /// No route matches.
+    NoRoute,
+    /// The route's backend does not resolve.
+    InvalidBackend,
+    /// The service has no endpoint.
+    NoEndpoint,
+    /// The connection to an endpoint could not be made.
+    ConnectFailed,
+    /// TLS with the endpoint's proxy failed, or it proved another identity.
+    TlsFailed,
+    /// The connection broke after the request was sent.
+    UpstreamReset,
+    /// The upstream's answer cannot be understood.
+    UpstreamProtocol,
+    /// The request took longer than its limit.
+    Timeout,
+    /// A limit of this proxy was reached.
+    Overload,
+    /// An authorization policy refused.
+    Denied,
+    /// The hop names a service or port that this workload does not serve.
+    WrongDestination,
+    /// The hop's header is missing or malformed.
+    BadHop,
+    /// The body of the request broke off.
+    ClientGone,
+    /// Upgrade or CONNECT where it is not offered.
+    UpgradeRefused,
+    /// Configuration for the destination has not arrived.
+    NotReady,
+    /// A defect of ours.
+    Internal,
+}
+
+/// The fixed facts of a kind.
+pub struct Facts {
+    /// Stable code.
+    pub code: &'static str,
+    /// Short flag for logs, metrics and the header.
+    pub flag: &'static str,
+    /// Who is at fault.
+    pub side: Side,
+    /// What the client gets.
+    pub status: StatusCode,
+    /// gRPC status for gRPC callers (grpc.io status codes).
+    pub grpc: u16,
+    /// What happened and what to do.
+    pub sentence: &'static str,
+}
+
+impl Kind {
+    /// The fixed facts of this kind.
+    pub fn describe(self) -> Facts {
+        use Side::{Client, Mesh, Upstream};
+        let facts = |code, flag, side, status, grpc, sentence| Facts { code, flag, side, status, grpc, sentence };
+        match self {
+            Self::BadRequest => facts("BYR0200", "bad_request", Client, StatusCode::BAD_REQUEST, 13,
+                "the request is malformed or ambiguous; send it as RFC 9110 and 9112 say"),
+            Self::NoRoute => facts("BYR0201", "no_route", Client, StatusCode::NOT_FOUND, 12,
+                "no route matches this request; see `byrnie describe` of the route for hosts and matches"),
+            Self::InvalidBackend => facts("BYR0202", "invalid_backend", Mesh, StatusCode::INTERNAL_SERVER_ERROR, 14,
+                "the route's backend does not resolve; see the route's ResolvedRefs condition"),
+            Self::NoEndpoint => facts("BYR0203", "no_endpoint", Mesh, StatusCode::SERVICE_UNAVAILABLE, 14,
+                "the service has no endpoint; see whether its selector matches a ready workload"),
+            Self::ConnectFailed => facts("BYR0204", "connect_failed", Upstream, StatusCode::SERVICE_UNAVAILABLE, 14,
+                "no connection to the endpoint could be made; see whether the application listens on its port"),
+            Self::TlsFailed => facts("BYR0205", "tls_failed", Upstream, StatusCode::SERVICE_UNAVAILABLE, 14,
+                "mTLS with the endpoint's proxy failed; see the certificates of both sides"),
+            Self::UpstreamReset => facts("BYR0206", "upstream_reset", Upstream, StatusCode::BAD_GATEWAY, 14,
+                "the application closed the connection before its answer was complete"),
+            Self::UpstreamProtocol => facts("BYR0207", "upstream_protocol", Upstream, StatusCode::BAD_GATEWAY, 13,
+                "the application's answer is not valid for the protocol; see the port's appProtocol"),
+            Self::Timeout => facts("BYR0208", "timeout", Upstream, StatusCode::GATEWAY_TIMEOUT, 4,
+                "the request took longer than its timeout"),
+            Self::Overload => facts("BYR0209", "overload", Mesh, StatusCode::SERVICE_UNAVAILABLE, 14,
+                "a limit was reached; see the limit's name and raise it, or add endpoints"),
+            Self::Denied => facts("BYR0210", "denied", Client, StatusCode::FORBIDDEN, 7,
+                "an authorization policy refuses this caller"),
+            Self::WrongDestination => facts("BYR0211", "wrong_destination", Client, StatusCode::FORBIDDEN, 7,
+                "this workload does not serve the service and port that the hop names"),
+            Self::BadHop => facts("BYR0212", "bad_hop", Client, StatusCode::BAD_REQUEST, 13,
+                "the hop's header is missing or malformed; both proxies must be of the mesh"),
+            Self::ClientGone => facts("BYR0213", "client_gone", Client, StatusCode::BAD_REQUEST, 1,
+                "the caller broke off before its request was complete"),
+            Self::UpgradeRefused => facts("BYR0214", "upgrade_refused", Client, StatusCode::NOT_IMPLEMENTED, 12,
+                "this upgrade is not offered here"),
+            Self::NotReady => facts("BYR0215", "not_ready", Mesh, StatusCode::SERVICE_UNAVAILABLE, 14,
+                "the configuration for this destination has not arrived; see `byrnie proxy-status`"),
+            Self::Internal => facts("BYR0216", "internal", Mesh, StatusCode::INTERNAL_SERVER_ERROR, 13,
+                "a defect of the proxy; please report it with the proxy's log"),
+        }
+    }
+}
+
+impl ProxyError {
+    /// A failure after which the upstream may have processed the request.
+    pub fn new(kind: Kind, context: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, unprocessed: false, context: context.into() }
+    }
+
+    /// A failure that provably came before the upstream's application saw the request.
+    pub fn unprocessed(kind: Kind, context: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, unprocessed: true, context: context.into() }
+    }
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = self.kind.describe();
+        write!(f, "{} {}: {}", facts.code, facts.flag, self.context)
+    }
+}
+
+impl std::error::Error for ProxyError {}

@@ -1,0 +1,317 @@
+//! One body type for everything that flows through a worker, whichever codec it came from.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream};
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+/// Why a body ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The HTTP/1 side failed.
+    #[error("HTTP/1 body: {0}")]
+    Http1(#[from] hyper::Error),
+    /// The HTTP/2 side failed.
+    #[error("HTTP/2 body: {0}")]
+    Http2(#[from] h2::Error),
+    /// The time for the request ran out while its body was on the way.
+    #[error("the request's time ran out")]
+    TimedOut,
+}
+
+/// A message body.
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// All of it, once.
+    Full(Bytes),
+    /// From an HTTP/1 connection.
+    H1(Incoming),
+    /// From an HTTP/2 stream.
+    H2(H2Body),
+    /// A request's body that can be read again for another try.
+    Replay(ReplayBody),
+    /// A body whose end is told to somebody.
+    Watched(Box<Watched>),
+}
+
+/// A body together with what happens when it ends, or is dropped before.
+pub struct Watched {
+    /// The body itself.
+    pub inner: Body,
+    /// Told about each frame; its drop says that the exchange is over.
+    pub watcher: Box<dyn BodyWatcher>,
+}
+
+/// Who wants to know how a body went.
+pub trait BodyWatcher {
+    /// Bytes that passed.
+    fn on_data(&mut self, bytes: usize);
+    /// Trailers that passed (gRPC puts its status there).
+    fn on_trailers(&mut self, trailers: &HeaderMap);
+    /// The body is complete, or broke off. Called at most once; never when the reader dropped the body.
+    fn on_end(&mut self, error: Option<&BodyError>);
+}
+
+impl Body {
+    /// Whether there is nothing (more) to read.
+    pub fn is_finished(&self) -> bool {
+        self.is_end_stream()
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Self::H1(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Http1),
+            Self::H2(body) => body.poll_frame(cx),
+            Self::Replay(body) => body.poll_frame(cx),
+            Self::Watched(body) => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::H1(body) => body.is_end_stream(),
+            Self::H2(body) => body.is_end_stream(),
+            Self::Replay(body) => body.is_end_stream(),
+            Self::Watched(body) => body.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::H1(body) => body.size_hint(),
+            Self::H2(body) if body.is_end_stream() => SizeHint::with_exact(0),
+            Self::H2(_) | Self::Replay(_) => SizeHint::default(),
+            Self::Watched(body) => body.inner.size_hint(),
+        }
+    }
+}
+
+impl Watched {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.watcher.on_data(data.len());
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.watcher.on_trailers(trailers);
+                }
+                // Codecs stop polling once a body says that it is at its end.
+                if self.inner.is_end_stream() {
+                    self.watcher.on_end(None);
+                }
+            }
+            Some(Err(error)) => self.watcher.on_end(Some(error)),
+            None => self.watcher.on_end(None),
+        }
+        Poll::Ready(frame)
+    }
+}
+
+/// The receiving half of an HTTP/2 stream as a body. Capacity goes back to the peer as frames are handed on, so
+/// that a slow reader slows the sender.
+pub struct H2Body {
+    stream: RecvStream,
+    data_done: bool,
+}
+
+impl H2Body {
+    /// Wraps a stream.
+    pub fn new(stream: RecvStream) -> Self {
+        Self { stream, data_done: false }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.data_done {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Fails only when the stream is closed already: then nobody needs the capacity.
+                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                // RFC 9113 8.1: a server may reset with NO_ERROR after a complete answer.
+                Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => self.data_done = true,
+            }
+        }
+        match ready!(self.stream.poll_trailers(cx)) {
+            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Ok(None) => Poll::Ready(None),
+            Err(error) => Poll::Ready(Some(Err(error.into()))),
+        }
+    }
+}
+
+/// Largest request body that is kept for another try (Linkerd's 64 KiB).
+pub const REPLAY_LIMIT_BYTES: usize = 64 * 1024;
+
+/// A request's body that several tries read one after the other. What was read is kept up to
+/// [`REPLAY_LIMIT_BYTES`]; past that, or when the caller's side broke, there is no other try.
+#[derive(Clone)]
+pub struct ReplayBody {
+    shared: Rc<RefCell<Replay>>,
+    next: usize,
+}
+
+struct Replay {
+    source: Body,
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+    spoiled: bool,
+}
+
+impl ReplayBody {
+    /// Starts with a body of which nothing has been read.
+    pub fn new(source: Body) -> Self {
+        let shared = Replay { source, kept: Vec::new(), kept_bytes: 0, trailers: None, ended: false, spoiled: false };
+        Self { shared: Rc::new(RefCell::new(shared)), next: 0 }
+    }
+
+    /// The same body from its start. `None` when that is no longer possible.
+    pub fn rewind(&self) -> Option<Self> {
+        (!self.shared.borrow().spoiled).then(|| Self { shared: self.shared.clone(), next: 0 })
+    }
+
+    /// Whether the caller's side broke off.
+    pub fn is_spoiled(&self) -> bool {
+        self.shared.borrow().spoiled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let shared = self.shared.borrow();
+        self.next >= shared.kept.len()
+            && shared.trailers.is_none()
+            && (shared.ended || (self.next == shared.kept.len() && shared.source.is_end_stream()))
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(data) = shared.kept.get(self.next) {
+            self.next += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+        }
+        if shared.ended {
+            if self.next == shared.kept.len() && let Some(trailers) = shared.trailers.clone() {
+                self.next += 1;
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+            return Poll::Ready(None);
+        }
+        let frame = ready!(Pin::new(&mut shared.source).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    shared.kept_bytes += data.len();
+                    if shared.kept_bytes > REPLAY_LIMIT_BYTES || shared.spoiled {
+                        shared.spoiled = true;
+                        shared.kept.clear();
+                        self.next = 0;
+                    } else {
+                        shared.kept.push(data.clone());
+                        self.next += 1;
+                    }
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    shared.trailers = Some(trailers.clone());
+                    shared.ended = true;
+                    self.next = shared.kept.len() + 1;
+                }
+            }
+            Some(Err(_)) => {
+                shared.ended = true;
+                shared.spoiled = true;
+            }
+            None => shared.ended = true,
+        }
+        Poll::Ready(frame)
+    }
+}
+
+/// Writes a body into an HTTP/2 stream, at the pace of the peer's window.
+///
+/// Ends early when the peer resets the stream. A body that breaks off resets the stream, so that the peer never
+/// takes half a message for a whole one.
+pub async fn send_body(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(), BodyError> {
+    loop {
+        let frame = std::future::poll_fn(|cx| {
+            // Errors here mean that the stream is gone: seen by the next write.
+            if let Poll::Ready(Ok(reason)) = stream.poll_reset(cx) {
+                return Poll::Ready(Err(BodyError::Http2(reason.into())));
+            }
+            Pin::new(&mut body).poll_frame(cx).map(Ok)
+        })
+        .await?;
+        match frame {
+            None => return Ok(stream.send_data(Bytes::new(), true)?),
+            Some(Err(error)) => {
+                stream.send_reset(Reason::CANCEL);
+                return Err(error);
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    let last = body.is_end_stream();
+                    send_data(&mut stream, data, last).await?;
+                    if last {
+                        return Ok(());
+                    }
+                }
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        return Ok(stream.send_trailers(trailers)?);
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// Writes one piece of data, waiting for the window as often as needed.
+pub async fn send_data(stream: &mut SendStream<Bytes>, mut data: Bytes, last: bool) -> Result<(), h2::Error> {
+    loop {
+        if data.is_empty() {
+            return if last { stream.send_data(data, true) } else { Ok(()) };
+        }
+        stream.reserve_capacity(data.len());
+        let granted = if stream.capacity() > 0 {
+            stream.capacity()
+        } else {
+            match std::future::poll_fn(|cx| stream.poll_capacity(cx)).await {
+                Some(granted) => granted?,
+                None => return Err(Reason::CANCEL.into()),
+            }
+        };
+        if granted >= data.len() {
+            return stream.send_data(data, last);
+        }
+        let part = data.split_to(granted);
+        stream.send_data(part, false)?;
+    }
+}

@@ -1,0 +1,126 @@
+//! Which headers stay on which side: hop-by-hop headers end here, `byrnie-*` never comes from outside.
+
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Version};
+
+/// Prefix of all headers that only proxies of the mesh write.
+pub const MESH_PREFIX: &str = "byrnie-";
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATE: HeaderName = HeaderName::from_static("proxy-authenticate");
+const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Removes what belongs to one connection (RFC 9110 section 7.6.1): the named ones, and those that `Connection`
+/// names. `TE: trailers` survives, because gRPC needs it end to end.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            // What routing and framing stand on is not the sender's to remove.
+            .filter(|name| *name != HOST && *name != TE && *name != http::header::CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+    headers.remove(PROXY_AUTHENTICATE);
+    headers.remove(PROXY_AUTHORIZATION);
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(UPGRADE);
+    headers.remove(HTTP2_SETTINGS);
+    if let Some(te) = headers.remove(TE)
+        && te.as_bytes().split(|b| *b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Removes every header that only proxies of the mesh may write.
+pub fn strip_mesh_headers(headers: &mut HeaderMap) {
+    if headers.keys().any(|name| name.as_str().starts_with(MESH_PREFIX)) {
+        let ours: Vec<HeaderName> =
+            headers.keys().filter(|name| name.as_str().starts_with(MESH_PREFIX)).cloned().collect();
+        for name in ours {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The token of an HTTP/1 upgrade that may be passed on: one token, not `h2c` (which would let a client smuggle
+/// requests past the proxy), and `Connection` must name `upgrade`.
+pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+    if version != Version::HTTP_11 {
+        return None;
+    }
+    let token = headers.get(UPGRADE)?;
+    let text = token.to_str().ok()?.trim();
+    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade"))
+    });
+    let single = !text.is_empty() && !text.contains(',') && !text.eq_ignore_ascii_case("h2c");
+    (named && single).then(|| token.clone())
+}
+
+/// Whether the request is a gRPC call.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(http::header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// `Trailer` only announces; it is end to end where trailers are.
+pub fn announces_trailers(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRAILER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn hop_by_hop_headers_end_here() {
+        let mut headers = map(&[
+            ("connection", "close, X-Secret, host"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "gzip, trailers"),
+            ("host", "a"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+            ("proxy-authorization", "x"),
+            ("x-kept", "1"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["host", "te", "x-kept"]);
+        assert_eq!(headers[TE], "trailers");
+    }
+
+    #[test]
+    fn only_one_honest_upgrade_token_passes() {
+        let table = [
+            (&[("connection", "Upgrade"), ("upgrade", "websocket")][..], true),
+            (&[("connection", "keep-alive, Upgrade"), ("upgrade", "acme/2")][..], true),
+            (&[("connection", "Upgrade"), ("upgrade", "h2c")][..], false),
+            (&[("connection", "Upgrade"), ("upgrade", "websocket, h2c")][..], false),
+            (&[("upgrade", "websocket")][..], false),
+            (&[("connection", "upgrade")][..], false),
+        ];
+        for (lines, expected) in table {
+            assert_eq!(upgrade_token(Version::HTTP_11, &map(lines)).is_some(), expected, "{lines:?}");
+        }
+        assert!(upgrade_token(Version::HTTP_10, &map(table[0].0)).is_none());
+    }
+}

@@ -1,0 +1,142 @@
+//! The public names of metrics. They are a contract: boards and alerts are written against them.
+
+/// Name, help and labels of a metric.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Desc {
+    /// Without the `_total` of counters, which is appended.
+    pub name: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// In the order in which values are given.
+    pub labels: &'static [&'static str],
+}
+
+/// Upper bounds of the exported histogram, in microseconds: 1 ms to 10 s.
+pub const DURATION_BUCKETS_US: [u64; 10] =
+    [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000];
+
+/// Requests that ended, by everything that is known about them.
+pub const REQUESTS: Desc = Desc {
+    name: "byrnie_requests",
+    help: "Requests that ended",
+    labels: &[
+        "direction",
+        "namespace",
+        "service",
+        "route",
+        "workload",
+        "peer",
+        "peer_namespace",
+        "peer_id",
+        "secured",
+        "code",
+        "grpc_status",
+        "error",
+    ],
+};
+
+/// How long requests took, response body included.
+pub const REQUEST_DURATION: Desc = Desc {
+    name: "byrnie_request_duration_seconds",
+    help: "Time from a request's head to its response's end",
+    labels: &["direction", "namespace", "service", "route", "workload", "peer", "peer_namespace", "secured"],
+};
+
+/// Tries after the first.
+pub const RETRIES: Desc = Desc {
+    name: "byrnie_retries",
+    help: "Tries after the first one",
+    labels: &["direction", "namespace", "service", "route", "workload"],
+};
+
+/// Connections that are not HTTP.
+pub const TCP_CONNECTIONS: Desc = Desc {
+    name: "byrnie_tcp_connections",
+    help: "Connections that began and are not HTTP",
+    labels: &[
+        "direction",
+        "namespace",
+        "service",
+        "route",
+        "workload",
+        "peer",
+        "peer_namespace",
+        "peer_id",
+        "secured",
+        "error",
+    ],
+};
+
+/// Of these, the ones that are open.
+pub const TCP_OPEN_CONNECTIONS: Desc = Desc {
+    name: "byrnie_tcp_open_connections",
+    help: "Connections that are open and not HTTP",
+    labels: &["direction", "namespace", "service", "workload", "peer", "peer_namespace", "secured"],
+};
+
+/// Their bytes.
+pub const TCP_BYTES: Desc = Desc {
+    name: "byrnie_tcp_bytes",
+    help: "Bytes of connections that are not HTTP; flow received is from the client, sent is to it",
+    labels: &["direction", "namespace", "service", "workload", "peer", "peer_namespace", "secured", "flow"],
+};
+
+/// Decisions about who may do what: `allow`, `deny`, `would_deny`.
+pub const AUTHORIZATION: Desc = Desc {
+    name: "byrnie_authorization",
+    help: "Authorization decisions by the policy that made them",
+    labels: &["decision", "policy"],
+};
+
+/// What a limit turned away.
+pub const LIMIT_REJECTIONS: Desc = Desc {
+    name: "byrnie_limit_rejections",
+    help: "Connections and requests that a limit refused",
+    labels: &["limit"],
+};
+
+/// Connections that are open: `downstream`, `upstream`.
+pub const CONNECTIONS: Desc =
+    Desc { name: "byrnie_connections", help: "Open connections", labels: &["side", "protocol"] };
+
+/// The end of the certificate's life.
+pub const CERTIFICATE_NOT_AFTER: Desc = Desc {
+    name: "byrnie_certificate_not_after_seconds",
+    help: "End of the certificate's life, seconds since 1970",
+    labels: &[],
+};
+
+/// Resources that the control plane sent.
+pub const CONFIG_RESOURCES: Desc = Desc {
+    name: "byrnie_config_resources",
+    help: "Resources held from the control plane, by kind and state (synced, stale, rejected)",
+    labels: &["kind", "state"],
+};
+
+/// How many request and connection series there are.
+pub const METRICS_SERIES: Desc =
+    Desc { name: "byrnie_metrics_series", help: "Request and connection series held", labels: &[] };
+
+/// How often a series had no room.
+pub const METRICS_OVERFLOW: Desc = Desc {
+    name: "byrnie_metrics_overflow",
+    help: "Label sets that had no room and were counted as overflow",
+    labels: &[],
+};
+
+/// Tasks that panicked and were caught.
+pub const PANICS: Desc = Desc { name: "byrnie_panics", help: "Panics that were caught", labels: &[] };
+
+/// Clients that stayed silent until a port was treated as TCP.
+pub const DETECT_TIMEOUTS: Desc = Desc {
+    name: "byrnie_detect_timeouts",
+    help: "Connections whose protocol was not detected in time",
+    labels: &["port"],
+};
+
+/// Access-log lines that were lost because the writer was behind.
+pub const ACCESS_LOG_DROPPED: Desc =
+    Desc { name: "byrnie_access_log_dropped", help: "Access-log lines dropped", labels: &[] };
+
+/// Tap events that were lost because nobody fetched them in time.
+pub const TAP_DROPPED: Desc = Desc { name: "byrnie_tap_dropped", help: "Tap events dropped", labels: &[] };

@@ -1,0 +1,88 @@
+//! `MeshSettings`, `TrustBundle`, `Upstreams`.
+
+use byrnie_plan::{AccessLog, AccessLogFormat, MeshSettings, TrustBundle, Upstream, Upstreams};
+
+use super::field::{MAX_LIST, at, duration, filled, list, name, nanos, number, port, same_names};
+use crate::error::{DecodeError, Problem};
+use crate::generated as pb;
+
+/// Roots in one bundle: a rotation needs two, a federation a handful.
+const MAX_ROOTS: usize = 64;
+/// Largest root certificate, in bytes.
+const MAX_ROOT_BYTES: usize = 64 * 1024;
+
+same_names!(log_to_proto, log_from_proto, AccessLog, pb::AccessLog, [Off, Failed, All]);
+same_names!(format_to_proto, format_from_proto, AccessLogFormat, pb::AccessLogFormat, [Json, Text]);
+
+pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
+    pb::MeshSettings {
+        access_log: log_to_proto(settings.access_log),
+        access_log_format: format_to_proto(settings.access_log_format),
+        show_policy_in_response: settings.show_policy_in_response,
+        detect_timeout_ns: Some(nanos(settings.detect_timeout)),
+        drain_timeout_ns: Some(nanos(settings.drain_timeout)),
+        max_header_bytes: Some(settings.max_header_bytes),
+        max_headers: Some(settings.max_headers),
+        max_concurrent_streams: Some(settings.max_concurrent_streams),
+        max_connections: Some(settings.max_connections),
+        header_timeout_ns: Some(nanos(settings.header_timeout)),
+        client_idle_timeout_ns: Some(nanos(settings.client_idle_timeout)),
+    }
+}
+
+pub(super) fn mesh_from_proto(wire: pb::MeshSettings) -> Result<MeshSettings, DecodeError> {
+    Ok(MeshSettings {
+        access_log: at("access_log", log_from_proto(wire.access_log))?,
+        access_log_format: at("access_log_format", format_from_proto(wire.access_log_format))?,
+        show_policy_in_response: wire.show_policy_in_response,
+        detect_timeout: duration("detect_timeout", wire.detect_timeout_ns)?,
+        drain_timeout: duration("drain_timeout", wire.drain_timeout_ns)?,
+        max_header_bytes: number("max_header_bytes", wire.max_header_bytes)?,
+        max_headers: number("max_headers", wire.max_headers)?,
+        max_concurrent_streams: number("max_concurrent_streams", wire.max_concurrent_streams)?,
+        max_connections: number("max_connections", wire.max_connections)?,
+        header_timeout: duration("header_timeout", wire.header_timeout_ns)?,
+        client_idle_timeout: duration("client_idle_timeout", wire.client_idle_timeout_ns)?,
+    })
+}
+
+pub(super) fn bundle_to_proto(bundle: &TrustBundle) -> pb::TrustBundle {
+    pb::TrustBundle { trust_domain: bundle.trust_domain.clone(), roots_der: bundle.roots_der.clone() }
+}
+
+pub(crate) fn bundle_from_proto(wire: pb::TrustBundle) -> Result<TrustBundle, DecodeError> {
+    let roots_der = list("roots_der", wire.roots_der, MAX_ROOTS, |root| match root.len() {
+        0 => Err(DecodeError::new(Problem::Missing)),
+        len if len > MAX_ROOT_BYTES => Err(DecodeError::new(Problem::TooLong { len, max: MAX_ROOT_BYTES })),
+        _ => Ok(root),
+    })?;
+    Ok(TrustBundle { trust_domain: at("trust_domain", filled(wire.trust_domain))?, roots_der })
+}
+
+pub(super) fn upstreams_to_proto(upstreams: &Upstreams) -> pb::Upstreams {
+    pb::Upstreams {
+        workload: upstreams.workload.to_string(),
+        upstreams: upstreams
+            .upstreams
+            .iter()
+            .map(|upstream| pb::Upstream {
+                service: upstream.service.to_string(),
+                port: upstream.port.into(),
+            })
+            .collect(),
+        http_proxy: upstreams.http_proxy,
+    }
+}
+
+pub(super) fn upstreams_from_proto(wire: pb::Upstreams) -> Result<Upstreams, DecodeError> {
+    Ok(Upstreams {
+        workload: at("workload", name(&wire.workload))?,
+        upstreams: list("upstreams", wire.upstreams, MAX_LIST, |upstream| {
+            Ok(Upstream {
+                service: at("service", name(&upstream.service))?,
+                port: at("port", port(upstream.port))?,
+            })
+        })?,
+        http_proxy: wire.http_proxy,
+    })
+}

@@ -1,0 +1,388 @@
+//! Any resource that the compiler could make.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use byrnie_plan::*;
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+
+fn word() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9-]{0,8}"
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    "\\PC{0,12}"
+}
+
+fn some_text() -> impl Strategy<Value = String> {
+    "\\PC{1,12}"
+}
+
+fn object() -> impl Strategy<Value = ObjectName> {
+    (word(), word()).prop_map(|(namespace, name)| ObjectName { namespace, name })
+}
+
+fn identity() -> impl Strategy<Value = WorkloadIdentity> {
+    (word(), word(), word()).prop_map(|(trust_domain, namespace, service_account)| WorkloadIdentity {
+        trust_domain,
+        namespace,
+        service_account,
+    })
+}
+
+fn port() -> impl Strategy<Value = u16> {
+    1..=u16::MAX
+}
+
+fn address() -> impl Strategy<Value = SocketAddr> {
+    (any::<IpAddr>(), port()).prop_map(|(ip, port)| SocketAddr::new(ip, port))
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    prop_oneof![Just(Duration::ZERO), any::<u64>().prop_map(Duration::from_nanos)]
+}
+
+fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
+    vec((some_text(), any_text()), 0..3)
+}
+
+fn protocol() -> impl Strategy<Value = AppProtocol> {
+    use AppProtocol::*;
+    prop::sample::select(vec![Detect, Http1, Http2, Grpc, Tcp, Tls])
+}
+
+/// Sorted by port, each once.
+fn by_port<T: std::fmt::Debug>(
+    item: impl Strategy<Value = T>,
+    port: fn(&T) -> u16,
+) -> impl Strategy<Value = Vec<T>> {
+    vec(item, 0..4).prop_map(move |mut items| {
+        items.sort_by_key(port);
+        items.dedup_by_key(|item| port(item));
+        items
+    })
+}
+
+fn service() -> impl Strategy<Value = Service> {
+    let ports = (any_text(), port(), protocol());
+    let ports = ports.prop_map(|(name, port, protocol)| ServicePort { name, port, protocol });
+    (object(), by_port(ports, |port| port.port), settings()).prop_map(|(name, ports, settings)| Service {
+        name,
+        ports,
+        settings,
+    })
+}
+
+fn settings() -> impl Strategy<Value = TrafficSettings> {
+    let limits = any::<(u32, u32, u32)>().prop_map(|(max_connections, max_pending, max_in_flight)| {
+        ConnectionLimits { max_connections, max_pending, max_in_flight }
+    });
+    let outlier = (any::<u32>(), duration(), duration());
+    let outlier = outlier.prop_map(|(consecutive_failures, base_ejection, max_ejection)| Outlier {
+        consecutive_failures,
+        base_ejection,
+        max_ejection,
+    });
+    let times = (duration(), of(duration()), of(duration()), of(duration()));
+    (balancer(), times, retry(), limits, of(outlier)).prop_map(|(balancer, times, retry, limits, outlier)| {
+        let (connect_timeout, request_timeout, idle_timeout, slow_start) = times;
+        TrafficSettings {
+            balancer,
+            connect_timeout,
+            request_timeout,
+            idle_timeout,
+            retry,
+            limits,
+            outlier,
+            slow_start,
+        }
+    })
+}
+
+fn balancer() -> impl Strategy<Value = Balancer> {
+    let source = || {
+        prop_oneof![
+            some_text().prop_map(HashSource::Header),
+            some_text().prop_map(HashSource::Cookie),
+            some_text().prop_map(HashSource::Query),
+            Just(HashSource::SourceAddress),
+        ]
+    };
+    prop_oneof![
+        Just(Balancer::PeakEwma),
+        Just(Balancer::LeastRequest),
+        Just(Balancer::RoundRobin),
+        Just(Balancer::Random),
+        source().prop_map(Balancer::RingHash),
+        source().prop_map(Balancer::Maglev),
+    ]
+}
+
+fn retry() -> impl Strategy<Value = Retry> {
+    let on = (vec(100u16..=999, 0..3), vec(any::<u16>(), 0..3), any::<bool>(), any::<bool>());
+    let on = on.prop_map(|(statuses, grpc_codes, connection_error, unsafe_methods)| RetryOn {
+        statuses,
+        grpc_codes,
+        connection_error,
+        unsafe_methods,
+    });
+    (any::<u32>(), on, of(duration()), duration(), duration(), any::<(u32, u32)>()).prop_map(
+        |(attempts, on, per_try_timeout, backoff, backoff_max, (percent, min_per_second))| Retry {
+            attempts,
+            on,
+            per_try_timeout,
+            backoff,
+            backoff_max,
+            budget: RetryBudget { percent, min_per_second },
+        },
+    )
+}
+
+fn endpoints() -> impl Strategy<Value = Endpoints> {
+    let dialect = prop::sample::select(vec![Dialect::Byrnie, Dialect::Hbone]);
+    let hop = prop_oneof![
+        Just(Hop::Plaintext),
+        (identity(), dialect).prop_map(|(identity, dialect)| Hop::Mesh { identity, dialect }),
+    ];
+    let endpoint = (object(), address(), port(), hop, any::<u32>(), any_text(), pairs());
+    let endpoint = endpoint.prop_map(|(workload, address, app_port, hop, weight, locality, labels)| {
+        Endpoint { workload, address, app_port, hop, weight, locality, labels }
+    });
+    let ports = (port(), vec(endpoint, 0..4)).prop_map(|(port, endpoints)| PortEndpoints { port, endpoints });
+    (object(), by_port(ports, |port| port.port)).prop_map(|(service, ports)| Endpoints { service, ports })
+}
+
+fn host() -> impl Strategy<Value = HostPattern> {
+    prop_oneof![
+        Just(HostPattern::Any),
+        some_text().prop_map(HostPattern::Exact),
+        some_text().prop_map(HostPattern::Wildcard),
+    ]
+}
+
+fn value() -> impl Strategy<Value = ValueMatch> {
+    prop_oneof![any_text().prop_map(ValueMatch::Exact), any_text().prop_map(ValueMatch::Regex)]
+}
+
+fn route_name() -> impl Strategy<Value = RouteName> {
+    use RouteKind::*;
+    (prop::sample::select(vec![Http, Grpc, Tcp, Tls]), object(), any_text())
+        .prop_map(|(kind, route, rule)| RouteName { kind, route, rule })
+}
+
+fn target() -> impl Strategy<Value = BackendTarget> {
+    use InvalidBackend::*;
+    let invalid = prop::sample::select(vec![NotFound, InvalidKind, NotPermitted, UnsupportedFilter]);
+    prop_oneof![
+        (object(), port(), pairs()).prop_map(|(service, port, subset)| BackendTarget::Service {
+            service,
+            port,
+            subset
+        }),
+        invalid.prop_map(BackendTarget::Invalid),
+    ]
+}
+
+fn backends() -> impl Strategy<Value = Vec<Backend>> {
+    let backend = (target(), any::<u32>(), vec(filter(), 0..2));
+    vec(backend.prop_map(|(target, weight, filters)| Backend { target, weight, filters }), 0..3)
+}
+
+fn rewrite() -> impl Strategy<Value = PathRewrite> {
+    prop_oneof![any_text().prop_map(PathRewrite::Full), any_text().prop_map(PathRewrite::Prefix)]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let headers = || {
+        (pairs(), pairs(), vec(some_text(), 0..2)).prop_map(|(set, add, remove)| HeaderModifier {
+            set,
+            add,
+            remove,
+        })
+    };
+    let status = prop::sample::select(vec![301, 302, 303, 307, 308]);
+    let redirect = (of(some_text()), of(some_text()), of(rewrite()), of(port()), status);
+    let redirect = redirect.prop_map(|(scheme, hostname, path, port, status)| Redirect {
+        scheme,
+        hostname,
+        path,
+        port,
+        status,
+    });
+    let mirror = (target(), any::<u32>(), 1..=u32::MAX);
+    let mirror =
+        mirror.prop_map(|(target, numerator, denominator)| Mirror { target, numerator, denominator });
+    prop_oneof![
+        headers().prop_map(Filter::RequestHeaders),
+        headers().prop_map(Filter::ResponseHeaders),
+        redirect.prop_map(Filter::Redirect),
+        (of(some_text()), of(rewrite()))
+            .prop_map(|(hostname, path)| Filter::Rewrite(Rewrite { hostname, path })),
+        mirror.prop_map(Filter::Mirror),
+    ]
+}
+
+fn rule() -> impl Strategy<Value = HttpRule> {
+    let timeouts = (of(duration()), of(duration()));
+    let timeouts = timeouts.prop_map(|(request, backend_request)| Timeouts { request, backend_request });
+    (route_name(), vec(filter(), 0..2), backends(), timeouts, of(retry())).prop_map(
+        |(name, filters, backends, timeouts, retry)| HttpRule { name, filters, backends, timeouts, retry },
+    )
+}
+
+fn path() -> impl Strategy<Value = PathMatch> {
+    prop_oneof![
+        some_text().prop_map(PathMatch::Exact),
+        some_text().prop_map(PathMatch::Prefix),
+        some_text().prop_map(PathMatch::Regex),
+    ]
+}
+
+/// Indexes stay within the table.
+fn table() -> impl Strategy<Value = HttpTable> {
+    (vec(rule(), 0..3), vec(host(), 0..3)).prop_flat_map(|(rules, scopes)| {
+        let header = (some_text(), value()).prop_map(|(name, value)| HeaderMatch { name, value });
+        let query = (some_text(), value()).prop_map(|(name, value)| QueryMatch { name, value });
+        let rule = 0..u32::try_from(rules.len().max(1)).unwrap();
+        let scope = 0..u32::try_from(scopes.len().max(1)).unwrap();
+        let one = (scope, host(), path(), of(some_text()), vec(header, 0..3), vec(query, 0..3), rule);
+        let one = one.prop_map(|(host_scope, host, path, method, headers, queries, rule)| HttpMatch {
+            host_scope,
+            host,
+            path,
+            method,
+            headers,
+            queries,
+            rule,
+        });
+        let most = if rules.is_empty() { 0 } else { 3 };
+        (vec(one, 0..=most), Just(rules), Just(scopes)).prop_map(|(matches, rules, scopes)| HttpTable {
+            matches,
+            rules,
+            scopes,
+        })
+    })
+}
+
+fn tcp() -> impl Strategy<Value = TcpRule> {
+    (of(route_name()), backends()).prop_map(|(name, backends)| TcpRule { name, backends })
+}
+
+fn routes() -> impl Strategy<Value = Routes> {
+    let ports = (port(), of(table()), of(tcp())).prop_map(|(port, http, tcp)| PortRoutes { port, http, tcp });
+    (object(), of(word()), by_port(ports, |port| port.port))
+        .prop_map(|(service, client_namespace, ports)| Routes { service, client_namespace, ports })
+}
+
+fn gateway() -> impl Strategy<Value = GatewayRoutes> {
+    use ListenerProtocol::*;
+    let protocol = prop::sample::select(vec![Http, Tcp, TlsPassthrough]);
+    let listener =
+        (any_text(), port(), vec(any::<IpAddr>(), 0..3), protocol, table(), vec((host(), tcp()), 0..3));
+    let listener = listener.prop_map(|(name, port, addresses, protocol, http, tcp)| GatewayListener {
+        name,
+        port,
+        addresses,
+        protocol,
+        http,
+        tcp,
+    });
+    (object(), vec(listener, 0..3)).prop_map(|(gateway, listeners)| GatewayRoutes { gateway, listeners })
+}
+
+fn texts() -> impl Strategy<Value = Vec<TextMatch>> {
+    let one = prop_oneof![
+        any_text().prop_map(TextMatch::Exact),
+        some_text().prop_map(TextMatch::Prefix),
+        some_text().prop_map(TextMatch::Suffix),
+        Just(TextMatch::Present),
+    ];
+    vec(one, 0..3)
+}
+
+fn authorization() -> impl Strategy<Value = AuthorizationPolicy> {
+    let source = (texts(), texts(), texts(), texts());
+    let source = source.prop_map(|(identities, not_identities, namespaces, not_namespaces)| Source {
+        identities,
+        not_identities,
+        namespaces,
+        not_namespaces,
+    });
+    let ports = || vec(port(), 0..3);
+    let methods = || vec(some_text(), 0..3);
+    let operation = (methods(), methods(), texts(), texts(), ports(), ports());
+    let operation = operation.prop_map(|(methods, not_methods, paths, not_paths, ports, not_ports)| {
+        Operation { methods, not_methods, paths, not_paths, ports, not_ports }
+    });
+    let rule =
+        (vec(source, 0..3), vec(operation, 0..3)).prop_map(|(from, to)| AuthorizationRule { from, to });
+    let action = prop::sample::select(vec![Action::Allow, Action::Deny, Action::Audit]);
+    (some_text(), action, vec(rule, 0..3), any::<bool>())
+        .prop_map(|(name, action, rules, dry_run)| AuthorizationPolicy { name, action, rules, dry_run })
+}
+
+fn inbound() -> impl Strategy<Value = InboundPolicy> {
+    use DefaultAction::*;
+    let services = vec((object(), port()).prop_map(|(service, port)| ServicePortRef { service, port }), 0..3);
+    let port = (port(), any_text(), address(), protocol(), services);
+    let port = port.prop_map(|(port, name, address, protocol, services)| InboundPort {
+        port,
+        name,
+        address,
+        protocol,
+        services,
+    });
+    let default_action = prop::sample::select(vec![AllowAll, AllowAuthenticated, Deny]);
+    (object(), identity(), vec(port, 0..3), vec(authorization(), 0..3), default_action).prop_map(
+        |(workload, identity, ports, authorization, default_action)| InboundPolicy {
+            workload,
+            identity,
+            ports,
+            authorization,
+            default_action,
+        },
+    )
+}
+
+fn mesh() -> impl Strategy<Value = MeshSettings> {
+    let log = prop::sample::select(vec![AccessLog::Off, AccessLog::Failed, AccessLog::All]);
+    let format = prop::sample::select(vec![AccessLogFormat::Json, AccessLogFormat::Text]);
+    let times = (duration(), duration(), duration(), duration());
+    (log, format, any::<bool>(), times, any::<(u32, u32, u32, u32)>()).prop_map(
+        |(access_log, access_log_format, show_policy_in_response, times, numbers)| MeshSettings {
+            access_log,
+            access_log_format,
+            show_policy_in_response,
+            detect_timeout: times.0,
+            drain_timeout: times.1,
+            max_header_bytes: numbers.0,
+            max_headers: numbers.1,
+            max_concurrent_streams: numbers.2,
+            max_connections: numbers.3,
+            header_timeout: times.2,
+            client_idle_timeout: times.3,
+        },
+    )
+}
+
+/// Any resource.
+pub fn resource() -> impl Strategy<Value = Resource> {
+    let upstream = (object(), port()).prop_map(|(service, port)| Upstream { service, port });
+    let upstreams = (object(), vec(upstream, 0..4), any::<bool>());
+    let upstreams =
+        upstreams.prop_map(|(workload, upstreams, http_proxy)| Upstreams { workload, upstreams, http_proxy });
+    let bundle = (word(), vec(vec(any::<u8>(), 1..64), 0..3));
+    let bundle = bundle.prop_map(|(trust_domain, roots_der)| TrustBundle { trust_domain, roots_der });
+    prop_oneof![
+        service().prop_map(Resource::Service),
+        endpoints().prop_map(Resource::Endpoints),
+        routes().prop_map(Resource::Routes),
+        gateway().prop_map(Resource::GatewayRoutes),
+        inbound().prop_map(Resource::InboundPolicy),
+        upstreams.prop_map(Resource::Upstreams),
+        bundle.prop_map(Resource::TrustBundle),
+        mesh().prop_map(Resource::MeshSettings),
+    ]
+}

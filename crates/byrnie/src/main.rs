@@ -1,0 +1,60 @@
+//! `byrnie`, a service mesh in one binary: control plane, proxy, gateway and the operator's commands.
+//!
+//! Reads the command line, starts the log and hands over to the command or role. Knows how nothing works inside.
+
+mod cli;
+mod demo_app;
+mod output;
+mod roles;
+mod supervisor;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::args::{Cli, Command};
+use cli::failure::Failure;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // A keeper stands beside each command: it begins before anything is read or allocated, to stay small.
+    let result = match roles::keeper_command(std::env::args_os()) {
+        Some(command) => roles::keeper(&command),
+        None => {
+            let cli = Cli::parse();
+            start_log(&cli);
+            cli::run(cli)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Quiet(code)) => ExitCode::from(code),
+        Err(Failure::Told(report)) => {
+            output::tell(&report, "error");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Roles log what they do; a command speaks for itself and logs only what goes wrong underneath.
+fn start_log(cli: &Cli) {
+    let role = matches!(
+        cli.command,
+        Command::ControlPlane(_)
+            | Command::Proxy(_)
+            | Command::DemoApp(_)
+            | Command::Up(_)
+            | Command::Demo(_)
+    );
+    let filter = cli.global.log.as_deref().filter(|text| !text.is_empty());
+    let filter = filter.unwrap_or(if role { "info" } else { "error" });
+    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(output::style::on_stderr())
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
+}

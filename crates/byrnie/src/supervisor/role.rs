@@ -1,0 +1,287 @@
+//! The children that are this program in another role: the control plane, the proxies. Kept running, their sockets
+//! and keys kept for them.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use byrnie_control::api::CredentialRequest;
+use byrnie_net::{FdStore, Notification, Output, Spawn};
+use tokio::process::Child;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::backoff::Backoff;
+use super::desired::{Kind, UnitKey};
+use super::home;
+use super::shared::{Shared, WORKERS};
+use super::stop::{self, Stopper};
+
+/// Lines of its log that are shown when one dies.
+const SHOWN_LINES: usize = 20;
+/// How long a control plane may take to hand out a credential before the proxy starts without a fresh one.
+const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// After this long without being ready, a line says so.
+const SLOW_START: Duration = Duration::from_secs(10);
+
+/// A child in one of our roles that is kept running.
+#[derive(Debug)]
+pub struct Kept {
+    ready: watch::Receiver<bool>,
+    stopper: Stopper,
+    task: JoinHandle<()>,
+}
+
+impl Kept {
+    /// Returns once it has been ready for the first time: true. False: it was given up before.
+    pub async fn ready(&self) -> bool {
+        self.ready.clone().wait_for(|ready| *ready).await.is_ok()
+    }
+
+    /// For those who wait for it after this is gone.
+    pub fn ready_later(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
+    /// Asks it to drain and end; kills it after the deadline. Returns when it is gone.
+    pub async fn stop(self, deadline: Duration) {
+        self.stopper.stop(deadline);
+        let _ = self.task.await;
+    }
+}
+
+/// Which role, and what it needs.
+#[derive(Clone, Debug)]
+enum Role {
+    ControlPlane,
+    Proxy(UnitKey),
+}
+
+/// Starts the control plane.
+pub fn start_control_plane(shared: &Rc<Shared>) -> Kept {
+    start(shared, Role::ControlPlane, None)
+}
+
+/// Starts a proxy, once `after` (the one that it replaces) is gone.
+pub fn start_proxy(shared: &Rc<Shared>, key: UnitKey, after: Option<JoinHandle<()>>) -> Kept {
+    start(shared, Role::Proxy(key), after)
+}
+
+fn start(shared: &Rc<Shared>, role: Role, after: Option<JoinHandle<()>>) -> Kept {
+    let (ready_sender, ready) = watch::channel(false);
+    let (stopper, stopped) = stop::channel();
+    let keeping = Keeping {
+        shared: Rc::clone(shared),
+        role,
+        store: FdStore::default(),
+        ready: ready_sender,
+        log_before: 0,
+    };
+    let task = tokio::task::spawn_local(async move {
+        if let Some(after) = after {
+            let _ = after.await;
+        }
+        keeping.run(stopped).await;
+    });
+    Kept { ready, stopper, task }
+}
+
+struct Keeping {
+    shared: Rc<Shared>,
+    role: Role,
+    store: FdStore,
+    ready: watch::Sender<bool>,
+    /// How long the log was before this life.
+    log_before: u64,
+}
+
+impl Keeping {
+    async fn run(mut self, mut stopped: stop::Stopped) {
+        let mut backoff = Backoff::default();
+        loop {
+            let started = Instant::now();
+            let (pid, how) = match self.spawn().await {
+                Ok((child, pid, messages)) => match self.live(child, pid, messages, &mut stopped).await {
+                    Some(how) => (Some(pid), how),
+                    None => return,
+                },
+                Err(error) => (None, format!("cannot be started: {error}")),
+            };
+            if self.is_hopeless() {
+                return self.tell_death(&how);
+            }
+            let wait = backoff.next(started.elapsed(), rand::random());
+            self.tell_death(&format!("{how}; again in {:.1} s", wait.as_secs_f64()));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = stopped.asked() => return,
+            }
+            pid.inspect(|pid| self.shared.forget(*pid));
+        }
+    }
+
+    /// A control plane that cannot even begin (its store, its key) will not do better the next time, and without one
+    /// there is no mesh.
+    fn is_hopeless(&self) -> bool {
+        matches!(self.role, Role::ControlPlane) && !*self.ready.borrow()
+    }
+
+    /// Follows one life of the child, and says how it ended. None: it was asked to.
+    async fn live(
+        &mut self,
+        mut child: Child,
+        pid: u32,
+        mut messages: mpsc::Receiver<Notification>,
+        stopped: &mut stop::Stopped,
+    ) -> Option<String> {
+        let mut last_status = String::new();
+        let slow = tokio::time::sleep(SLOW_START);
+        tokio::pin!(slow);
+        let mut ready = false;
+        loop {
+            tokio::select! {
+                biased;
+                Some(message) = messages.recv() => {
+                    ready |= message.ready;
+                    self.hear(message, &mut last_status);
+                }
+                status = child.wait() => {
+                    self.shared.ended(pid);
+                    self.drain(&mut messages, &mut last_status).await;
+                    return Some(status.map_or_else(|error| error.to_string(), stop::how_it_ended));
+                }
+                deadline = stopped.asked() => {
+                    stop::end_group(&mut child, pid, deadline).await;
+                    self.shared.ended(pid);
+                    self.shared.forget(pid);
+                    return None;
+                }
+                () = &mut slow, if !ready => {
+                    ready = true;
+                    self.say(&format!("is not ready after {} s: {last_status}", SLOW_START.as_secs()));
+                }
+            }
+        }
+    }
+
+    /// What it sent just before it died waits in the socket or on the way: its key must not be lost.
+    async fn drain(&mut self, messages: &mut mpsc::Receiver<Notification>, last_status: &mut String) {
+        const GRACE: Duration = Duration::from_millis(20);
+        while let Ok(Some(message)) = tokio::time::timeout(GRACE, messages.recv()).await {
+            self.hear(message, last_status);
+        }
+    }
+
+    fn hear(&mut self, message: Notification, last_status: &mut String) {
+        if let Some(change) = message.descriptor
+            && !change.apply(&mut self.store)
+        {
+            self.say("wants more descriptors kept than the limit");
+        }
+        if let Some(status) = message.status
+            && status != *last_status
+        {
+            if !status.is_empty() && !self.shared.stopping.get() {
+                self.say(&status);
+            }
+            *last_status = status;
+        }
+        if message.ready {
+            self.ready.send_replace(true);
+        }
+    }
+
+    async fn spawn(&mut self) -> std::io::Result<(Child, u32, mpsc::Receiver<Notification>)> {
+        let mut what = match &self.role {
+            Role::ControlPlane => self.control_plane()?,
+            Role::Proxy(key) => self.proxy(key).await?,
+        };
+        what.descriptors.extend(self.store.duplicates()?);
+        let log = self.log();
+        if let Some(directory) = log.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let log = home::open_log(&log)?;
+        self.log_before = log.metadata()?.len();
+        what.output = Output::File(log);
+        self.shared.start(what)
+    }
+
+    fn control_plane(&self) -> std::io::Result<Spawn> {
+        let home = &self.shared.home;
+        let data_dir = home.path.as_os_str();
+        let arguments = [
+            "--data-dir".as_ref(),
+            data_dir,
+            "control-plane".as_ref(),
+            "--run-id".as_ref(),
+            self.shared.run_id.as_ref(),
+        ];
+        let mut what = Spawn::new(&self.shared.program, arguments);
+        what.descriptors.push((crate::roles::LOCK.to_owned(), home.lock()?));
+        Ok(what)
+    }
+
+    async fn proxy(&self, key: &UnitKey) -> std::io::Result<Spawn> {
+        let home = &self.shared.home;
+        let credential = self.credential(key).await;
+        let xds = home.control_plane().map_err(std::io::Error::other)?.xds;
+        let role = if key.kind == Kind::Gateway { "gateway" } else { "sidecar" };
+        let mut what = Spawn::new(&self.shared.program, ["proxy", "--role", role, "--control-plane", &xds]);
+        what.arguments.extend(["--workload".into(), format!("{}/{}", key.namespace, key.name).into()]);
+        what.arguments.extend(["--trust-bundle".into(), home.trust_bundle().into_os_string()]);
+        what.arguments.extend(["--state-dir".into(), home.proxy(key).into_os_string()]);
+        what.environment
+            .extend(self.shared.proxy_workers.map(|count| (WORKERS.into(), count.to_string().into())));
+        what.descriptors.extend(credential.map(|descriptor| ("credential".to_owned(), descriptor)));
+        Ok(what)
+    }
+
+    /// A fresh one-time credential; none while the control plane is away: the proxy then lives on what is stored.
+    async fn credential(&self, key: &UnitKey) -> Option<OwnedFd> {
+        let request = CredentialRequest {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            role: if key.kind == Kind::Gateway { "gateway" } else { "sidecar" }.to_owned(),
+        };
+        let answer = tokio::time::timeout(CREDENTIAL_TIMEOUT, self.shared.client.credential(&request)).await;
+        match answer {
+            Ok(Ok(credential)) => byrnie_net::memfd::sealed("credential", credential.token.as_bytes()).ok(),
+            Ok(Err(refusal)) => {
+                tracing::warn!(%key, %refusal, "no fresh credential");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        match &self.role {
+            Role::ControlPlane => self.shared.home.control_plane_log(),
+            Role::Proxy(key) => self.shared.home.proxy(key).join("log"),
+        }
+    }
+
+    fn say(&self, line: &str) {
+        let name = match &self.role {
+            Role::ControlPlane => "control plane".to_owned(),
+            Role::Proxy(key) => key.to_string(),
+        };
+        self.shared.screen.line(&format!("{name}: {line}"));
+    }
+
+    /// Says how it ended, and shows what it wrote in this life.
+    fn tell_death(&self, how: &str) {
+        if self.shared.stopping.get() {
+            return;
+        }
+        let log = self.log();
+        let lines = home::last_lines(&log, SHOWN_LINES, self.log_before);
+        let tail = if lines.is_empty() { String::new() } else { format!("; the end of {}:", log.display()) };
+        self.say(&format!("{how}{tail}"));
+        for line in lines {
+            self.shared.screen.line(&format!("  {line}"));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `byrnie` run to its end in a directory of its own.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A home, a data directory and a place for files, gone with the test.
+pub struct Sandbox {
+    dir: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        Self { dir: TempDir::new().unwrap() }
+    }
+
+    /// The directory of the test.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The mesh's data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Writes a file and returns its path.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// `byrnie ARGS`, not started: only the environment that a test means.
+    pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_byrnie"));
+        command.args(args).current_dir(self.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.path()).env("BYRNIE_DATA_DIR", self.data_dir());
+        command.env("BYRNIE_PROXY_WORKERS", "1").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs to the end.
+    pub fn run<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Run {
+        let start = Instant::now();
+        Run::of(self.command(args).output().unwrap(), start)
+    }
+
+    /// Command lines of running processes that name this sandbox.
+    pub fn processes(&self) -> Vec<String> {
+        let needle = self.path().display().to_string();
+        let command_line = |entry: std::io::Result<std::fs::DirEntry>| {
+            let bytes = std::fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+            let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
+            text.contains(&needle).then_some(text)
+        };
+        std::fs::read_dir("/proc").unwrap().filter_map(command_line).collect()
+    }
+
+    /// Runs to the end with a text on stdin.
+    pub fn run_with_input<S: AsRef<std::ffi::OsStr>>(&self, args: &[S], input: &str) -> Run {
+        let start = Instant::now();
+        let mut command = self.command(args);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // A command may end without reading it all.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Run::of(child.wait_with_output().unwrap(), start)
+    }
+}
+
+impl Run {
+    fn of(output: Output, start: Instant) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            took: start.elapsed(),
+        }
+    }
+
+    /// Its stdout; fails the test when the exit code is not 0.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self.stdout
+    }
+
+    /// Its stdout as JSON; fails the test when the exit code is not 0.
+    #[track_caller]
+    pub fn json(self) -> Value {
+        let text = self.ok();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Its stderr; fails the test when the exit code is not `code`, or something went to stdout.
+    #[track_caller]
+    pub fn refused(self, code: i32) -> String {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:#?}");
+        self.stderr
+    }
+}

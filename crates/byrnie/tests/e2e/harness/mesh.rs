@@ -1,0 +1,158 @@
+//! A running mesh: `byrnie up`, `byrnie demo` or a control plane alone, gone with the test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::Value;
+
+use super::{Run, Sandbox, until};
+
+/// A mesh in the foreground of its own process group.
+pub struct Mesh {
+    pub sandbox: Sandbox,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Mesh {
+    /// `byrnie up -f` of this text; returns when every proxy obeys it.
+    pub fn start(yaml: &str) -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.file("mesh.yaml", yaml);
+        let mesh = Self::spawn(sandbox, &["up", "-f", "mesh.yaml"]);
+        mesh.wait_synced();
+        mesh
+    }
+
+    /// A control plane alone, for what needs no traffic.
+    pub fn control_plane() -> Self {
+        let mesh = Self::spawn(Sandbox::new(), &["control-plane"]);
+        mesh.wait_running();
+        mesh
+    }
+
+    /// Any command that stays in the foreground, in a sandbox that may hold the state of an earlier run.
+    pub fn spawn(sandbox: Sandbox, args: &[&str]) -> Self {
+        let log = Arc::new(Mutex::new(String::new()));
+        let child = foreground(&sandbox, args, &log);
+        Self { sandbox, child, log }
+    }
+
+    /// Another command in the foreground, once the first one has ended; the log goes on.
+    pub fn restart(&mut self, args: &[&str]) {
+        self.wait_exit();
+        self.child = foreground(&self.sandbox, args, &self.log);
+    }
+
+    /// Waits until the control plane answers.
+    pub fn wait_running(&self) {
+        until("the control plane answers", || {
+            let version = self.byrnie(&["version", "-o", "json"]);
+            let running = version.code == Some(0) && !version.json()["server"].is_null();
+            running.then_some(())
+        });
+    }
+
+    /// Waits until every meshed Workload and every Gateway of class `byrnie` has a proxy that obeys.
+    pub fn wait_synced(&self) {
+        self.wait_running();
+        until("every proxy obeys", || {
+            let proxies = self.items(&["get", "proxies", "-o", "json"])?;
+            let synced = |namespace: &Value, name: &Value| {
+                proxies.iter().any(|proxy| {
+                    proxy["namespace"] == *namespace
+                        && proxy["workload"] == *name
+                        && proxy["sync"] == "SYNCED"
+                })
+            };
+            let mut owners = self.items(&["get", "workloads", "-o", "json"])?;
+            owners.retain(|workload| workload["spec"]["proxy"] != "none");
+            let mut gateways = self.items(&["get", "gateways", "-o", "json"])?;
+            gateways.retain(|gateway| gateway["spec"]["gatewayClassName"] == "byrnie");
+            owners.extend(gateways);
+            let all = owners.iter().all(|o| synced(&o["metadata"]["namespace"], &o["metadata"]["name"]));
+            (all && !owners.is_empty()).then_some(())
+        });
+    }
+
+    /// The `items` of a list that a command prints as JSON; `None` while it fails.
+    pub fn items(&self, args: &[&str]) -> Option<Vec<Value>> {
+        let run = self.byrnie(args);
+        if run.code != Some(0) { None } else { run.json()["items"].as_array().cloned() }
+    }
+
+    /// `byrnie ARGS` about this mesh, to its end.
+    pub fn byrnie(&self, args: &[&str]) -> Run {
+        self.sandbox.run(args)
+    }
+
+    /// `byrnie apply -f - --wait` of this text.
+    #[track_caller]
+    pub fn apply(&self, yaml: &str) -> String {
+        self.sandbox.run_with_input(&["apply", "-f", "-", "--wait"], yaml).ok()
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.sandbox.data_dir()
+    }
+
+    /// All that the mesh printed so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Sends a signal to the command in the foreground.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the command in the foreground to end.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        until("the command in the foreground ends", || self.child.try_wait().unwrap())
+    }
+
+    /// Ctrl-C, and what it leaves behind.
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        self.signal(Signal::INT);
+        let status = self.wait_exit();
+        (status, self.log())
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        // Its children die with it; the group covers what has not left it.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- log of the mesh ----\n{}", self.log());
+        }
+    }
+}
+
+fn foreground(sandbox: &Sandbox, args: &[&str], log: &Arc<Mutex<String>>) -> Child {
+    let mut command = sandbox.command(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().unwrap();
+    keep(child.stdout.take().unwrap(), log);
+    keep(child.stderr.take().unwrap(), log);
+    child
+}
+
+fn keep(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
+    let log = Arc::clone(log);
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            log.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+}

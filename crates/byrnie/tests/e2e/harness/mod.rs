@@ -1,0 +1,46 @@
+//! What every end-to-end test stands on: `byrnie` as a process, meshes, waiting, plain HTTP, skipping.
+
+mod command;
+mod http;
+mod mesh;
+mod origin;
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+pub use command::{Run, Sandbox};
+pub use http::{Response, get};
+pub use mesh::Mesh;
+pub use origin::Origin;
+
+/// How long a predicate may take to hold. Generous: it is spent only when a test is about to fail.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Waits until `probe` gives a value; fails the test after [`DEADLINE`].
+pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(start.elapsed() < DEADLINE, "not within {} s: {what}", DEADLINE.as_secs());
+        std::thread::sleep(POLL);
+    }
+}
+
+/// A port that nobody listens on now. The kernel hands the next caller another one, so tests do not meet.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Counts and names a test that cannot run here; `cargo xtask test` prints the list, and fails on it in CI.
+pub fn skip(reason: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("skipped: {test}: {reason}");
+    if let Some(path) = std::env::var_os("BYRNIE_SKIPPED_TESTS") {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        writeln!(file, "{test}: {reason}").unwrap();
+    }
+}

@@ -1,0 +1,17 @@
+//! End-to-end tests: the shipped binary as an operator uses it, real processes, real sockets, no privileges.
+//!
+//! Each test runs meshes of its own in directories of its own. Nothing sleeps for luck: a test waits for a
+//! predicate with a deadline, and prints the mesh's log when it fails.
+
+// Helpers are no `#[test]` functions, where clippy.toml allows these; a failed expectation is what ends a test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+mod demo;
+mod first_file;
+mod manual;
+mod objects;
+mod sight;
+mod supervisor;
+mod without_mesh;

@@ -1,0 +1,24 @@
+//! The reference pages that the product prints about itself.
+
+use anyhow::Context;
+
+use crate::shell::{cargo, output, root};
+
+/// Page, and the arguments of `byrnie` that print it.
+const PAGES: [(&str, &[&str]); 2] =
+    [("docs/cli.md", &["man", "--markdown"]), ("docs/errors.md", &["man", "--errors"])];
+
+/// The pages, for the check that they are up to date.
+pub fn pages() -> impl Iterator<Item = &'static str> {
+    PAGES.iter().map(|(page, _)| *page)
+}
+
+/// Writes the pages anew.
+pub fn run() -> anyhow::Result<()> {
+    for (page, args) in PAGES {
+        let text = output(cargo().args(["run", "--quiet", "--package", "byrnie", "--"]).args(args))?;
+        let path = root().join(page);
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! `cargo xtask generate`: writes what is committed but made by a program.
+//!
+//! - `crates/byrnie-api/src/generated/*.rs` and `crates/byrnie-api/schemas/*.json`, from the CRDs of the Go module
+//!   `sigs.k8s.io/gateway-api` (needs `go` and, the first time, the network).
+//! - `docs/reference/*.md` and `crds/*.yaml`, from the types of `byrnie-api`.
+//!
+//! A build never runs this; it needs neither Go nor the network.
+
+mod names;
+mod print;
+mod rust;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail};
+
+const MODULE: &str = "sigs.k8s.io/gateway-api";
+const VERSION: &str = "v1.7.0";
+
+/// Writes everything that is generated, and formats the Rust part.
+pub fn run() -> Result<()> {
+    let root = workspace_root()?;
+    let api = root.join("crates/byrnie-api");
+    let crds = schema::read_crds(&gateway_api_dir()?.join("config/crd/standard"))?;
+    for crd in &crds {
+        let path = api.join("schemas").join(format!("{}.json", crd.kind.to_lowercase()));
+        write(&path, &format!("{:#}\n", crd.pruned_schema()))?;
+    }
+    let generated = api.join("src/generated");
+    for (name, text) in rust::generate(&crds, VERSION)? {
+        let path = generated.join(name);
+        write(&path, &text)?;
+        rustfmt(&path)?;
+    }
+    write_pages(&root)
+}
+
+/// The pages come from the types that were just written, so they are made by a program of their own, built now.
+fn write_pages(root: &Path) -> Result<()> {
+    let mut cargo = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    cargo.current_dir(root).args([
+        "run",
+        "--quiet",
+        "--package",
+        "byrnie-api",
+        "--example",
+        "pages",
+        "--",
+        ".",
+    ]);
+    let status = cargo.status().context("cannot start cargo")?;
+    if status.success() { Ok(()) } else { bail!("the reference pages could not be written") }
+}
+
+fn workspace_root() -> Result<PathBuf> {
+    let xtask = env::var("CARGO_MANIFEST_DIR").context("run this as `cargo xtask generate`")?;
+    Path::new(&xtask).parent().map(Path::to_path_buf).context("xtask lies in the workspace")
+}
+
+/// The unpacked Go module. `go mod download` unpacks a module also when it then complains that the module wants
+/// a newer Go, so its exit code says nothing; whether the directory is there does.
+fn gateway_api_dir() -> Result<PathBuf> {
+    let go = |arguments: &[&str]| {
+        let mut command = Command::new("go");
+        command.args(arguments).current_dir(env::temp_dir()).env("GOFLAGS", "-mod=mod");
+        command.output().context("go is needed to generate the Gateway API's types")
+    };
+    let cache = String::from_utf8(go(&["env", "GOMODCACHE"])?.stdout)?;
+    let dir = Path::new(cache.trim()).join(format!("{MODULE}@{VERSION}"));
+    if !dir.is_dir() {
+        let output = go(&["mod", "download", "-json", &format!("{MODULE}@{VERSION}")])?;
+        if !dir.is_dir() {
+            bail!("cannot download {MODULE}@{VERSION}: {}", String::from_utf8_lossy(&output.stdout));
+        }
+    }
+    Ok(dir)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn rustfmt(path: &Path) -> Result<()> {
+    let status = Command::new("rustfmt").args(["--edition", "2024"]).arg(path).status()?;
+    if status.success() { Ok(()) } else { bail!("rustfmt refuses {}", path.display()) }
+}

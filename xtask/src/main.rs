@@ -1,0 +1,65 @@
+//! Every chore of the project, as one program: `cargo xtask <recipe>`.
+//!
+//! Continuous integration calls the same recipes, so that "it passes here" means "it passes there". Nothing in the
+//! product depends on this crate, and it depends on no crate of the product: what it needs from the product it asks
+//! the built binary for.
+
+mod bench;
+mod codegen;
+mod docs;
+mod generate;
+mod shell;
+mod test;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The chores of Byrnie")]
+struct Cli {
+    #[command(subcommand)]
+    recipe: Recipe,
+}
+
+#[derive(Subcommand)]
+enum Recipe {
+    /// Everything continuous integration checks: install what the tests need, then run them all
+    Test(test::Options),
+    /// The house rules: crate arrows, file length, forbidden words, `unsafe` in one crate only
+    Tidy,
+    /// Write what is made from the Gateway API's CRDs, the kinds and the flag table (needs Go)
+    Generate,
+    /// Write the Rust of proto/
+    Codegen,
+    /// Build the release and name the machine and the peers of a measurement
+    Bench,
+    /// Write docs/cli.md and docs/errors.md only (needs nothing but the product)
+    Docs,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().recipe) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(recipe: Recipe) -> anyhow::Result<()> {
+    match recipe {
+        Recipe::Test(options) => test::run(&options),
+        Recipe::Tidy => tidy::run(),
+        Recipe::Generate => {
+            generate::run()?;
+            docs::run()
+        }
+        Recipe::Bench => bench::run_all(),
+        Recipe::Codegen => codegen::run(),
+        Recipe::Docs => docs::run(),
+    }
+}
