@@ -1,0 +1,222 @@
+//! What a client speaks, found out from its first bytes.
+//!
+//! A partial match waits for more bytes, within bounds of size and time; what matches nothing is bytes. A client that
+//! says nothing at all may speak a protocol whose server begins: after [`SILENCE`] the caller may dial, and goes on
+//! listening with [`Prefixed::first_words`] until one of the two sides has spoken.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use byrnie_telemetry::names;
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::process::Process;
+
+mod sniff;
+
+use sniff::Sniffed;
+
+/// How long a client may stay silent before it is worth dialing: long enough for any client that speaks first on a
+/// local connection, short enough for a server's banner to be there within 200 ms.
+pub const SILENCE: Duration = Duration::from_millis(50);
+
+/// Most bytes that are taken at once.
+const CHUNK: usize = 2048;
+
+/// What a client speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spoken {
+    /// A request line of HTTP/1.x.
+    Http1,
+    /// The preface of HTTP/2.
+    Http2,
+    /// A TLS ClientHello.
+    Tls {
+        /// The server name that it asks for, in lower case.
+        sni: Option<String>,
+    },
+    /// Anything else.
+    Bytes,
+    /// Nothing within [`SILENCE`].
+    Silent,
+}
+
+impl Spoken {
+    /// Whether it is HTTP of any version.
+    pub fn is_http(&self) -> bool {
+        matches!(self, Self::Http1 | Self::Http2)
+    }
+}
+
+/// Finds out what a client of a port without declared protocol speaks. Takes at most [`SILENCE`] when it says nothing,
+/// and the mesh's `detectTimeout` when it begins something and does not go on; that is then counted for `port` and
+/// treated as bytes. A client that closes without a word is one of bytes, too.
+pub async fn detect<S>(process: &Process, port: u16, stream: S) -> io::Result<(Prefixed<S>, Spoken)>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut stream = Prefixed::new(stream);
+    let until = Instant::now() + SILENCE;
+    match timeout_at(until, stream.more(CHUNK)).await {
+        Err(_) => Ok((stream, Spoken::Silent)),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(_)) => {
+            let spoken = stream.first_words(process, port).await?;
+            Ok((stream, spoken))
+        }
+    }
+}
+
+/// Tells HTTP/2 with prior knowledge from HTTP/1.x where one of them is known to be spoken. `idle` bounds the wait for
+/// the first byte, `head` the wait for as much of the preface as it takes.
+pub async fn detect_http<S>(stream: S, idle: Duration, head: Duration) -> io::Result<(Prefixed<S>, Spoken)>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut stream = Prefixed::new(stream);
+    if timeout(idle, stream.more(CHUNK)).await?? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let until = Instant::now() + head;
+    loop {
+        match sniff::preface(&stream.prefix) {
+            Some(true) => return Ok((stream, Spoken::Http2)),
+            Some(false) => return Ok((stream, Spoken::Http1)),
+            None => {
+                if timeout_at(until, stream.more(CHUNK)).await?? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+    }
+}
+
+/// A stream of which the first bytes were read already: they come first.
+#[derive(Debug)]
+pub struct Prefixed<S> {
+    prefix: BytesMut,
+    stream: S,
+}
+
+impl<S> Prefixed<S> {
+    /// Nothing was read yet.
+    pub fn new(stream: S) -> Self {
+        Self { prefix: BytesMut::new(), stream }
+    }
+
+    /// What was read and not taken yet.
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// What was read and not taken yet, and the rest.
+    pub fn into_parts(self) -> (Bytes, S) {
+        (self.prefix.freeze(), self.stream)
+    }
+
+    /// The stream below.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// The stream below. Reading from it skips what was read already.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> Prefixed<S> {
+    /// Waits for the client to speak, without limit, and then for its words to become clear, at most as long as the
+    /// mesh's `detectTimeout`. Never [`Spoken::Silent`]. Dropping it loses nothing: what was read stays in the prefix.
+    pub async fn first_words(&mut self, process: &Process, port: u16) -> io::Result<Spoken> {
+        if self.prefix.is_empty() && self.more(CHUNK).await? == 0 {
+            return Ok(Spoken::Bytes);
+        }
+        let until = Instant::now() + process.config.load().settings.detect_timeout;
+        loop {
+            match sniff::sniff(&self.prefix) {
+                Sniffed::Is(spoken) => return Ok(spoken),
+                Sniffed::More => match timeout_at(until, self.more(CHUNK)).await {
+                    Ok(read) => {
+                        if read? == 0 {
+                            return Ok(Spoken::Bytes);
+                        }
+                    }
+                    Err(_) => {
+                        count_timeout(process, port);
+                        return Ok(Spoken::Bytes);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Reads once and keeps it. 0: the stream has ended. No memory is held while it waits.
+    async fn more(&mut self, most: usize) -> io::Result<usize> {
+        std::future::poll_fn(|cx| {
+            let mut space = [0; CHUNK];
+            let mut read = ReadBuf::new(space.get_mut(..most).unwrap_or_default());
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            self.prefix.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
+        .await
+    }
+}
+
+/// Counts a client whose protocol was not clear in time.
+pub fn count_timeout(process: &Process, port: u16) {
+    process.metrics.counter(&names::DETECT_TIMEOUTS, &[&port.to_string()]).inc();
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.prefix.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let taken = self.prefix.len().min(buf.remaining());
+        buf.put_slice(self.prefix.get(..taken).unwrap_or_default());
+        self.prefix.advance(taken);
+        if self.prefix.is_empty() {
+            self.prefix = BytesMut::new(); // Gives the memory back: the connection may live long.
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
