@@ -12,7 +12,7 @@ use std::time::Duration;
 use byrnie_telemetry::names;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::process::Process;
 
@@ -61,7 +61,7 @@ where
 {
     let mut stream = Prefixed::new(stream);
     let until = Instant::now() + SILENCE;
-    match timeout_at(until, stream.more(CHUNK)).await {
+    match timeout_at(until, stream.more()).await {
         Err(_) => Ok((stream, Spoken::Silent)),
         Ok(Err(error)) => Err(error),
         Ok(Ok(_)) => {
@@ -71,26 +71,22 @@ where
     }
 }
 
-/// Tells HTTP/2 with prior knowledge from HTTP/1.x where one of them is known to be spoken. `idle` bounds the wait for
-/// the first byte, `head` the wait for as much of the preface as it takes.
-pub async fn detect_http<S>(stream: S, idle: Duration, head: Duration) -> io::Result<(Prefixed<S>, Spoken)>
+/// Tells HTTP/2 with prior knowledge from HTTP/1.x where one of them is known to be spoken. `limit` bounds the wait for
+/// the first byte, and for the rest of the preface.
+pub async fn detect_http<S>(stream: S, limit: Duration) -> io::Result<(Prefixed<S>, Spoken)>
 where
     S: AsyncRead + Unpin,
 {
     let mut stream = Prefixed::new(stream);
-    if timeout(idle, stream.more(CHUNK)).await?? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    let until = Instant::now() + head;
+    let until = Instant::now() + limit;
     loop {
+        if timeout_at(until, stream.more()).await?? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         match sniff::preface(&stream.prefix) {
             Some(true) => return Ok((stream, Spoken::Http2)),
             Some(false) => return Ok((stream, Spoken::Http1)),
-            None => {
-                if timeout_at(until, stream.more(CHUNK)).await?? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
+            None => {}
         }
     }
 }
@@ -133,14 +129,14 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
     /// Waits for the client to speak, without limit, and then for its words to become clear, at most as long as the
     /// mesh's `detectTimeout`. Never [`Spoken::Silent`]. Dropping it loses nothing: what was read stays in the prefix.
     pub async fn first_words(&mut self, process: &Process, port: u16) -> io::Result<Spoken> {
-        if self.prefix.is_empty() && self.more(CHUNK).await? == 0 {
+        if self.prefix.is_empty() && self.more().await? == 0 {
             return Ok(Spoken::Bytes);
         }
         let until = Instant::now() + process.config.load().settings.detect_timeout;
         loop {
             match sniff::sniff(&self.prefix) {
                 Sniffed::Is(spoken) => return Ok(spoken),
-                Sniffed::More => match timeout_at(until, self.more(CHUNK)).await {
+                Sniffed::More => match timeout_at(until, self.more()).await {
                     Ok(read) => {
                         if read? == 0 {
                             return Ok(Spoken::Bytes);
@@ -156,10 +152,10 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
     }
 
     /// Reads once and keeps it. 0: the stream has ended. No memory is held while it waits.
-    async fn more(&mut self, most: usize) -> io::Result<usize> {
+    async fn more(&mut self) -> io::Result<usize> {
         std::future::poll_fn(|cx| {
             let mut space = [0; CHUNK];
-            let mut read = ReadBuf::new(space.get_mut(..most).unwrap_or_default());
+            let mut read = ReadBuf::new(&mut space);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             self.prefix.extend_from_slice(read.filled());
             Poll::Ready(Ok(read.filled().len()))

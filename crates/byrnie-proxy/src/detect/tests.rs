@@ -183,21 +183,21 @@ async fn a_client_that_closes_is_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn where_http_is_known_only_its_version_is_asked() {
-    let (idle, head) = (Duration::from_secs(300), Duration::from_secs(30));
+    let head = Duration::from_secs(30);
     for (words, version) in
         [(PREFACE, Spoken::Http2), (b"\x00nonsense", Spoken::Http1), (b"PRX", Spoken::Http1)]
     {
         let (mut client, server) = pair();
         client.write_all(words).await.unwrap();
-        let (stream, spoken) = detect_http(server, idle, head).await.unwrap();
+        let (stream, spoken) = detect_http(server, head).await.unwrap();
         assert_eq!((spoken, stream.prefix()), (version, words));
     }
     let (client, server) = pair();
     drop(client);
-    assert_eq!(detect_http(server, idle, head).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(detect_http(server, head).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     let (mut client, server) = pair();
     client.write_all(b"PRI").await.unwrap();
     let begun = Instant::now();
-    assert_eq!(detect_http(server, idle, head).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(detect_http(server, head).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     assert_eq!(begun.elapsed(), head);
 }

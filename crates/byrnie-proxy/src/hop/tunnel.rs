@@ -1,0 +1,315 @@
+//! `byrnie-tcp/1` and HBONE, the client's side: bytes in CONNECT streams, on HTTP/2 connections of their own, so that
+//! nothing that bytes do can end a connection that carries requests.
+//!
+//! Per worker and endpoint: one connection is opened at a time, each carries at most [`STREAMS`]; a new one when the
+//! certificate or bundle has changed; none is kept when the endpoint is gone. Streams that are open end by themselves.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use foldhash::HashMap;
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream, SendStream};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::dial;
+use crate::config::{Cluster, Endpoint};
+use crate::error::{Kind, ProxyError};
+use crate::tls::Alpn;
+use crate::worker::Worker;
+
+mod connect;
+
+use connect::Refused;
+pub use connect::{refuse, request};
+
+/// Streams on one connection, before another is opened.
+pub const STREAMS: usize = 100;
+
+/// What one stream may send before its receiver has passed it on: enough for 100 MB/s at 10 ms.
+pub const STREAM_WINDOW: u32 = 1024 * 1024;
+
+/// The same for a connection: all its streams'. With less, a few slow receivers would stop everybody else's bytes.
+pub const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
+
+/// Largest DATA frame that we take: fewer system calls and less framing for bulk than with the 16 KiB of the default.
+pub const FRAME: u32 = 64 * 1024;
+
+/// What one stream may hold that is not sent yet.
+pub const SEND_BUFFER: usize = 256 * 1024;
+
+/// Overhead of small DATA frames that h2 may hold for us, in bytes (256 for a frame of one byte). Relays take frames out
+/// at once, also those that have to wait; so it only has to bear what comes between two turns of a worker.
+pub const FRAME_BUDGET: usize = 16 * 1024 * 1024;
+
+/// Largest header section that a server of tunnels reads, in bytes.
+pub const HEADERS: u32 = 16 * 1024;
+
+/// A connection without streams is closed after between one and two of these.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A CONNECT stream that was accepted.
+pub struct Tunnel {
+    /// Towards the peer.
+    pub send: SendStream<Bytes>,
+    /// From the peer.
+    pub receive: RecvStream,
+    /// What came from the peer already, before `receive`.
+    pub early: Bytes,
+    /// The place on its connection, which it keeps open; `None` at the server.
+    _place: Option<Place>,
+}
+
+impl Tunnel {
+    /// The server's side of a stream.
+    pub fn accepted(send: SendStream<Bytes>, receive: RecvStream) -> Self {
+        Self { send, receive, early: Bytes::new(), _place: None }
+    }
+
+    /// Waits until the peer has said something, or ended.
+    pub async fn speaks(&mut self) {
+        if self.early.is_empty()
+            && let Some(Ok(first)) = self.receive.data().await
+        {
+            self.early = first;
+        }
+    }
+
+    /// Ends it as a connection ends that was reset (RFC 9113 section 8.5).
+    pub fn reset(&mut self) {
+        self.send.send_reset(Reason::CONNECT_ERROR);
+    }
+}
+
+/// A stream's place on its connection, which it keeps open.
+struct Place(Rc<Connection>);
+
+impl Place {
+    fn take(connection: &Rc<Connection>) -> Self {
+        connection.streams.set(connection.streams.get() + 1);
+        connection.used.set(true);
+        Self(Rc::clone(connection))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get() - 1);
+    }
+}
+
+/// One HTTP/2 connection. Closes by itself when neither the group nor a stream holds it any more.
+struct Connection {
+    requests: SendRequest<Bytes>,
+    /// Of the certificate that it was opened with.
+    tls_generation: u64,
+    streams: Cell<usize>,
+    /// Since the last look.
+    used: Cell<bool>,
+}
+
+/// The connections to one endpoint.
+#[derive(Default)]
+struct Group {
+    connections: RefCell<Vec<Rc<Connection>>>,
+    /// Held by whoever opens a connection.
+    dialing: tokio::sync::Mutex<()>,
+    /// How many attempts have ended, and how the last one failed: those that waited for it share the failure.
+    attempts: Cell<u64>,
+    failure: RefCell<Option<(Kind, String)>>,
+}
+
+thread_local! {
+    /// A worker's groups, by endpoint. Endpoints have numbers that are unique in the process, workers a thread each.
+    static GROUPS: RefCell<HashMap<u64, Rc<Group>>> = RefCell::default();
+}
+
+/// Opens a stream to the endpoint's proxy and waits until that has connected to its application. Nothing was sent to the
+/// application when it fails.
+pub async fn open(
+    worker: &Rc<Worker>,
+    cluster: &Cluster,
+    endpoint: &Arc<Endpoint>,
+    alpn: Alpn,
+    request: &Request<()>,
+) -> Result<Tunnel, ProxyError> {
+    // Boxed: a handshake's state is large, and a connection that lives for days must not keep room for it.
+    let opening = Box::pin(async {
+        loop {
+            let (place, is_new) = place(worker, endpoint, alpn).await?;
+            match connect::send(&place.0.requests, request.clone()).await {
+                Ok((send, receive)) => {
+                    return Ok(Tunnel { send, receive, early: Bytes::new(), _place: Some(place) });
+                }
+                Err(Refused::ByPeer(error)) => return Err(error),
+                // The connection went away under us: it may have waited for hours. A new one tells whether the peer did.
+                Err(Refused::ByConnection(error)) => {
+                    forget(endpoint.id, &place.0);
+                    if is_new {
+                        return Err(failed(endpoint, &error));
+                    }
+                }
+            }
+        }
+    });
+    dial::within(cluster.settings.connect_timeout, endpoint, opening).await
+}
+
+fn failed(endpoint: &Endpoint, error: &dyn std::fmt::Display) -> ProxyError {
+    let plan = &endpoint.plan;
+    ProxyError::unprocessed(Kind::ConnectFailed, format!("{} at {}: {error}", plan.workload, plan.address))
+}
+
+/// A place on a connection with room, and whether the connection was opened for it.
+async fn place(
+    worker: &Rc<Worker>,
+    endpoint: &Arc<Endpoint>,
+    alpn: Alpn,
+) -> Result<(Place, bool), ProxyError> {
+    let group = GROUPS.with_borrow_mut(|groups| Rc::clone(groups.entry(endpoint.id).or_default()));
+    if let Some(place) = group.place(worker) {
+        return Ok((place, false));
+    }
+    let attempts = group.attempts.get();
+    let _turn = group.dialing.lock().await;
+    if let Some(place) = group.place(worker) {
+        return Ok((place, false));
+    }
+    if group.attempts.get() != attempts
+        && let Some((kind, context)) = &*group.failure.borrow()
+    {
+        return Err(ProxyError::unprocessed(*kind, context.clone()));
+    }
+    let opened = dial_connection(worker, endpoint, &group, alpn).await;
+    group.attempts.set(group.attempts.get() + 1);
+    let failure = opened.as_ref().err().map(|error| (error.kind, error.context.to_string()));
+    *group.failure.borrow_mut() = failure;
+    opened.map(|connection| (Place::take(&connection), true))
+}
+
+impl Group {
+    /// A place on the connection with the most streams that has room: the others empty and close.
+    fn place(&self, worker: &Worker) -> Option<Place> {
+        let generation = worker.process.tls.load().as_ref().map(|tls| tls.generation);
+        let mut connections = self.connections.borrow_mut();
+        // A new certificate or bundle: what was opened with the old one finishes what it has.
+        connections.retain(|connection| Some(connection.tls_generation) == generation);
+        let with_room = connections.iter().filter(|connection| connection.has_room());
+        with_room.max_by_key(|connection| connection.streams.get()).map(Place::take)
+    }
+}
+
+impl Connection {
+    fn has_room(&self) -> bool {
+        self.streams.get() < STREAMS.min(self.requests.current_max_send_streams())
+    }
+}
+
+/// Nothing new goes over this connection.
+fn forget(endpoint: u64, connection: &Rc<Connection>) {
+    GROUPS.with_borrow_mut(|groups| {
+        if let Some(group) = groups.get(&endpoint) {
+            group.connections.borrow_mut().retain(|known| !Rc::ptr_eq(known, connection));
+        }
+        // Nobody waits here, nothing is open: endpoints come and go, their groups must not pile up.
+        groups.retain(|_, group| Rc::strong_count(group) > 1 || !group.connections.borrow().is_empty());
+    });
+}
+
+async fn dial_connection(
+    worker: &Rc<Worker>,
+    endpoint: &Arc<Endpoint>,
+    group: &Rc<Group>,
+    alpn: Alpn,
+) -> Result<Rc<Connection>, ProxyError> {
+    // Read before the handshake: a certificate that changes meanwhile makes the connection an old one.
+    let tls_generation = worker.process.tls.load().as_ref().map_or(0, |tls| tls.generation);
+    let stream = dial::tls(worker, endpoint, alpn).await?;
+    let mut builder = h2::client::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
+        .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(FRAME_BUDGET)
+        .initial_max_send_streams(STREAMS)
+        .enable_push(false);
+    let (requests, driver) = builder.handshake(stream).await.map_err(|error| failed(endpoint, &error))?;
+    let connection =
+        Rc::new(Connection { requests, tls_generation, streams: Cell::new(0), used: Cell::new(true) });
+    if !endpoint.gone.is_cancelled() {
+        group.connections.borrow_mut().push(Rc::clone(&connection));
+    }
+    let watched = Rc::downgrade(&connection);
+    tokio::task::spawn_local(drive(Rc::clone(worker), Arc::clone(endpoint), watched, driver));
+    Ok(connection)
+}
+
+/// Moves the connection's frames until it is closed; takes it out of its group when nothing new may go over it.
+async fn drive<S>(
+    worker: Rc<Worker>,
+    endpoint: Arc<Endpoint>,
+    connection: Weak<Connection>,
+    driver: h2::client::Connection<S, Bytes>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let _counted = Counted::new(&worker);
+    let mut driver = std::pin::pin!(driver);
+    let retire = async {
+        tokio::select! {
+            () = endpoint.gone.cancelled() => {}
+            () = worker.process.draining.cancelled() => {}
+            () = unused(&connection) => {}
+        }
+    };
+    let ended = tokio::select! {
+        ended = driver.as_mut() => Some(ended),
+        () = retire => None,
+    };
+    if let Some(connection) = connection.upgrade() {
+        forget(endpoint.id, &connection);
+    }
+    drop(connection);
+    let ended = match ended {
+        Some(ended) => ended,
+        None => tokio::select! {
+            ended = driver => ended,
+            () = worker.process.closing.cancelled() => Ok(()),
+        },
+    };
+    if let Err(error) = ended {
+        tracing::debug!("the tunnels to {} at {}: {error}", endpoint.plan.workload, endpoint.plan.address);
+    }
+}
+
+/// Returns when no stream was opened or open between two looks.
+async fn unused(connection: &Weak<Connection>) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        match connection.upgrade() {
+            Some(connection) if connection.used.replace(false) || connection.streams.get() > 0 => {}
+            _ => return,
+        }
+    }
+}
+
+/// An open connection to an endpoint, for the gauge.
+struct Counted(Rc<Worker>);
+
+impl Counted {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.process.counters.upstream.add(1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.process.counters.upstream.add(-1);
+    }
+}

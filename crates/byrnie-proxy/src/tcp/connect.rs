@@ -1,0 +1,258 @@
+//! From a route to an endpoint that answers: choice by weight, balancing, and another endpoint when one cannot be
+//! reached. Nothing of the client's bytes is sent before, so another try is always safe; the budget bounds it.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use byrnie_decide::{Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, should_retry, xxh64};
+use byrnie_plan::{Balancer, Dialect, HashSource, Hop, HostPattern, InvalidBackend, RouteName};
+use http::Request;
+use tokio::net::TcpStream;
+
+use super::duplex::Duplex;
+use super::observe::Story;
+use crate::balance::{self, InFlight};
+use crate::config::{Cluster, Endpoint, Listener, TcpRoute};
+use crate::error::{Kind, ProxyError};
+use crate::front::Target;
+use crate::hop::tunnel::{self, Tunnel};
+use crate::hop::{dial, header};
+use crate::tls::Alpn;
+use crate::worker::Worker;
+
+/// Where a connection goes.
+pub(super) struct Way {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) route: Option<RouteName>,
+}
+
+/// The way to an endpoint's application, open.
+pub(super) enum Upstream {
+    Socket(TcpStream),
+    Tunnel(Tunnel),
+}
+
+impl Upstream {
+    /// Waits until the server has said something, or ended. Nothing is lost.
+    pub(super) async fn speaks(&mut self) {
+        match self {
+            Self::Socket(socket) => drop(socket.peek(&mut [0]).await),
+            Self::Tunnel(tunnel) => tunnel.speaks().await,
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        match self {
+            Self::Socket(socket) => socket.reset(),
+            Self::Tunnel(tunnel) => tunnel.reset(),
+        }
+    }
+}
+
+/// An endpoint that was reached, and the places that the connection takes there.
+pub(super) struct Connected {
+    pub(super) upstream: Upstream,
+    pub(super) flight: InFlight,
+    /// What the balancer is told at the end.
+    pub(super) outcome: Outcome,
+    _place: Place,
+}
+
+/// Chooses by route, weight and, for a Gateway's TLS, the name that the client asked for.
+pub(super) fn choose(worker: &Worker, target: &Target, sni: Option<&str>) -> Result<Way, ProxyError> {
+    let route = match target {
+        Target::Service(service) => match &service.tcp {
+            Some(route) => route,
+            None => return Ok(Way { cluster: Arc::clone(&service.cluster), route: None }),
+        },
+        Target::Gateway(listener) => by_name(listener, sni.unwrap_or_default()).ok_or_else(|| {
+            let what = match sni {
+                Some(name) => format!("no route of listener {} is for {name:?}", listener.name),
+                None => format!("listener {} has no route for this connection", listener.name),
+            };
+            ProxyError::unprocessed(Kind::NoRoute, what)
+        })?,
+    };
+    let backend = route.choice.choose(worker.random()).and_then(|index| route.backends.get(index));
+    match backend {
+        Some(Ok(cluster)) => Ok(Way { cluster: Arc::clone(cluster), route: route.name.clone() }),
+        Some(Err(reason)) => Err(invalid(route, *reason)),
+        None => Err(ProxyError::unprocessed(Kind::InvalidBackend, "the route has no backend with a weight")),
+    }
+}
+
+fn invalid(route: &TcpRoute, reason: InvalidBackend) -> ProxyError {
+    let name = route.name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let what = match reason {
+        InvalidBackend::NotFound => "does not exist",
+        InvalidBackend::InvalidKind => "is of a kind that cannot be a backend",
+        InvalidBackend::NotPermitted => "is in another namespace, and no ReferenceGrant permits it",
+        InvalidBackend::UnsupportedFilter => "has a filter that cannot be acted on",
+    };
+    ProxyError::unprocessed(Kind::InvalidBackend, format!("a backend of {name} {what}"))
+}
+
+/// The most specific pattern that the name matches.
+fn by_name<'a>(listener: &'a Listener, name: &str) -> Option<&'a Arc<TcpRoute>> {
+    let matching = listener.tcp.iter().filter(|(pattern, _)| byrnie_decide::host_matches(pattern, name));
+    let most = matching.max_by_key(|(pattern, _)| match pattern {
+        HostPattern::Any => 0,
+        HostPattern::Wildcard(parent) => 1 + parent.len(),
+        HostPattern::Exact(_) => usize::MAX,
+    });
+    most.map(|(_, route)| route)
+}
+
+/// Connects to an endpoint; to another one when that cannot be reached.
+pub(super) async fn connect(
+    worker: &Rc<Worker>,
+    way: &Way,
+    remote: SocketAddr,
+    story: &mut Story,
+) -> Result<Connected, ProxyError> {
+    let cluster = &way.cluster;
+    let hash = hash(cluster, remote);
+    let mut except = None;
+    cluster.budget.deposit(worker.time(Instant::now()));
+    for retries in 0.. {
+        story.tries = retries + 1;
+        let endpoint = balance::pick(worker, cluster, worker.time(Instant::now()), hash, except)?;
+        story.goes_to(Some(&endpoint.plan));
+        let error = match attempt(worker, way, &endpoint).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) => error,
+        };
+        if !is_worth_another(error.kind) || !another(worker, cluster, retries).await {
+            return Err(error);
+        }
+        tracing::debug!("{error}; another endpoint of {} is tried", cluster.service.service);
+        except = Some(endpoint.id);
+    }
+    Err(ProxyError::unprocessed(Kind::Internal, "no endpoint was tried"))
+}
+
+/// Whether another endpoint may do better. A refusal by policy is the same everywhere.
+fn is_worth_another(kind: Kind) -> bool {
+    matches!(kind, Kind::ConnectFailed | Kind::TlsFailed | Kind::Timeout | Kind::Overload | Kind::NotReady)
+}
+
+/// Asks the budget for another try, and waits for its turn.
+async fn another(worker: &Worker, cluster: &Cluster, retries: u32) -> bool {
+    let attempt = Attempt { method: "CONNECT", retries, replayable: true, deadline: Deadline::NEVER };
+    let now = worker.time(Instant::now());
+    let retry = &cluster.settings.retry;
+    match should_retry(Failure::NotProcessed, &attempt, retry, &cluster.budget, now, worker.random()) {
+        RetryDecision::Retry { backoff } => {
+            if !backoff.is_zero() {
+                tokio::time::sleep(backoff).await;
+            }
+            true
+        }
+        RetryDecision::No(reason) => {
+            if reason == NoRetry::Budget {
+                worker.process.counters.limit_retry_budget.inc();
+            }
+            false
+        }
+    }
+}
+
+async fn attempt(worker: &Rc<Worker>, way: &Way, endpoint: &Arc<Endpoint>) -> Result<Connected, ProxyError> {
+    let cluster = &way.cluster;
+    let place = Place::take(worker, cluster, endpoint)?;
+    let flight = balance::start(worker, cluster, endpoint)
+        .ok_or_else(|| ProxyError::unprocessed(Kind::Overload, "the endpoint has maxInFlight connections"))?;
+    let begun = Instant::now();
+    let opened = match &endpoint.plan.hop {
+        Hop::Plaintext => plain(cluster, endpoint).await.map(Upstream::Socket),
+        Hop::Mesh { dialect, .. } => {
+            let (alpn, request) = tunnel_request(way, endpoint, *dialect)?;
+            tunnel::open(worker, cluster, endpoint, alpn, &request).await.map(Upstream::Tunnel)
+        }
+    };
+    let now = Instant::now();
+    match opened {
+        Ok(upstream) => {
+            let outcome = Outcome::Success(now.saturating_duration_since(begun));
+            Ok(Connected { upstream, flight, outcome, _place: place })
+        }
+        Err(error) => {
+            if error.kind.blames_endpoint() {
+                let took = now.saturating_duration_since(begun);
+                flight.finish(worker.time(now), Outcome::Failure(took));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A plain connection to an application, within the service's limit.
+pub(super) async fn plain(cluster: &Cluster, endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
+    dial::within(cluster.settings.connect_timeout, endpoint, dial::tcp(endpoint)).await
+}
+
+/// The CONNECT that leads to the endpoint's application.
+fn tunnel_request(
+    way: &Way,
+    endpoint: &Endpoint,
+    dialect: Dialect,
+) -> Result<(Alpn, Request<()>), ProxyError> {
+    let (cluster, port) = (&way.cluster, endpoint.plan.app_port);
+    let request = match dialect {
+        Dialect::Byrnie => {
+            let hop = header::for_bytes(&cluster.hop_prefix, way.route.as_ref(), port);
+            hop.and_then(|hop| tunnel::request(&cluster.host(), [(header::HOP, hop)]))
+        }
+        Dialect::Hbone => tunnel::request(&SocketAddr::new(endpoint.plan.address.ip(), port).to_string(), []),
+    };
+    let alpn = match dialect {
+        Dialect::Byrnie => Alpn::Bytes,
+        Dialect::Hbone => Alpn::Hbone,
+    };
+    let request = request.ok_or_else(|| {
+        ProxyError::unprocessed(Kind::Internal, format!("{} makes no CONNECT", cluster.host()))
+    })?;
+    Ok((alpn, request))
+}
+
+/// The key of consistent hashing: a connection has no other than its caller's address.
+fn hash(cluster: &Cluster, remote: SocketAddr) -> Option<u64> {
+    match &cluster.settings.balancer {
+        Balancer::RingHash(HashSource::SourceAddress) | Balancer::Maglev(HashSource::SourceAddress) => {
+            Some(xxh64(remote.ip().to_string().as_bytes()))
+        }
+        _ => None,
+    }
+}
+
+/// A connection's place among those to its endpoint: `maxConnections` is about the connections that the application
+/// sees, however many share a tunnel.
+pub(super) struct Place(Arc<Endpoint>);
+
+impl Place {
+    pub(super) fn take(
+        worker: &Worker,
+        cluster: &Cluster,
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<Self, ProxyError> {
+        let limit = cluster.settings.limits.max_connections;
+        if endpoint.connections.fetch_add(1, Relaxed) < limit {
+            return Ok(Self(Arc::clone(endpoint)));
+        }
+        endpoint.connections.fetch_sub(1, Relaxed);
+        worker.process.counters.limit_upstream_connections.inc();
+        let workload = &endpoint.plan.workload;
+        let what = format!("{workload} has {limit} connections, as many as allowed (maxConnections)");
+        Err(ProxyError::unprocessed(Kind::Overload, what))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
+        self.0.freed.notify_one();
+    }
+}

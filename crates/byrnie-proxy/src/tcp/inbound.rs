@@ -1,0 +1,224 @@
+//! Bytes from the hop: CONNECT streams of peers' proxies, each to one declared port of this workload.
+//!
+//! `byrnie-tcp/1` names port and service in the hop header. HBONE names an address; its bytes are no requests here, so
+//! that policies about methods and paths refuse them (fail closed), whatever they would turn out to be.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use byrnie_decide::Outcome;
+use byrnie_plan::Dialect;
+use byrnie_telemetry::Direction;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{Method, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::connect::{Place, plain};
+use super::duplex::Duplex;
+use super::observe::{Meter, Story};
+use super::relay;
+use crate::admit::{self, Refusal};
+use crate::balance::{self, InFlight};
+use crate::config::{Inbound, InboundPort};
+use crate::error::{Kind, ProxyError};
+use crate::front::Peer;
+use crate::hop::header;
+use crate::hop::tunnel::{self, Tunnel};
+use crate::worker::Worker;
+
+/// Serves a connection of `byrnie-tcp/1` to its end.
+pub async fn serve<S>(worker: &Rc<Worker>, peer: Arc<Peer>, remote: SocketAddr, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    streams(worker, &Rc::new(Caller { peer, remote, dialect: Dialect::Byrnie }), stream).await;
+}
+
+/// Serves a connection of HBONE to its end.
+pub async fn serve_hbone<S>(worker: &Rc<Worker>, peer: Arc<Peer>, remote: SocketAddr, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    streams(worker, &Rc::new(Caller { peer, remote, dialect: Dialect::Hbone }), stream).await;
+}
+
+/// Whose connection it is.
+struct Caller {
+    peer: Arc<Peer>,
+    remote: SocketAddr,
+    dialect: Dialect,
+}
+
+/// Takes streams until the peer is done; when draining, until those that are open are.
+async fn streams<S>(worker: &Rc<Worker>, caller: &Rc<Caller>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let limit = worker.config().settings.header_timeout;
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(tunnel::STREAM_WINDOW)
+        .initial_connection_window_size(tunnel::CONNECTION_WINDOW)
+        .max_frame_size(tunnel::FRAME)
+        .max_send_buffer_size(tunnel::SEND_BUFFER)
+        .data_frame_budget(tunnel::FRAME_BUDGET)
+        .max_concurrent_streams(u32::try_from(tunnel::STREAMS).unwrap_or(u32::MAX))
+        .max_header_list_size(tunnel::HEADERS);
+    let mut connection = match tokio::time::timeout(limit, builder.handshake::<_, Bytes>(stream)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!("tunnels from {}: {error}", caller.remote),
+        Err(_) => return tracing::debug!("tunnels from {}: no HTTP/2 within {limit:?}", caller.remote),
+    };
+    let mut draining = std::pin::pin!(worker.process.draining.cancelled());
+    let mut is_draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = draining.as_mut(), if !is_draining => {
+                is_draining = true;
+                connection.graceful_shutdown();
+            }
+            accepted = connection.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    // A task of its own: a panic there harms this stream only.
+                    tokio::task::spawn_local(one(Rc::clone(worker), Rc::clone(caller), request, respond));
+                }
+                Some(Err(error)) => return tracing::debug!("tunnels from {}: {error}", caller.remote),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Serves one stream.
+async fn one(
+    worker: Rc<Worker>,
+    caller: Rc<Caller>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let mut story = Story::new(&worker, caller.remote, Direction::Inbound);
+    story.labels.destination = Some(worker.process.workload.clone());
+    story.labels.peer_identity = Some(caller.peer.identity.clone());
+    story.labels.secured = true;
+    let opened = tokio::select! {
+        opened = Box::pin(open(&worker, &caller, &request, &mut story)) => opened,
+        // Whoever asked does not wait any more.
+        _ = std::future::poll_fn(|cx| respond.poll_reset(cx)) => return,
+    };
+    match opened {
+        Ok(opened) => match respond.send_response(Response::new(()), false) {
+            Ok(send) => run(&worker, Tunnel::accepted(send, request.into_body()), opened, &story).await,
+            Err(error) => tracing::debug!("a tunnel from {} ended early: {error}", caller.remote),
+        },
+        Err(Refusal { error, policy }) => {
+            story.refused(&error, &policy);
+            if respond.send_response(tunnel::refuse(&error), true).is_err() {
+                respond.send_reset(Reason::CANCEL);
+            }
+        }
+    }
+}
+
+/// The application, connected.
+struct Opened {
+    application: TcpStream,
+    flight: InFlight,
+    outcome: Outcome,
+    _place: Place,
+}
+
+/// Finds the port, asks the policies, connects to the application.
+async fn open(
+    worker: &Rc<Worker>,
+    caller: &Caller,
+    request: &Request<RecvStream>,
+    story: &mut Story,
+) -> Result<Opened, Refusal> {
+    let plain_refusal = |error| Refusal { error, policy: String::new() };
+    let found = match caller.dialect {
+        Dialect::Byrnie => by_hop(worker, request, story),
+        Dialect::Hbone => by_address(worker, request),
+    };
+    let (inbound, port) = found.map_err(plain_refusal)?;
+    if story.labels.service.is_none() {
+        story.labels.service = port.services.first().map(|found| found.service.clone());
+    }
+    admit::authorize(worker, &inbound.authorizer, Some(&caller.peer), None, port.port)?;
+    to_application(worker, &port).await.map_err(plain_refusal)
+}
+
+async fn to_application(worker: &Rc<Worker>, port: &InboundPort) -> Result<Opened, ProxyError> {
+    let (cluster, endpoint) = (&port.cluster, &port.application);
+    let place = Place::take(worker, cluster, endpoint)?;
+    let flight = balance::start(worker, cluster, endpoint).ok_or_else(|| {
+        ProxyError::unprocessed(Kind::Overload, "the application has maxInFlight connections")
+    })?;
+    let begun = Instant::now();
+    let application = plain(cluster, endpoint).await?;
+    Ok(Opened { application, flight, outcome: Outcome::Success(begun.elapsed()), _place: place })
+}
+
+/// The port that a hop header names.
+fn by_hop(
+    worker: &Worker,
+    request: &Request<RecvStream>,
+    story: &mut Story,
+) -> Result<(Arc<Inbound>, Arc<InboundPort>), ProxyError> {
+    let bad = |what: &'static str| ProxyError::unprocessed(Kind::BadHop, what);
+    if request.method() != Method::CONNECT {
+        return Err(bad("requests come by byrnie/1, only CONNECT by byrnie-tcp/1"));
+    }
+    let value = request.headers().get(header::HOP).ok_or_else(|| bad("no byrnie-hop header"))?;
+    let hop = header::parse(value).ok_or_else(|| bad("the byrnie-hop header cannot be read"))?;
+    story.labels.route = hop.route_name();
+    let found = admit::find_port(worker, &hop)?;
+    // Only now: before, it is a name that a peer made up.
+    story.labels.service = Some(hop.service.service);
+    Ok(found)
+}
+
+/// The declared port of an authority `ip:port`. Whose address it is says nothing: a peer reached this workload.
+fn by_address(
+    worker: &Worker,
+    request: &Request<RecvStream>,
+) -> Result<(Arc<Inbound>, Arc<InboundPort>), ProxyError> {
+    let authority = request.uri().authority().filter(|_| request.method() == Method::CONNECT);
+    let address = authority.and_then(|authority| authority.as_str().parse::<SocketAddr>().ok());
+    let address = address.ok_or_else(|| {
+        ProxyError::unprocessed(Kind::BadHop, "HBONE is CONNECT to the address and port of this workload")
+    })?;
+    let config = worker.config();
+    let inbound = config.inbound.as_ref().ok_or_else(|| {
+        ProxyError::unprocessed(
+            Kind::NotReady,
+            "the policy of this workload has not arrived; nothing is accepted",
+        )
+    })?;
+    let port = inbound.ports.get(&address.port()).ok_or_else(|| {
+        let workload = &worker.process.workload;
+        ProxyError::unprocessed(
+            Kind::WrongDestination,
+            format!("{workload} declares no port {}", address.port()),
+        )
+    })?;
+    Ok((Arc::clone(inbound), Arc::clone(port)))
+}
+
+/// Moves bytes until both sides are done, or one fails: then both are reset.
+async fn run(worker: &Rc<Worker>, mut tunnel: Tunnel, opened: Opened, story: &Story) {
+    let Opened { mut application, flight, outcome, .. } = opened;
+    let meter = Meter::open(worker, &story.labels, flight.cluster.settings.idle_timeout);
+    let ended = relay::from_tunnel(&mut tunnel, &mut application, &meter).await;
+    if ended.is_err() {
+        tunnel.reset();
+        application.reset();
+    }
+    story.ended(&ended, &meter);
+    flight.finish(worker.time(Instant::now()), outcome);
+}

@@ -1,0 +1,157 @@
+//! What is seen of one connection: metrics while it lasts, a line in the access log when it is over.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use byrnie_plan::{AccessLog, AccessLogFormat, Endpoint};
+use byrnie_telemetry::{AccessEntry, Direction, Labels, LogFormat, TcpCell};
+use tokio::time::Instant;
+
+use super::relay::{Broken, Flow};
+use crate::error::{Kind, ProxyError};
+use crate::observe::outbound_labels;
+use crate::worker::Worker;
+
+/// Counts a connection's bytes as they pass, so that long ones are seen before they end.
+pub(super) struct Meter {
+    cell: Arc<TcpCell>,
+    received: Cell<u64>,
+    sent: Cell<u64>,
+    last: Cell<Instant>,
+    idle: Option<Duration>,
+}
+
+impl Meter {
+    /// A connection that was established. `idle`: how long nothing may move on it.
+    pub(super) fn open(worker: &Worker, labels: &Labels, idle: Option<Duration>) -> Self {
+        let now = Instant::now();
+        let cell = worker.process.metrics.connections(worker.index, labels, "", "", now.into_std());
+        cell.opened();
+        Self { cell, received: Cell::new(0), sent: Cell::new(0), last: Cell::new(now), idle }
+    }
+
+    /// Bytes passed.
+    pub(super) fn count(&self, flow: Flow, bytes: usize) {
+        let (total, bytes) = match flow {
+            Flow::FromClient => (&self.received, bytes as u64),
+            Flow::ToClient => (&self.sent, bytes as u64),
+        };
+        total.set(total.get() + bytes);
+        match flow {
+            Flow::FromClient => self.cell.received(bytes),
+            Flow::ToClient => self.cell.sent(bytes),
+        }
+        if self.idle.is_some() {
+            self.last.set(Instant::now());
+        }
+    }
+
+    /// Returns when nothing has moved for as long as is allowed.
+    pub(super) async fn idle(&self) {
+        let Some(limit) = self.idle else { return std::future::pending().await };
+        loop {
+            let due = self.last.get() + limit;
+            tokio::time::sleep_until(due).await;
+            if self.last.get() + limit <= Instant::now() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.cell.closed();
+    }
+}
+
+/// One connection, from its beginning to the line that tells about it.
+pub(super) struct Story {
+    worker: Rc<Worker>,
+    remote: SocketAddr,
+    begun: Instant,
+    /// Who talks to whom.
+    pub(super) labels: Labels,
+    /// Endpoints that were tried.
+    pub(super) tries: u32,
+}
+
+impl Story {
+    pub(super) fn new(worker: &Rc<Worker>, remote: SocketAddr, direction: Direction) -> Self {
+        let labels = Labels { self_identity: worker.process.identity(), ..Labels::new(direction) };
+        Self { worker: Rc::clone(worker), remote, begun: Instant::now(), labels, tries: 1 }
+    }
+
+    /// The endpoint that is tried; `None`: none was.
+    pub(super) fn goes_to(&mut self, endpoint: Option<&Endpoint>) {
+        self.labels = outbound_labels(self.labels.clone(), &self.worker.process.workload, endpoint);
+    }
+
+    /// It was never established. `policy`: the one that refused, else empty.
+    pub(super) fn refused(&self, error: &ProxyError, policy: &str) {
+        let code = error.kind.describe().code;
+        let now = std::time::Instant::now();
+        let cell =
+            self.worker.process.metrics.connections(self.worker.index, &self.labels, code, policy, now);
+        cell.opened();
+        cell.closed();
+        self.log(Some(error), policy, (0, 0));
+    }
+
+    /// It was established, and is over.
+    pub(super) fn ended(&self, ended: &Result<(), Broken>, meter: &Meter) {
+        let error = match ended {
+            // A client that resets, or a limit that the operator set: no failure.
+            Ok(()) | Err(Broken::Client(_) | Broken::Idle) => None,
+            Err(Broken::Server(error)) => Some(ProxyError::new(Kind::UpstreamReset, error.to_string())),
+        };
+        self.log(error.as_ref(), "", (meter.received.get(), meter.sent.get()));
+    }
+
+    fn log(&self, error: Option<&ProxyError>, policy: &str, (received, sent): (u64, u64)) {
+        let config = self.worker.config();
+        let wanted = match config.settings.access_log {
+            AccessLog::Off => false,
+            AccessLog::Failed => error.is_some(),
+            AccessLog::All => true,
+        };
+        if !wanted {
+            return;
+        }
+        let labels = &self.labels;
+        let remote = self.remote.to_string();
+        let peer = labels.peer_identity.as_ref().map(ToString::to_string).unwrap_or_default();
+        let own = labels.self_identity.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (source_id, destination_id) = match labels.direction {
+            Direction::Inbound => (&peer, &own),
+            Direction::Outbound => (&own, &peer),
+        };
+        let duration = self.begun.elapsed();
+        let now = jiff::Timestamp::now();
+        let entry = AccessEntry {
+            source_id,
+            source: labels.source.as_ref(),
+            destination_id,
+            destination: labels.destination.as_ref(),
+            service: labels.service.as_ref(),
+            route: labels.route.as_ref(),
+            peer_address: &remote,
+            flag: error.map_or("", |error| error.kind.describe().code),
+            detail: error.map_or("", |error| &error.context),
+            policy,
+            request_bytes: received,
+            response_bytes: sent,
+            duration,
+            tries: self.tries,
+            ..AccessEntry::new(now.checked_sub(duration).unwrap_or(now), labels.direction, "TCP")
+        };
+        let format = match config.settings.access_log_format {
+            AccessLogFormat::Json => LogFormat::Json,
+            AccessLogFormat::Text => LogFormat::Text,
+        };
+        self.worker.process.access_log.log(&entry, format);
+    }
+}

@@ -1,0 +1,201 @@
+//! Connections of clients: of the workload to an upstream's address, or from outside to a Gateway's listener.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use byrnie_plan::ListenerProtocol;
+use byrnie_telemetry::Direction;
+use tokio::time::{sleep_until, timeout};
+
+use super::connect::{self, Connected, Upstream, Way};
+use super::duplex::Duplex;
+use super::observe::{Meter, Story};
+use super::relay;
+use crate::detect::{Prefixed, Spoken, count_timeout};
+use crate::error::{Kind, ProxyError};
+use crate::front::{Front, Target};
+use crate::http;
+use crate::worker::Worker;
+
+/// Serves a connection of bytes to its end. A failure is a reset: there is no other way to say it.
+pub async fn serve<S: Duplex>(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    mut client: Prefixed<S>,
+    target: Target,
+) {
+    let mut story = Story::new(worker, front.remote, Direction::Outbound);
+    let sni = match &target {
+        Target::Gateway(listener) if listener.protocol == ListenerProtocol::TlsPassthrough => {
+            match server_name(worker, listener.port, &mut client).await {
+                Ok(sni) => sni,
+                Err(error) => return refuse(&mut client, &mut story, &error),
+            }
+        }
+        _ => None,
+    };
+    let connected = match choose(worker, &target, sni.as_deref(), &mut story) {
+        // Boxed: what it takes to connect must not be kept for as long as the connection lasts.
+        Ok(way) => Box::pin(connect::connect(worker, &way, front.remote, &mut story)).await,
+        Err(error) => Err(error),
+    };
+    match connected {
+        Ok(connected) => run(worker, &mut client, connected, &story).await,
+        Err(error) => refuse(&mut client, &mut story, &error),
+    }
+}
+
+/// Serves a client of a port without declared protocol that did not begin with HTTP. One that has said nothing so far
+/// ([`Spoken::Silent`]) is dialed for, and whichever side speaks first decides: when the client speaks HTTP after all,
+/// before the server has said anything, it is served as such, and the connection that was opened is dropped unused.
+pub async fn serve_detected<S: Duplex>(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    mut client: Prefixed<S>,
+    spoken: Spoken,
+    target: Target,
+) {
+    if spoken != Spoken::Silent {
+        return serve(worker, front, client, target).await;
+    }
+    let mut story = Story::new(worker, front.remote, Direction::Outbound);
+    let way = choose(worker, &target, None, &mut story);
+    match Box::pin(first_word(worker, front.remote, &mut client, &target, way, &mut story)).await {
+        FirstWord::Http => http::serve(worker, front, client).await,
+        FirstWord::Bytes(connected) => run(worker, &mut client, *connected, &story).await,
+        FirstWord::Failed(error) => refuse(&mut client, &mut story, &error),
+    }
+}
+
+/// What came of waiting for the first word.
+enum FirstWord {
+    Http,
+    Bytes(Box<Connected>),
+    Failed(ProxyError),
+}
+
+async fn first_word<S: Duplex>(
+    worker: &Rc<Worker>,
+    remote: SocketAddr,
+    client: &mut Prefixed<S>,
+    target: &Target,
+    way: Result<Way, ProxyError>,
+    story: &mut Story,
+) -> FirstWord {
+    let process = &worker.process;
+    let port = port(target);
+    let late = tokio::time::Instant::now() + worker.config().settings.detect_timeout;
+    let mut words = std::pin::pin!(client.first_words(process, port));
+    let connecting = async {
+        match &way {
+            Ok(way) => connect::connect(worker, way, remote, story).await.map(Box::new),
+            Err(error) => Err(ProxyError::unprocessed(error.kind, error.context.clone())),
+        }
+    };
+    let mut connecting = std::pin::pin!(connecting);
+    // The client is first: when both have something, HTTP wins, which a server that speaks first never hears.
+    let connected = tokio::select! {
+        biased;
+        spoken = words.as_mut() => return match spoken {
+            Ok(spoken) if spoken.is_http() => FirstWord::Http,
+            Ok(_) => connecting.await.map_or_else(FirstWord::Failed, FirstWord::Bytes),
+            Err(error) => FirstWord::Failed(gone(&error)),
+        },
+        connected = connecting.as_mut() => connected,
+    };
+    let mut connected = match connected {
+        Ok(connected) => connected,
+        // It may be HTTP that is about to come, and get an answer instead of a reset.
+        Err(error) => {
+            return match tokio::time::timeout_at(late, words).await {
+                Ok(Ok(spoken)) if spoken.is_http() => FirstWord::Http,
+                _ => FirstWord::Failed(error),
+            };
+        }
+    };
+    let mut is_late = false;
+    loop {
+        tokio::select! {
+            biased;
+            spoken = words.as_mut() => return match spoken {
+                Ok(spoken) if spoken.is_http() => FirstWord::Http,
+                Ok(_) => FirstWord::Bytes(connected),
+                Err(error) => FirstWord::Failed(gone(&error)),
+            },
+            () = connected.upstream.speaks() => return FirstWord::Bytes(connected),
+            // As long as both are silent, nothing is lost by listening on; that it took so long is worth a count.
+            () = sleep_until(late), if !is_late => {
+                is_late = true;
+                count_timeout(process, port);
+            }
+        }
+    }
+}
+
+fn gone(error: &std::io::Error) -> ProxyError {
+    ProxyError::unprocessed(
+        Kind::ClientGone,
+        format!("the client went away before it said anything: {error}"),
+    )
+}
+
+/// The port that the client meant, for metrics.
+fn port(target: &Target) -> u16 {
+    match target {
+        Target::Service(service) => service.name.port,
+        Target::Gateway(listener) => listener.port,
+    }
+}
+
+/// The name in a client's TLS, which stays unopened.
+async fn server_name<S: Duplex>(
+    worker: &Worker,
+    port: u16,
+    client: &mut Prefixed<S>,
+) -> Result<Option<String>, ProxyError> {
+    let limit = worker.config().settings.header_timeout;
+    match timeout(limit, client.first_words(&worker.process, port)).await {
+        Ok(Ok(Spoken::Tls { sni })) => Ok(sni),
+        Ok(Ok(_)) => Err(ProxyError::unprocessed(Kind::BadRequest, "the client does not speak TLS")),
+        Ok(Err(error)) => Err(gone(&error)),
+        Err(_) => {
+            Err(ProxyError::unprocessed(Kind::ClientGone, format!("the client said nothing for {limit:?}")))
+        }
+    }
+}
+
+fn choose(worker: &Worker, target: &Target, sni: Option<&str>, story: &mut Story) -> Result<Way, ProxyError> {
+    if let Target::Service(service) = target {
+        story.labels.service = Some(service.name.service.clone());
+    }
+    let way = connect::choose(worker, target, sni)?;
+    story.labels.service = Some(way.cluster.service.service.clone());
+    story.labels.route.clone_from(&way.route);
+    Ok(way)
+}
+
+/// Moves bytes until both sides are done, or one fails: then both are reset.
+async fn run<S: Duplex>(worker: &Rc<Worker>, client: &mut Prefixed<S>, connected: Connected, story: &Story) {
+    let Connected { mut upstream, flight, outcome, .. } = connected;
+    let meter = Meter::open(worker, &story.labels, flight.cluster.settings.idle_timeout);
+    let ended = match &mut upstream {
+        Upstream::Socket(socket) => relay::sockets(client, socket, &meter).await,
+        Upstream::Tunnel(tunnel) => relay::to_tunnel(client, tunnel, &meter).await,
+    };
+    if ended.is_err() {
+        client.reset();
+        upstream.reset();
+    }
+    story.ended(&ended, &meter);
+    flight.finish(worker.time(Instant::now()), outcome);
+}
+
+/// Says that there is no connection.
+fn refuse<S: Duplex>(client: &mut Prefixed<S>, story: &mut Story, error: &ProxyError) {
+    if story.labels.destination.is_none() {
+        story.goes_to(None);
+    }
+    client.reset();
+    story.refused(error, "");
+}
