@@ -127,6 +127,16 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Whether it speaks against the endpoint: the balancer then prefers others.
+    pub fn blames_endpoint(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectFailed | Self::TlsFailed | Self::UpstreamReset | Self::UpstreamProtocol | Self::Timeout
+        )
+    }
+}
+
 impl ProxyError {
     /// A failure after which the upstream may have processed the request.
     pub fn new(kind: Kind, context: impl Into<Cow<'static, str>>) -> Self {

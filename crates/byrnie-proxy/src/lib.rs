@@ -1,1 +1,41 @@
-//! 
+//! The data plane: what one proxy process does.
+//!
+//! ```text
+//! accept ─► connection ─► detect ─► http::{server1,server2} ─┬─► outbound: capture ─► route ─► policy ─► tries
+//!                   │                                        └─► inbound: admit ─────────────────► tries
+//!                   ├─► hop::serve (mesh port: mTLS, ALPN)        tries: balance ─► pool ─► hop
+//!                   └─► tcp::{outbound,inbound} ─► hop::tunnel    observe: told once, at the end
+//! control (one thread): identity, discovery ─► config::assemble ─► Process::config (swapped)
+//! ```
+//! A request travels on one worker thread; nothing it touches is locked. What all workers share is in
+//! [`process::Process`], by atomics. Must never know: stores, Kubernetes, resources, the compiler.
+
+mod accept;
+mod admit;
+mod balance;
+mod capture;
+mod config;
+mod connection;
+mod control;
+mod detect;
+mod error;
+mod front;
+mod hop;
+mod http;
+mod inbound;
+mod mirror;
+mod observe;
+mod outbound;
+mod policy;
+mod pool;
+mod process;
+mod reply;
+mod route;
+mod run;
+mod tcp;
+mod tls;
+mod tries;
+mod worker;
+
+pub use process::Role;
+pub use run::{ProxyOptions, RunError, Supervision, run};

@@ -1,6 +1,6 @@
 //! One body type for everything that flows through a worker, whichever codec it came from.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -10,6 +10,12 @@ use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+
+use tokio::sync::mpsc;
+
+use super::upgrade::Tunnel;
+use crate::mirror::{Heard, Overheard, poll_heard};
+use crate::observe::Exchange;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +29,12 @@ pub enum BodyError {
     /// The time for the request ran out while its body was on the way.
     #[error("the request's time ran out")]
     TimedOut,
+    /// The request that this one is a copy of broke off, or the copy was too slow.
+    #[error("the mirrored request ended")]
+    CopyEnded,
+    /// The bytes after an upgrade broke off.
+    #[error("upgraded connection: {0}")]
+    Upgraded(#[from] std::io::Error),
 }
 
 /// A message body.
@@ -39,24 +51,24 @@ pub enum Body {
     Replay(ReplayBody),
     /// A body whose end is told to somebody.
     Watched(Box<Watched>),
+    /// The bytes of one direction after an upgrade.
+    Tunnel(Box<Tunnel>),
+    /// A body whose bytes are counted.
+    Counted(Box<(Body, Rc<Cell<u64>>)>),
+    /// A request's body that a mirrored copy hears, too.
+    Overheard(Box<Overheard>),
+    /// The copy's body.
+    Copy(Box<mpsc::Receiver<Heard>>),
 }
 
-/// A body together with what happens when it ends, or is dropped before.
+/// A body whose end is the end of an exchange.
 pub struct Watched {
     /// The body itself.
     pub inner: Body,
-    /// Told about each frame; its drop says that the exchange is over.
-    pub watcher: Box<dyn BodyWatcher>,
-}
-
-/// Who wants to know how a body went.
-pub trait BodyWatcher {
-    /// Bytes that passed.
-    fn on_data(&mut self, bytes: usize);
-    /// Trailers that passed (gRPC puts its status there).
-    fn on_trailers(&mut self, trailers: &HeaderMap);
-    /// The body is complete, or broke off. Called at most once; never when the reader dropped the body.
-    fn on_end(&mut self, error: Option<&BodyError>);
+    /// Counts what passes; says what happened when the body ends, or is dropped before.
+    pub exchange: Exchange,
+    /// When the request's time is over. The body counts, too.
+    pub deadline: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Body {
@@ -82,6 +94,19 @@ impl HttpBody for Body {
             Self::H2(body) => body.poll_frame(cx),
             Self::Replay(body) => body.poll_frame(cx),
             Self::Watched(body) => body.poll_frame(cx),
+            Self::Tunnel(body) => body.poll_frame(cx),
+            Self::Counted(counted) => {
+                let (body, bytes) = &mut **counted;
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                if let Some(Ok(frame)) = &frame
+                    && let Some(data) = frame.data_ref()
+                {
+                    bytes.set(bytes.get() + data.len() as u64);
+                }
+                Poll::Ready(frame)
+            }
+            Self::Overheard(body) => body.poll_frame(cx),
+            Self::Copy(heard) => poll_heard(heard, cx),
         }
     }
 
@@ -93,6 +118,9 @@ impl HttpBody for Body {
             Self::H2(body) => body.is_end_stream(),
             Self::Replay(body) => body.is_end_stream(),
             Self::Watched(body) => body.inner.is_end_stream(),
+            Self::Tunnel(_) | Self::Copy(_) => false,
+            Self::Counted(counted) => counted.0.is_end_stream(),
+            Self::Overheard(body) => body.is_end_stream(),
         }
     }
 
@@ -102,7 +130,10 @@ impl HttpBody for Body {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::H1(body) => body.size_hint(),
             Self::H2(body) if body.is_end_stream() => SizeHint::with_exact(0),
-            Self::H2(_) | Self::Replay(_) => SizeHint::default(),
+            Self::Counted(counted) => counted.0.size_hint(),
+            Self::H2(_) | Self::Replay(_) | Self::Tunnel(_) | Self::Overheard(_) | Self::Copy(_) => {
+                SizeHint::default()
+            }
             Self::Watched(body) => body.inner.size_hint(),
         }
     }
@@ -110,21 +141,28 @@ impl HttpBody for Body {
 
 impl Watched {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+                ready!(deadline.as_mut().poll(cx));
+                Some(Err(BodyError::TimedOut))
+            }
+        };
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    self.watcher.on_data(data.len());
+                    self.exchange.on_data(data.len());
                 } else if let Some(trailers) = frame.trailers_ref() {
-                    self.watcher.on_trailers(trailers);
+                    self.exchange.on_trailers(trailers);
                 }
                 // Codecs stop polling once a body says that it is at its end.
                 if self.inner.is_end_stream() {
-                    self.watcher.on_end(None);
+                    self.exchange.end(None);
                 }
             }
-            Some(Err(error)) => self.watcher.on_end(Some(error)),
-            None => self.watcher.on_end(None),
+            Some(Err(error)) => self.exchange.end(Some(error)),
+            None => self.exchange.end(None),
         }
         Poll::Ready(frame)
     }

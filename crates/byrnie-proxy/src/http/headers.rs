@@ -1,6 +1,6 @@
 //! Which headers stay on which side: hop-by-hop headers end here, `byrnie-*` never comes from outside.
 
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Version};
 
 /// Prefix of all headers that only proxies of the mesh write.
@@ -73,11 +73,6 @@ pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValu
 /// Whether the request is a gRPC call.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(http::header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// `Trailer` only announces; it is end to end where trailers are.
-pub fn announces_trailers(headers: &HeaderMap) -> bool {
-    headers.contains_key(TRAILER)
 }
 
 #[cfg(test)]

@@ -2,5 +2,68 @@
 
 pub mod body;
 pub mod headers;
-pub mod server1;
-pub mod server2;
+mod idle;
+pub mod noting;
+mod server1;
+mod server2;
+pub mod upgrade;
+
+use std::rc::Rc;
+
+use http::{HeaderValue, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use self::body::Body;
+use crate::detect::{self, Spoken};
+use crate::front::{Entrance, Front};
+use crate::worker::Worker;
+use crate::{inbound, outbound};
+
+pub use server2::serve as serve2;
+
+/// A request as the codecs hand it over.
+pub struct Incoming {
+    /// Head and body. `Connection`, `Upgrade` and their kin are still there.
+    pub request: Request<Body>,
+    /// The protocol that the client wants to switch to; the body is what it will say then.
+    pub upgrade: Option<HeaderValue>,
+}
+
+/// Serves the requests of one connection, HTTP/1.x or HTTP/2 with prior knowledge, to its end.
+pub async fn serve<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limit = worker.config().settings.header_timeout;
+    match detect::detect_http(stream, limit).await {
+        Ok((stream, Spoken::Http2)) => server2::serve(worker, front, stream).await,
+        Ok((stream, _)) => server1::serve(worker, front, stream).await,
+        Err(error) => tracing::debug!("{} went away before it said anything: {error}", front.remote),
+    }
+}
+
+/// The answer to one request, by where it came in. Never fails: a failure is an answer, too.
+async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
+    front.requests.set(front.requests.get() + 1);
+    let _flying = Flying::new(front);
+    match front.entrance {
+        Entrance::Mesh => inbound::answer(worker, front, incoming).await,
+        _ => outbound::answer(worker, front, incoming).await,
+    }
+}
+
+/// A request whose head has not been answered: the connection is not idle.
+struct Flying<'a>(&'a Front);
+
+impl<'a> Flying<'a> {
+    fn new(front: &'a Front) -> Self {
+        front.in_flight.set(front.in_flight.get() + 1);
+        Self(front)
+    }
+}
+
+impl Drop for Flying<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get() - 1);
+    }
+}

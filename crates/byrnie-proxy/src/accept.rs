@@ -1,0 +1,203 @@
+//! Threads and listening sockets: one socket per address, each connection given to the least loaded worker.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::LocalOptions;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::front::Entrance;
+use crate::process::Process;
+use crate::worker::Worker;
+
+/// Pause after an accept that failed for want of descriptors or memory: the backlog waits meanwhile.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The workers, as the control thread sees them.
+pub struct Workers {
+    seats: Arc<[Seat]>,
+    threads: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+/// One worker, as the others see it.
+struct Seat {
+    orders: mpsc::UnboundedSender<Order>,
+    connections: AtomicUsize,
+}
+
+/// What a worker is told.
+enum Order {
+    /// Accept from this socket until the token is cancelled.
+    Listen(std::net::TcpListener, Entrance, CancellationToken),
+    /// Serve this connection.
+    Serve(std::net::TcpStream, SocketAddr, Entrance),
+}
+
+impl Workers {
+    /// Starts the threads.
+    pub fn start(process: &Arc<Process>, count: usize) -> io::Result<Self> {
+        let (seats, queues): (Vec<Seat>, Vec<_>) = (0..count.max(1))
+            .map(|_| {
+                let (orders, queue) = mpsc::unbounded_channel();
+                (Seat { orders, connections: AtomicUsize::new(0) }, queue)
+            })
+            .unzip();
+        let seats: Arc<[Seat]> = seats.into();
+        let stop = CancellationToken::new();
+        let mut threads = Vec::with_capacity(queues.len());
+        for (index, queue) in queues.into_iter().enumerate() {
+            let (process, seats, stop) = (Arc::clone(process), Arc::clone(&seats), stop.clone());
+            let (told, heard) = std::sync::mpsc::sync_channel(1);
+            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                // A LocalRuntime belongs to the thread that built it.
+                let mut builder = tokio::runtime::Builder::new_current_thread();
+                match builder.enable_all().build_local(LocalOptions::default()) {
+                    Ok(runtime) => {
+                        let _ = told.send(Ok(()));
+                        runtime.block_on(run(Worker::new(index, process), seats, queue, stop));
+                    }
+                    Err(error) => drop(told.send(Err(error))),
+                }
+            })?;
+            heard.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))?;
+            threads.push(thread);
+        }
+        Ok(Self { seats, threads, stop })
+    }
+
+    /// Accepts from a socket until the token is cancelled.
+    pub fn listen(&self, listener: std::net::TcpListener, entrance: Entrance) -> CancellationToken {
+        let stop = CancellationToken::new();
+        if let Some(first) = self.seats.first() {
+            // Fails only when the thread is gone, and then nothing matters any more.
+            let _ = first.orders.send(Order::Listen(listener, entrance, stop.clone()));
+        }
+        stop
+    }
+
+    /// Ends the threads, with whatever they still do.
+    pub fn join(self) {
+        self.stop.cancel();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn run(
+    worker: Rc<Worker>,
+    seats: Arc<[Seat]>,
+    mut queue: mpsc::UnboundedReceiver<Order>,
+    stop: CancellationToken,
+) {
+    tokio::task::spawn_local(crate::pool::sweep(Rc::downgrade(&worker)));
+    loop {
+        let order = tokio::select! {
+            order = queue.recv() => order,
+            () = stop.cancelled() => return,
+        };
+        match order {
+            None => return,
+            Some(Order::Listen(listener, entrance, stop)) => {
+                let (worker, seats) = (Rc::clone(&worker), Arc::clone(&seats));
+                tokio::task::spawn_local(accept(worker, seats, listener, entrance, stop));
+            }
+            Some(Order::Serve(stream, remote, entrance)) => match TcpStream::from_std(stream) {
+                Ok(stream) => serve(&worker, &seats, stream, remote, entrance),
+                Err(error) => {
+                    drop(Seated { seats: Arc::clone(&seats), index: worker.index });
+                    tracing::warn!("a connection from {remote} could not be taken over: {error}");
+                }
+            },
+        }
+    }
+}
+
+async fn accept(
+    worker: Rc<Worker>,
+    seats: Arc<[Seat]>,
+    listener: std::net::TcpListener,
+    entrance: Entrance,
+    stop: CancellationToken,
+) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("a listening socket could not be used: {error}"),
+    };
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, remote)) => hand_over(&worker, &seats, stream, remote, &entrance),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!("accepting: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Errors that say nothing about the listening socket (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
+}
+
+/// Gives a connection to the worker that has fewest; keeps it when that is this one.
+fn hand_over(worker: &Rc<Worker>, seats: &Arc<[Seat]>, stream: TcpStream, remote: SocketAddr, entrance: &Entrance) {
+    let least = (0..seats.len()).min_by_key(|i| seats.get(*i).map(|seat| seat.connections.load(Relaxed)));
+    let Some((index, seat)) = least.and_then(|index| Some((index, seats.get(index)?))) else { return };
+    // Counted before the other thread wakes up, so that a burst is spread.
+    seat.connections.fetch_add(1, Relaxed);
+    if index == worker.index {
+        return serve(worker, seats, stream, remote, entrance.clone());
+    }
+    let sent = stream.into_std().map(|stream| seat.orders.send(Order::Serve(stream, remote, entrance.clone())).is_ok());
+    if !matches!(sent, Ok(true)) {
+        seat.connections.fetch_sub(1, Relaxed);
+        tracing::warn!("a connection from {remote} could not be handed over");
+    }
+}
+
+/// Serves a connection in a task of its own: a panic there harms nothing else.
+fn serve(worker: &Rc<Worker>, seats: &Arc<[Seat]>, stream: TcpStream, remote: SocketAddr, entrance: Entrance) {
+    let seated = Seated { seats: Arc::clone(seats), index: worker.index };
+    let Some(place) = worker.process.admit_connection() else { return };
+    let worker = Rc::clone(worker);
+    let process = Arc::clone(&worker.process);
+    let task = async move {
+        let _held = (seated, place);
+        let closing = worker.process.closing.clone();
+        tokio::select! {
+            () = crate::connection::serve(&worker, stream, remote, entrance) => {}
+            () = closing.cancelled() => {}
+        }
+    };
+    tokio::task::spawn_local(process.connections.track_future(task));
+}
+
+/// A connection counted for a worker.
+struct Seated {
+    seats: Arc<[Seat]>,
+    index: usize,
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seats.get(self.index) {
+            seat.connections.fetch_sub(1, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a proxy obeys, compiled for the hot path: one [`Config`], swapped as a whole by generation.
+//!
+//! The control thread builds it from wire resources (`assemble`), reusing whatever did not change, so that load,
+//! budgets, ejections and pooled connections survive every change of configuration. Endpoints change far more often
+//! than anything else and take a path of their own: [`Cluster::endpoints`] is swapped in place.
+
+mod assemble;
+mod cluster;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use byrnie_decide::Authorizer;
+use byrnie_plan::{AppProtocol, HostPattern, InboundPolicy, ListenerProtocol, MeshSettings, ServicePortRef};
+use foldhash::HashMap;
+
+pub use assemble::{Assembler, Refusal, Settled};
+pub use cluster::{Cluster, Endpoint, EndpointSet};
+pub use routes::{Backend, HeaderEdits, HttpRoutes, MirrorTo, Resolve, RouteError, Rule, RuleFilters, TcpRoute};
+
+/// Everything that decides about traffic, at one moment.
+#[derive(Default)]
+pub struct Config {
+    /// Grows by one with each swap. Connections compare it to know whether what they cached is stale.
+    pub generation: u64,
+    /// Mesh-wide settings.
+    pub settings: Arc<MeshSettings>,
+    /// The services that this proxy calls, by name and port.
+    pub destinations: HashMap<ServicePortRef, Arc<Destination>>,
+    /// A Gateway's listeners, by port.
+    pub listeners: HashMap<u16, Arc<Listener>>,
+    /// What the workload accepts. `None`: nothing has arrived, nothing is accepted (fail closed).
+    pub inbound: Option<Arc<Inbound>>,
+}
+
+/// One service port as its callers see it.
+pub struct Destination {
+    /// The Service and its port.
+    pub name: ServicePortRef,
+    /// What is spoken: declared, or made HTTP by routes.
+    pub protocol: AppProtocol,
+    /// Routes for requests: the consumer's where they exist, else the producer's.
+    pub http: Option<Arc<HttpRoutes>>,
+    /// Routes for connections.
+    pub tcp: Option<Arc<TcpRoute>>,
+    /// The service's own endpoints: for what no route takes.
+    pub cluster: Arc<Cluster>,
+}
+
+/// One port of a Gateway.
+pub struct Listener {
+    /// The listeners' names.
+    pub name: String,
+    /// The port.
+    pub port: u16,
+    /// What is spoken.
+    pub protocol: ListenerProtocol,
+    /// For HTTP.
+    pub http: Arc<HttpRoutes>,
+    /// For TCP and TLS passthrough: by SNI pattern.
+    pub tcp: Vec<(HostPattern, Arc<TcpRoute>)>,
+}
+
+/// What the workload accepts.
+pub struct Inbound {
+    /// As compiled by the control plane.
+    pub policy: Arc<InboundPolicy>,
+    /// The policies, ready to be asked.
+    pub authorizer: Authorizer,
+    /// By the number that a hop names.
+    pub ports: HashMap<u16, Arc<InboundPort>>,
+}
+
+/// One declared port of the workload.
+pub struct InboundPort {
+    /// The number that a hop names.
+    pub port: u16,
+    /// Where the application listens.
+    pub address: SocketAddr,
+    /// What it speaks there.
+    pub protocol: AppProtocol,
+    /// The service ports that lead here.
+    pub services: Vec<ServicePortRef>,
+    /// The application as an endpoint: plaintext, of this one address.
+    pub application: Arc<Endpoint>,
+    /// The same as a cluster of one: limits and budget towards the application.
+    pub cluster: Arc<Cluster>,
+}

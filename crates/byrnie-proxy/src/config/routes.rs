@@ -1,0 +1,204 @@
+//! Routing tables, compiled: the router says which rule, the rule says what happens.
+
+use std::sync::Arc;
+
+use byrnie_decide::{Router, RouterError, WeightedChoice};
+use byrnie_plan::{
+    Filter, HttpTable, InvalidBackend, PathMatch, Redirect, Retry, Rewrite, RouteName, Timeouts,
+};
+use http::header::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+use super::Cluster;
+use crate::hop::header::hop_part;
+
+/// Routes for requests.
+pub struct HttpRoutes {
+    /// Which match takes a request.
+    pub router: Router,
+    /// By `Found::rule`.
+    pub rules: Vec<Arc<Rule>>,
+    /// By `Found::match_index`: what a prefix rewrite needs.
+    pub paths: Vec<PathMatch>,
+}
+
+/// What happens with the requests of one rule.
+pub struct Rule {
+    /// The label in metrics and logs.
+    pub name: RouteName,
+    /// Applied to every request of the rule.
+    pub filters: RuleFilters,
+    /// Which backend, by weight.
+    pub choice: WeightedChoice,
+    /// By index of the choice.
+    pub backends: Vec<Backend>,
+    /// Limits of this rule.
+    pub timeouts: Timeouts,
+    /// Retries of this rule; `None`: the service's.
+    pub retry: Option<Arc<Retry>>,
+    /// What hop headers say of it.
+    pub hop_part: String,
+}
+
+/// Where a share of a rule's requests goes.
+pub struct Backend {
+    /// `Err`: its share is answered with 500.
+    pub cluster: Result<Arc<Cluster>, InvalidBackend>,
+    /// Applied when this backend was chosen.
+    pub filters: RuleFilters,
+}
+
+/// Filters, parsed into what the hot path needs.
+#[derive(Default)]
+pub struct RuleFilters {
+    /// Answer at once.
+    pub redirect: Option<Redirect>,
+    /// Change host or path.
+    pub rewrite: Option<Rewrite>,
+    /// On the way to the backend.
+    pub request: HeaderEdits,
+    /// On the way back.
+    pub response: HeaderEdits,
+    /// Copies.
+    pub mirrors: Vec<MirrorTo>,
+}
+
+/// Changes of headers, in order.
+#[derive(Default)]
+pub struct HeaderEdits {
+    /// Replace.
+    pub set: SmallVec<[(HeaderName, HeaderValue); 1]>,
+    /// Append.
+    pub add: SmallVec<[(HeaderName, HeaderValue); 1]>,
+    /// Remove.
+    pub remove: SmallVec<[HeaderName; 1]>,
+}
+
+/// Where copies go.
+pub struct MirrorTo {
+    /// `Err`: no copy is sent.
+    pub cluster: Result<Arc<Cluster>, InvalidBackend>,
+    /// Share of requests.
+    pub numerator: u32,
+    /// Never 0.
+    pub denominator: u32,
+}
+
+/// Routes for connections.
+pub struct TcpRoute {
+    /// `None`: the Service itself.
+    pub name: Option<RouteName>,
+    /// Which backend, by weight.
+    pub choice: WeightedChoice,
+    /// By index of the choice.
+    pub backends: Vec<Result<Arc<Cluster>, InvalidBackend>>,
+}
+
+/// Why a resource cannot be put in force: the text of a nack.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// A regular expression.
+    #[error(transparent)]
+    Router(#[from] RouterError),
+    /// A header that no message can carry.
+    #[error("the header {0:?} of a filter cannot be sent")]
+    Header(String),
+}
+
+/// How a backend reference becomes a cluster.
+pub type Resolve<'a> = dyn FnMut(&byrnie_plan::BackendTarget) -> Result<Arc<Cluster>, InvalidBackend> + 'a;
+
+impl HttpRoutes {
+    /// Compiles a table.
+    pub fn compile(table: &HttpTable, resolve: &mut Resolve<'_>) -> Result<Self, RouteError> {
+        let router = Router::compile(table)?;
+        let paths = table.matches.iter().map(|m| m.path.clone()).collect();
+        let mut rules = Vec::with_capacity(table.rules.len());
+        for rule in &table.rules {
+            let mut backends = Vec::with_capacity(rule.backends.len());
+            for backend in &rule.backends {
+                let cluster = resolve(&backend.target);
+                backends.push(Backend { cluster, filters: RuleFilters::compile(&backend.filters, resolve)? });
+            }
+            rules.push(Arc::new(Rule {
+                name: rule.name.clone(),
+                hop_part: hop_part(&rule.name),
+                filters: RuleFilters::compile(&rule.filters, resolve)?,
+                choice: WeightedChoice::new(rule.backends.iter().map(|b| b.weight)),
+                backends,
+                timeouts: rule.timeouts,
+                retry: rule.retry.clone().map(Arc::new),
+            }));
+        }
+        Ok(Self { router, rules, paths })
+    }
+}
+
+impl TcpRoute {
+    /// Compiles a rule.
+    pub fn compile(rule: &byrnie_plan::TcpRule, resolve: &mut Resolve<'_>) -> Self {
+        Self {
+            name: rule.name.clone(),
+            choice: WeightedChoice::new(rule.backends.iter().map(|b| b.weight)),
+            backends: rule.backends.iter().map(|b| resolve(&b.target)).collect(),
+        }
+    }
+}
+
+impl RuleFilters {
+    fn compile(filters: &[Filter], resolve: &mut Resolve<'_>) -> Result<Self, RouteError> {
+        let mut out = Self::default();
+        for filter in filters {
+            match filter {
+                Filter::RequestHeaders(edits) => out.request.extend(edits)?,
+                Filter::ResponseHeaders(edits) => out.response.extend(edits)?,
+                Filter::Redirect(redirect) => out.redirect = Some(redirect.clone()),
+                Filter::Rewrite(rewrite) => out.rewrite = Some(rewrite.clone()),
+                Filter::Mirror(mirror) => out.mirrors.push(MirrorTo {
+                    cluster: resolve(&mirror.target),
+                    numerator: mirror.numerator,
+                    denominator: mirror.denominator.max(1),
+                }),
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl HeaderEdits {
+    fn extend(&mut self, edits: &byrnie_plan::HeaderModifier) -> Result<(), RouteError> {
+        for (name, value) in &edits.set {
+            self.set.push(header(name, value)?);
+        }
+        for (name, value) in &edits.add {
+            self.add.push(header(name, value)?);
+        }
+        for name in &edits.remove {
+            self.remove.push(header(name, "")?.0);
+        }
+        Ok(())
+    }
+
+    /// Whether there is nothing to change.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+
+    /// First `set`, then `add`, then `remove`.
+    pub fn apply(&self, headers: &mut http::HeaderMap) {
+        for (name, value) in &self.set {
+            headers.insert(name, value.clone());
+        }
+        for (name, value) in &self.add {
+            headers.append(name, value.clone());
+        }
+        for name in &self.remove {
+            headers.remove(name);
+        }
+    }
+}
+
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), RouteError> {
+    let parsed = name.parse::<HeaderName>().ok().zip(HeaderValue::from_str(value).ok());
+    parsed.ok_or_else(|| RouteError::Header(name.to_owned()))
+}

@@ -1,0 +1,126 @@
+//! One client connection: where it came in, who is at its other end, and what it may reach.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use byrnie_plan::{ServicePortRef, WorkloadIdentity};
+use http::HeaderValue;
+use http::uri::Authority;
+
+use crate::admit::Admission;
+use crate::config::{Destination, Listener};
+use crate::worker::Worker;
+
+/// Where a connection came in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Entrance {
+    /// The mesh port: a peer's proxy.
+    Mesh,
+    /// The local address of a service that the workload calls.
+    Upstream(ServicePortRef),
+    /// The port that understands HTTP proxying.
+    HttpProxy,
+    /// A Gateway's listener.
+    Gateway(u16),
+}
+
+/// Who a peer's certificate says it is.
+#[derive(Debug)]
+pub struct Peer {
+    /// The identity.
+    pub identity: WorkloadIdentity,
+    /// The same as text, for comparing and logs.
+    pub id: String,
+}
+
+impl Peer {
+    /// Prepares what is asked often.
+    pub fn new(identity: WorkloadIdentity) -> Self {
+        Self { id: identity.to_string(), identity }
+    }
+}
+
+/// The facts of one client connection, and what was found out for it once instead of for each request.
+pub struct Front {
+    /// Where it came in.
+    pub entrance: Entrance,
+    /// Proven by mTLS; `None` outside of the mesh port.
+    pub peer: Option<Arc<Peer>>,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Requests that began: the watchdog of idle connections looks whether it moves.
+    pub requests: Cell<u64>,
+    /// Requests that have not ended.
+    pub in_flight: Cell<u32>,
+    /// Where the last request was for, at which generation of the configuration.
+    target: RefCell<Option<(u64, Target)>>,
+    /// The last Host header and what it parses to.
+    authority: RefCell<Option<(HeaderValue, Authority)>>,
+    /// At the mesh port: what the last hop header was found to mean.
+    pub admission: RefCell<Option<Rc<Admission>>>,
+}
+
+/// What a connection's requests are routed by.
+#[derive(Clone)]
+pub enum Target {
+    /// A service.
+    Service(Arc<Destination>),
+    /// A Gateway's listener.
+    Gateway(Arc<Listener>),
+}
+
+impl Front {
+    /// A connection that has just come in.
+    pub fn new(entrance: Entrance, peer: Option<Arc<Peer>>, remote: SocketAddr) -> Rc<Self> {
+        Rc::new(Self {
+            entrance,
+            peer,
+            remote,
+            requests: Cell::new(0),
+            in_flight: Cell::new(0),
+            target: RefCell::default(),
+            authority: RefCell::default(),
+            admission: RefCell::default(),
+        })
+    }
+
+    /// What this connection's requests are routed by now. `None`: the configuration has nothing for it (any more).
+    /// Not for the HTTP proxy's port, where each request says.
+    pub fn target(&self, worker: &Worker) -> Option<Target> {
+        let config = worker.config();
+        if let Some((generation, target)) = &*self.target.borrow()
+            && *generation == config.generation
+        {
+            return Some(target.clone());
+        }
+        let target = match &self.entrance {
+            Entrance::Upstream(name) => Target::Service(Arc::clone(config.destinations.get(name)?)),
+            Entrance::Gateway(port) => Target::Gateway(Arc::clone(config.listeners.get(port)?)),
+            Entrance::HttpProxy | Entrance::Mesh => return None,
+        };
+        *self.target.borrow_mut() = Some((config.generation, target.clone()));
+        Some(target)
+    }
+
+    /// The port of a Gateway's listener.
+    pub fn listener_port(&self) -> Option<u16> {
+        match self.entrance {
+            Entrance::Gateway(port) => Some(port),
+            _ => None,
+        }
+    }
+
+    /// A Host header as authority; parsed once as long as it stays the same.
+    pub fn authority(&self, host: &HeaderValue) -> Option<Authority> {
+        if let Some((known, authority)) = &*self.authority.borrow()
+            && known == host
+        {
+            return Some(authority.clone());
+        }
+        let authority = Authority::from_maybe_shared(host.as_bytes().to_vec()).ok()?;
+        *self.authority.borrow_mut() = Some((host.clone(), authority.clone()));
+        Some(authority)
+    }
+}

@@ -1,0 +1,134 @@
+//! From proxy to proxy: what a request looks like on the way to an endpoint, and how a peer's connection is taken.
+
+pub mod dial;
+pub mod header;
+pub mod serve;
+pub mod tunnel;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use byrnie_decide::Failure;
+use byrnie_plan::{AppProtocol, Dialect, Hop};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::uri::{PathAndQuery, Scheme};
+use http::{Request, Response, Uri, Version, request};
+
+use crate::config::{Cluster, Endpoint, Rule};
+use crate::error::{Kind, ProxyError};
+use crate::front::Front;
+use crate::http::body::Body;
+use crate::http::upgrade::BYRNIE_UPGRADE;
+use crate::pool::{self, Lease, SendFailure, Wire};
+use crate::worker::Worker;
+
+const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+
+/// One try of a request.
+pub struct Outgoing<'a> {
+    /// The service whose endpoint it is.
+    pub cluster: &'a Cluster,
+    /// The endpoint.
+    pub endpoint: &'a Arc<Endpoint>,
+    /// The rule that decided, for telemetry.
+    pub rule: Option<&'a Rule>,
+    /// The protocol to switch to.
+    pub upgrade: Option<&'a HeaderValue>,
+    /// Retries made before.
+    pub attempt: u32,
+    /// What is left of the request's time.
+    pub remaining: Option<Duration>,
+    /// What the caller speaks.
+    pub version: Version,
+}
+
+/// Sends a request to the endpoint and waits for the head of its response.
+pub async fn send(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    outgoing: &Outgoing<'_>,
+    mut head: request::Parts,
+    body: Body,
+) -> Result<(Response<Body>, Lease), SendFailure> {
+    let prepared = match wire(outgoing) {
+        Ok(wire) => pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire).await.map(|slot| (wire, slot)),
+        Err(error) => Err(error),
+    };
+    let shaped = match &prepared {
+        Ok((Wire::Http1, _)) => shape1(outgoing, &mut head),
+        Ok((Wire::Http2, _)) => shape2(front, outgoing, &mut head),
+        Ok((Wire::Mesh, _)) => shape2(front, outgoing, &mut head).and_then(|()| add_hop(outgoing, &mut head)),
+        Err(_) => Ok(()),
+    };
+    let request = Request::from_parts(head, body);
+    match (prepared, shaped) {
+        (Ok((_, slot)), Ok(())) => slot.send(request).await,
+        (Err(error), _) | (_, Err(error)) => {
+            Err(SendFailure { error, failure: Failure::NotProcessed, request: Some(Box::new(request)) })
+        }
+    }
+}
+
+/// What is spoken to the endpoint.
+fn wire(outgoing: &Outgoing<'_>) -> Result<Wire, ProxyError> {
+    match &outgoing.endpoint.plan.hop {
+        Hop::Mesh { dialect: Dialect::Byrnie, .. } => Ok(Wire::Mesh),
+        Hop::Mesh { dialect: Dialect::Hbone, .. } => Err(ProxyError::unprocessed(
+            Kind::Internal,
+            "requests to a foreign mesh are sent as bytes; declare appProtocol tcp on the port",
+        )),
+        Hop::Plaintext if outgoing.upgrade.is_some() => Ok(Wire::Http1),
+        Hop::Plaintext => Ok(match outgoing.cluster.protocol {
+            AppProtocol::Http2 | AppProtocol::Grpc => Wire::Http2,
+            AppProtocol::Detect if outgoing.version == Version::HTTP_2 => Wire::Http2,
+            _ => Wire::Http1,
+        }),
+    }
+}
+
+/// Origin-form with a Host header.
+fn shape1(outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), ProxyError> {
+    head.version = Version::HTTP_11;
+    if !head.headers.contains_key(HOST) {
+        // RFC 9112 section 3.2: a request without host carries an empty one.
+        head.headers.insert(HOST, HeaderValue::from_static(""));
+    }
+    if let Some(token) = outgoing.upgrade {
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, token.clone());
+        // RFC 8441 clients send no key; HTTP/1.1 origins insist on one.
+        if token.as_bytes().eq_ignore_ascii_case(b"websocket") && !head.headers.contains_key(SEC_WEBSOCKET_KEY) {
+            head.headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("YnlybmllLWJ5cm5pZS0wMA=="));
+        }
+    }
+    Ok(())
+}
+
+/// Scheme, authority and path as HTTP/2 has them.
+fn shape2(front: &Front, outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), ProxyError> {
+    let bad = |what: &'static str| ProxyError::unprocessed(Kind::BadRequest, what);
+    head.version = Version::HTTP_2;
+    let host = match head.headers.remove(HOST) {
+        Some(host) if !host.is_empty() => host,
+        _ => HeaderValue::from_str(&outgoing.cluster.host()).map_err(|_| bad("the service's name is no host"))?,
+    };
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = Some(front.authority(&host).ok_or_else(|| bad("the host cannot be an authority"))?);
+    let path = std::mem::take(&mut head.uri).into_parts().path_and_query;
+    uri.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    head.uri = Uri::from_parts(uri).map_err(|_| bad("host and path make no URI"))?;
+    Ok(())
+}
+
+/// What only the peer's proxy reads.
+fn add_hop(outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), ProxyError> {
+    let value = header::for_request(outgoing)
+        .ok_or_else(|| ProxyError::unprocessed(Kind::Internal, "the hop header cannot be written"))?;
+    head.headers.insert(header::HOP, value);
+    if let Some(token) = outgoing.upgrade {
+        head.headers.insert(BYRNIE_UPGRADE, token.clone());
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! When a client's connection is closed because nothing happens on it.
+//!
+//! No clock is read for a request: the watchdog wakes up a few times per limit and looks whether the count of requests
+//! moved. So a connection is closed at up to a quarter after its limit.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::front::Front;
+
+/// Looks per limit.
+const LOOKS: u32 = 4;
+
+/// Returns when no request began for `idle`, and none is in flight; or, where `head` is given, when the head of one has
+/// been on its way for that long (`is_partial` says whether bytes of a head have come).
+pub async fn expired(front: &Rc<Front>, idle: Duration, head: Option<Duration>, is_partial: impl Fn() -> bool) {
+    let step = head.map_or(idle, |head| head.min(idle)) / LOOKS;
+    let step = step.max(Duration::from_millis(10));
+    let (mut seen, mut quiet, mut partial) = (u64::MAX, Duration::ZERO, Duration::ZERO);
+    loop {
+        tokio::time::sleep(step).await;
+        if front.requests.get() != seen || front.in_flight.get() > 0 {
+            seen = front.requests.get();
+            (quiet, partial) = (Duration::ZERO, Duration::ZERO);
+            continue;
+        }
+        quiet += step;
+        partial = if is_partial() { partial + step } else { Duration::ZERO };
+        if quiet >= idle || head.is_some_and(|head| partial >= head) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! HTTP/2 from clients and from peers' proxies, on h2 directly: each stream is a task.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::ext::Protocol;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::header::{HOST, HeaderValue};
+use http::{Method, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::body::{Body, BodyError, H2Body, send_body};
+use super::upgrade::BYRNIE_UPGRADE;
+use super::{Incoming, answer, idle};
+use crate::front::{Entrance, Front};
+use crate::worker::Worker;
+
+/// What one stream may send before we read it, in bytes.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What all streams of a connection may.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What waits to be written for one stream, in bytes.
+const SEND_BUFFER: usize = 256 * 1024;
+/// Time for the preface and first settings.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Serves one HTTP/2 connection to its end.
+pub async fn serve<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let settings = Arc::clone(&worker.config().settings);
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .max_header_list_size(settings.max_header_bytes)
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
+    let mut connection = match tokio::time::timeout(HANDSHAKE, builder.handshake::<_, Bytes>(stream)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!("HTTP/2 handshake with {}: {error}", front.remote),
+        Err(_) => return tracing::debug!("HTTP/2 handshake with {}: not within {HANDSHAKE:?}", front.remote),
+    };
+    let idle = idle::expired(front, settings.client_idle_timeout, None, || false);
+    let mut idle = std::pin::pin!(idle);
+    let draining = worker.process.draining.clone();
+    let mut drain = std::pin::pin!(draining.cancelled());
+    let mut leaving = false;
+    loop {
+        tokio::select! {
+            biased;
+            accepted = connection.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    tokio::task::spawn_local(serve_stream(Rc::clone(worker), Rc::clone(front), request, respond));
+                }
+                Some(Err(error)) => return tracing::debug!("HTTP/2 connection from {}: {error}", front.remote),
+                None => return,
+            },
+            () = drain.as_mut(), if !leaving => {
+                leaving = true;
+                connection.graceful_shutdown();
+            }
+            // A peer's proxy closes its pooled connections itself; a client's are closed with notice.
+            () = idle.as_mut(), if !leaving && front.entrance != Entrance::Mesh => {
+                leaving = true;
+                connection.graceful_shutdown();
+            }
+        }
+    }
+}
+
+async fn serve_stream(
+    worker: Rc<Worker>,
+    front: Rc<Front>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let incoming = incoming(&front, request);
+    let answered = {
+        let mut answering = std::pin::pin!(answer(&worker, &front, incoming));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            // The client does not want it any more: stop working on it.
+            respond.poll_reset(cx).map(|_| None)
+        })
+        .await
+    };
+    let Some(mut response) = answered else { return };
+    if front.entrance != Entrance::Mesh {
+        response.headers_mut().remove(BYRNIE_UPGRADE);
+    }
+    if let Err(error) = send(respond, response).await {
+        tracing::debug!("HTTP/2 stream from {}: {error}", front.remote);
+    }
+}
+
+/// The request in the shape that it would have on HTTP/1: path only, host as a header. Extended CONNECT (RFC 8441)
+/// becomes an upgrade.
+fn incoming(front: &Front, request: Request<RecvStream>) -> Incoming {
+    let (mut head, body) = request.into_parts();
+    if let Some(authority) = head.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        && head.method != Method::CONNECT
+    {
+        head.headers.insert(HOST, host);
+    }
+    let body = if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) };
+    let mut upgrade = head.extensions.remove::<Protocol>().and_then(|p| HeaderValue::from_str(p.as_str()).ok());
+    if upgrade.is_some() && let Some(authority) = head.uri.authority() {
+        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+            head.headers.insert(HOST, host);
+        }
+        head.method = Method::GET;
+    }
+    // Only a proxy of the mesh says it this way.
+    if front.entrance == Entrance::Mesh && let Some(token) = head.headers.remove(BYRNIE_UPGRADE) {
+        upgrade = Some(token);
+    }
+    Incoming { request: Request::from_parts(head, body), upgrade }
+}
+
+async fn send(mut respond: SendResponse<Bytes>, response: Response<Body>) -> Result<(), BodyError> {
+    let (head, body) = response.into_parts();
+    let end = body.is_finished();
+    let stream = match respond.send_response(Response::from_parts(head, ()), end) {
+        Ok(stream) => stream,
+        Err(error) => {
+            respond.send_reset(Reason::INTERNAL_ERROR);
+            return Err(error.into());
+        }
+    };
+    if end { Ok(()) } else { send_body(body, stream).await }
+}

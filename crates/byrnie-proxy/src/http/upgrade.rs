@@ -1,0 +1,144 @@
+//! Upgraded connections (WebSocket and whatever else): after the switch, each direction is a body. So an upgrade
+//! crosses the mesh as an ordinary stream, and every rule about bodies (pace, limits, counting) holds for it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
+use http::{Response, StatusCode};
+use http_body::{Body as _, Frame};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::oneshot;
+use tokio_util::io::poll_read_buf;
+
+use super::body::{Body, BodyError};
+
+/// Between proxies: which protocol the client wants to switch to; in the response: that it was switched to.
+pub const BYRNIE_UPGRADE: HeaderName = HeaderName::from_static("byrnie-upgrade");
+
+/// Bytes that are read at once.
+const CHUNK: usize = 16 * 1024;
+
+type Io = TokioIo<Upgraded>;
+
+/// One direction of an upgraded HTTP/1 connection, as a body. It begins when the switch is done.
+pub struct Tunnel {
+    state: State,
+    buffer: BytesMut,
+}
+
+enum State {
+    Waiting(oneshot::Receiver<ReadHalf<Io>>),
+    Reading(ReadHalf<Io>),
+    Ended,
+}
+
+impl Tunnel {
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            match &mut self.state {
+                State::Waiting(half) => match ready!(Pin::new(half).poll(cx)) {
+                    Ok(half) => self.state = State::Reading(half),
+                    // The switch did not happen.
+                    Err(_) => self.state = State::Ended,
+                },
+                State::Reading(half) => {
+                    self.buffer.reserve(CHUNK);
+                    return Poll::Ready(match ready!(poll_read_buf(Pin::new(half), cx, &mut self.buffer)) {
+                        Ok(0) => {
+                            self.state = State::Ended;
+                            None
+                        }
+                        Ok(_) => Some(Ok(Frame::data(self.buffer.split().freeze()))),
+                        Err(error) => Some(Err(error.into())),
+                    });
+                }
+                State::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// What comes from a connection after its switch. The sender ends the wait.
+fn tunnel() -> (oneshot::Sender<ReadHalf<Io>>, Body) {
+    let (sender, receiver) = oneshot::channel();
+    let tunnel = Tunnel { state: State::Waiting(receiver), buffer: BytesMut::new() };
+    (sender, Body::Tunnel(Box::new(tunnel)))
+}
+
+/// The client's side of an upgrade that was asked for on an HTTP/1 connection.
+pub struct ClientUpgrade {
+    /// Resolves when hyper has written the 101.
+    on_upgrade: OnUpgrade,
+    from_client: oneshot::Sender<ReadHalf<Io>>,
+}
+
+impl ClientUpgrade {
+    /// Gives the body that carries the client's bytes once the switch is done.
+    pub fn new(on_upgrade: OnUpgrade) -> (Self, Body) {
+        let (from_client, body) = tunnel();
+        (Self { on_upgrade, from_client }, body)
+    }
+
+    /// Turns the mesh's answer into a 101 and lets the bytes flow.
+    pub fn accept(self, answer: Response<Body>, token: HeaderValue) -> Response<Body> {
+        let (mut head, body) = answer.into_parts();
+        head.status = StatusCode::SWITCHING_PROTOCOLS;
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, token);
+        tokio::task::spawn_local(async move {
+            match self.on_upgrade.await {
+                Ok(upgraded) => join(upgraded, self.from_client, body).await,
+                Err(error) => tracing::debug!("a client went away while it was upgraded: {error}"),
+            }
+        });
+        Response::from_parts(head, Body::Empty)
+    }
+}
+
+/// The application's side: after its 101, `from_client` is written to it, and what it writes is the answer's body.
+pub fn accept_from_application(response: Response<hyper::body::Incoming>, from_client: Body) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    let token = head.headers.remove(UPGRADE);
+    head.headers.remove(CONNECTION);
+    head.status = StatusCode::OK;
+    if let Some(token) = token {
+        head.headers.insert(BYRNIE_UPGRADE, token);
+    }
+    let on_upgrade = head.extensions.remove::<OnUpgrade>();
+    drop(body);
+    let (sender, answer) = tunnel();
+    if let Some(on_upgrade) = on_upgrade {
+        tokio::task::spawn_local(async move {
+            match on_upgrade.await {
+                Ok(upgraded) => join(upgraded, sender, from_client).await,
+                Err(error) => tracing::debug!("an application went away while it was upgraded: {error}"),
+            }
+        });
+    }
+    Response::from_parts(head, answer)
+}
+
+/// Hands on the reading half, writes `body` into the other one.
+async fn join(upgraded: Upgraded, reader: oneshot::Sender<ReadHalf<Io>>, body: Body) {
+    let (read, write) = tokio::io::split(TokioIo::new(upgraded));
+    // Nobody waits any more: then the body below breaks off, too.
+    let _ = reader.send(read);
+    if let Err(error) = write_all(write, body).await {
+        tracing::debug!("an upgraded connection ended early: {error}");
+    }
+}
+
+async fn write_all(mut io: WriteHalf<Io>, mut body: Body) -> io::Result<()> {
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame.map_err(io::Error::other)?;
+        if let Ok(mut data) = frame.into_data() {
+            io.write_all_buf(&mut data).await?;
+        }
+    }
+    io.shutdown().await
+}

@@ -1,0 +1,98 @@
+//! The server's side of a request: admit → pool → the application.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use byrnie_decide::{Deadline, HttpOperation};
+use byrnie_plan::Timeouts;
+use byrnie_telemetry::Direction;
+use http::{HeaderValue, Response, request};
+
+use crate::admit::{self, Refusal};
+use crate::error::{Kind, ProxyError};
+use crate::front::Front;
+use crate::hop::header::HOP;
+use crate::http::Incoming;
+use crate::http::body::Body;
+use crate::http::headers::{is_grpc, strip_hop_by_hop, strip_mesh_headers};
+use crate::http::upgrade::BYRNIE_UPGRADE;
+use crate::observe::Exchange;
+use crate::outbound::{facts, finish};
+use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
+use crate::tries::{self, Plan, Retrying};
+use crate::worker::Worker;
+use crate::route;
+
+/// Answers a request that a peer's proxy sent for this workload.
+pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
+    let Incoming { request, upgrade } = incoming;
+    let (mut head, body) = request.into_parts();
+    let hop = head.headers.remove(HOP);
+    let normal = route::normalize(&mut head);
+    strip_hop_by_hop(&mut head.headers);
+    strip_mesh_headers(&mut head.headers);
+    let mut exchange = Exchange::new(worker, front, Direction::Inbound, facts(&head));
+    exchange.is_grpc = is_grpc(&head.headers);
+    let answered = match normal {
+        Ok(()) => pass(worker, front, &mut exchange, hop.as_ref(), upgrade.as_ref(), head, body).await,
+        Err(error) => Err(Refusal { error, policy: String::new() }),
+    };
+    match answered {
+        Ok((mut response, deadline)) => {
+            // Of the mesh's headers the application may not say any.
+            let switched = response.headers_mut().remove(BYRNIE_UPGRADE);
+            strip_mesh_headers(response.headers_mut());
+            if let Some(token) = switched {
+                response.headers_mut().insert(BYRNIE_UPGRADE, token);
+            }
+            finish(worker, exchange, response, deadline)
+        }
+        Err(refusal) => refuse(exchange, refusal),
+    }
+}
+
+async fn pass(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    exchange: &mut Exchange,
+    hop: Option<&HeaderValue>,
+    upgrade: Option<&HeaderValue>,
+    head: request::Parts,
+    body: Body,
+) -> Result<(Response<Body>, Deadline), Refusal> {
+    let plain = |error| Refusal { error, policy: String::new() };
+    let hop = hop.ok_or_else(|| plain(ProxyError::unprocessed(Kind::BadHop, "no byrnie-hop header")))?;
+    let (admission, hop) = admit::admit(worker, front, hop).map_err(plain)?;
+    exchange.series = Some(Arc::clone(&admission.series));
+    exchange.called.service = Some(admission.service.service.clone());
+    exchange.facts.version = hop.version;
+    let operation = HttpOperation { method: Some(head.method.as_str()), path: Some(head.uri.path()) };
+    let port = &admission.port;
+    admit::authorize(worker, &admission.inbound.authorizer, front.peer.as_deref(), Some(operation), port.port)?;
+    let plan = Plan {
+        worker,
+        front,
+        upgrade,
+        cluster: Arc::clone(&port.cluster),
+        rule: None,
+        timeouts: Timeouts::default(),
+        retry: Retrying::Service(Arc::clone(&port.cluster.settings)),
+        incoming: hop.remaining,
+    };
+    tries::send(&plan, exchange, head, body).await.map_err(plain)
+}
+
+/// The answer that says what failed. Where the application never saw the request, the caller's proxy may try another
+/// endpoint: it is told so.
+fn refuse(mut exchange: Exchange, refusal: Refusal) -> Response<Body> {
+    let Refusal { error, policy } = refusal;
+    exchange.on_error(&error);
+    exchange.policy = Some(policy).filter(|policy| !policy.is_empty());
+    let mut response = reply::failure(&error, exchange.is_grpc, Tell::Everything);
+    if error.unprocessed && matches!(error.kind, Kind::ConnectFailed | Kind::Overload | Kind::NotReady) {
+        response.headers_mut().insert(BYRNIE_UNPROCESSED, HeaderValue::from_static("1"));
+    }
+    exchange.on_head(response.status().as_u16(), response.headers());
+    exchange.end(None);
+    response
+}

@@ -1,0 +1,146 @@
+//! Copies of requests whose answers are discarded. A copy never slows, fails or changes the request itself: it takes
+//! what the request's body reads, and is given up when it cannot keep up.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Version, request};
+use http_body::{Body as _, Frame};
+use tokio::sync::mpsc;
+
+use crate::balance;
+use crate::config::MirrorTo;
+use crate::front::Front;
+use crate::hop::{self, Outgoing};
+use crate::http::body::{Body, BodyError};
+use crate::worker::Worker;
+
+/// Frames of the body that a copy may be behind.
+const BEHIND: usize = 64;
+/// Time for a copy to be answered.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Sends a copy to where the filter says, for its share of requests. Gives the body back, which the copy now hears.
+pub fn send_copy(worker: &Rc<Worker>, front: &Rc<Front>, to: &MirrorTo, head: &request::Parts, body: Body) -> Body {
+    let Ok(cluster) = &to.cluster else { return body };
+    let drawn = (u128::from(worker.random()) * u128::from(to.denominator)) >> 64;
+    if drawn >= u128::from(to.numerator) {
+        return body;
+    }
+    let mut copy = Request::new(()).into_parts().0;
+    copy.method = head.method.clone();
+    copy.uri = head.uri.clone();
+    copy.headers = head.headers.clone();
+    let version = head.version;
+    let (body, heard) = match body.is_finished() {
+        true => (body, Body::Empty),
+        false => {
+            let (sender, receiver) = mpsc::channel(BEHIND);
+            (Body::Overheard(Box::new(Overheard { inner: body, to: Some(sender) })), Body::Copy(Box::new(receiver)))
+        }
+    };
+    let (worker, front, cluster) = (Rc::clone(worker), Rc::clone(front), std::sync::Arc::clone(cluster));
+    tokio::task::spawn_local(async move {
+        let sending = send(&worker, &front, &cluster, version, copy, heard);
+        if tokio::time::timeout(LIMIT, sending).await.is_err() {
+            tracing::debug!("a mirrored request to {} was not answered within {LIMIT:?}", cluster.service.service);
+        }
+    });
+    body
+}
+
+async fn send(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    cluster: &std::sync::Arc<crate::config::Cluster>,
+    version: Version,
+    head: request::Parts,
+    body: Body,
+) {
+    let now = worker.time(Instant::now());
+    let Ok(endpoint) = balance::pick(worker, cluster, now, None, None) else { return };
+    let Some(_flight) = balance::start(worker, cluster, &endpoint) else { return };
+    let outgoing = Outgoing {
+        cluster,
+        endpoint: &endpoint,
+        rule: None,
+        upgrade: None,
+        attempt: 0,
+        remaining: Some(LIMIT),
+        version,
+    };
+    let Ok((response, lease)) = hop::send(worker, front, &outgoing, head, body).await else { return };
+    let mut body = response.into_body();
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        if frame.is_err() {
+            return;
+        }
+    }
+    lease.give_back();
+}
+
+/// A body that tells a copy what is read of it.
+pub struct Overheard {
+    inner: Body,
+    /// `None`: the copy was too slow, or is gone.
+    to: Option<mpsc::Sender<Heard>>,
+}
+
+/// A piece of the body; the sender's end without a last one means that the body broke off.
+pub enum Heard {
+    /// Bytes.
+    Data(Bytes),
+    /// The body is complete.
+    End,
+}
+
+impl Overheard {
+    /// Whether the body is at its end.
+    pub fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    /// The next frame, told to the copy as well.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    self.tell(Heard::Data(data.clone()));
+                }
+                if self.inner.is_end_stream() {
+                    self.tell(Heard::End);
+                    self.to = None;
+                }
+            }
+            Poll::Ready(Some(Err(_))) => self.to = None,
+            Poll::Ready(None) => {
+                self.tell(Heard::End);
+                self.to = None;
+            }
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn tell(&mut self, heard: Heard) {
+        if self.to.as_ref().is_some_and(|to| to.try_send(heard).is_err()) {
+            self.to = None;
+        }
+    }
+}
+
+/// What the copy hears, as its body. Breaks off when the original does, or when it was too slow.
+pub fn poll_heard(
+    receiver: &mut mpsc::Receiver<Heard>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    receiver.poll_recv(cx).map(|heard| match heard {
+        Some(Heard::Data(data)) => Some(Ok(Frame::data(data))),
+        Some(Heard::End) => None,
+        None => Some(Err(BodyError::CopyEnded)),
+    })
+}

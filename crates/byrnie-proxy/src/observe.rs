@@ -1,0 +1,421 @@
+//! What is seen of one request: metrics, access log, tap. Everything is told once, when the exchange is over.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use byrnie_decide::Outcome;
+use byrnie_plan::{AccessLog, AccessLogFormat, Hop, ObjectName};
+use byrnie_telemetry::{
+    AccessEntry, Direction, Labels, LogFormat, RequestEnd, RequestSeries, TapEnd, TapResponse, TapView, TapWatch,
+};
+use foldhash::HashMap;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+
+use crate::balance::InFlight;
+use crate::config::{Endpoint, Rule};
+use crate::error::{Kind, ProxyError};
+use crate::front::Front;
+use crate::http::body::BodyError;
+use crate::pool::Lease;
+use crate::worker::Worker;
+
+/// Why a hop is not mTLS: the word that edges and metrics show.
+pub const WHY_PLAINTEXT: &str = "the destination is outside the mesh";
+/// The same where no endpoint was reached.
+pub const WHY_NOT_REACHED: &str = "no endpoint was reached";
+/// The same for a caller.
+pub const WHY_PLAIN_CALLER: &str = "the caller is outside the mesh";
+
+/// Metric handles by who, whom and route, so that a request looks up two numbers and no names.
+#[derive(Default)]
+pub struct SeriesCache {
+    generation: u64,
+    known: HashMap<(usize, u64), Known>,
+}
+
+struct Known {
+    series: Arc<RequestSeries>,
+    /// Keeps the address that is the key from being another rule's.
+    _rule: Option<Arc<Rule>>,
+}
+
+/// Handles that are kept at most; beyond, all are forgotten and found again.
+const KEPT_SERIES: usize = 4096;
+
+/// Who is called, over which route.
+#[derive(Clone, Default)]
+pub struct Called {
+    /// The Service.
+    pub service: Option<ObjectName>,
+    /// The rule that decided.
+    pub rule: Option<Arc<Rule>>,
+}
+
+/// The request as logs and taps show it.
+pub struct Facts {
+    /// The method.
+    pub method: Method,
+    /// The Host header.
+    pub host: Option<HeaderValue>,
+    /// Path and query, normalised.
+    pub uri: Uri,
+    /// What the client speaks.
+    pub version: Version,
+    /// For looking a request up across services.
+    pub request_id: Option<HeaderValue>,
+}
+
+/// One request from its head to its response's end.
+pub struct Exchange {
+    worker: Rc<Worker>,
+    front: Rc<Front>,
+    direction: Direction,
+    started: Instant,
+    /// The request.
+    pub facts: Facts,
+    /// Who is called.
+    pub called: Called,
+    /// Where it went: the last try's.
+    pub flight: Option<InFlight>,
+    /// Whether it is a gRPC call.
+    pub is_grpc: bool,
+    /// Tries after the first.
+    pub retries: u32,
+    /// Counts the request's body where there is one.
+    pub request_bytes: Option<Rc<Cell<u64>>>,
+    /// The connection, given back when the response is complete.
+    pub lease: Option<Lease>,
+    /// The policy that refused.
+    pub policy: Option<String>,
+    /// What the series is kept under at the mesh port, where no endpoint tells.
+    pub series: Option<Arc<RequestSeries>>,
+    status: u16,
+    grpc_status: Option<u16>,
+    error: Option<(Kind, Cow<'static, str>)>,
+    response_bytes: u64,
+    first_byte: Option<Duration>,
+    tap: Option<TapWatch>,
+    over: bool,
+}
+
+impl Exchange {
+    /// A request that came just now.
+    pub fn new(worker: &Rc<Worker>, front: &Rc<Front>, direction: Direction, facts: Facts) -> Self {
+        Self {
+            worker: Rc::clone(worker),
+            front: Rc::clone(front),
+            direction,
+            started: Instant::now(),
+            facts,
+            called: Called::default(),
+            flight: None,
+            is_grpc: false,
+            retries: 0,
+            request_bytes: None,
+            lease: None,
+            policy: None,
+            series: None,
+            status: 0,
+            grpc_status: None,
+            error: None,
+            response_bytes: 0,
+            first_byte: None,
+            tap: None,
+            over: false,
+        }
+    }
+
+    /// When it came.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The head of the response is about to go back.
+    pub fn on_head(&mut self, status: u16, headers: &HeaderMap) {
+        self.status = status;
+        self.first_byte = Some(self.started.elapsed());
+        if self.is_grpc {
+            self.note_grpc_status(headers);
+        }
+        self.start_tap();
+        if let Some(tap) = &self.tap {
+            let now = Instant::now();
+            let since_start_us = micros(now.saturating_duration_since(self.started));
+            tap.response(self.worker.process.unix_ms(now), TapResponse { status, since_start_us });
+        }
+    }
+
+    /// It fails with this; the response that says so comes next.
+    pub fn on_error(&mut self, error: &ProxyError) {
+        self.error = Some((error.kind, error.context.clone()));
+    }
+
+    /// Shows the request to who taps, once it is known where it goes.
+    pub fn start_tap(&mut self) {
+        if self.tap.is_some() || self.worker.process.tap.is_idle() {
+            return;
+        }
+        let own = Some(&self.worker.process.workload);
+        let endpoint = self.flight.as_ref().map(|flight| &*flight.endpoint);
+        let outbound = self.direction == Direction::Outbound;
+        let route = self.called.rule.as_ref().map(|rule| rule.name.to_string()).unwrap_or_default();
+        let view = TapView {
+            direction: self.direction,
+            source: own.filter(|_| outbound),
+            destination: if outbound { endpoint.map(|e| &e.plan.workload) } else { own },
+            service: self.called.service.as_ref(),
+            peer_identity: match (outbound, endpoint) {
+                (false, _) => self.front.peer.as_ref().map(|peer| &peer.identity),
+                (true, Some(Endpoint { plan: byrnie_plan::Endpoint { hop: Hop::Mesh { identity, .. }, .. }, .. })) => {
+                    Some(identity)
+                }
+                (true, _) => None,
+            },
+            secured: if outbound { endpoint.is_some_and(Endpoint::is_secured) } else { self.front.peer.is_some() },
+            protocol: protocol(self.facts.version),
+            method: self.facts.method.as_str(),
+            host: text(self.facts.host.as_ref()),
+            path: self.facts.uri.path_and_query().map_or("", |path| path.as_str()),
+            route: &route,
+        };
+        self.tap = self.worker.process.tap.start(&view, self.worker.process.unix_ms(self.started));
+    }
+
+    /// Bytes of the response's body passed.
+    pub fn on_data(&mut self, bytes: usize) {
+        self.response_bytes += bytes as u64;
+    }
+
+    /// Trailers passed: gRPC puts its status there.
+    pub fn on_trailers(&mut self, trailers: &HeaderMap) {
+        if self.is_grpc {
+            self.note_grpc_status(trailers);
+        }
+    }
+
+    fn note_grpc_status(&mut self, headers: &HeaderMap) {
+        if let Some(status) = headers.get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok()) {
+            self.grpc_status = Some(status);
+        }
+    }
+
+    /// The response is complete, or broke off.
+    pub fn end(&mut self, error: Option<&BodyError>) {
+        if self.over {
+            return;
+        }
+        self.over = true;
+        match (error, self.lease.take()) {
+            (None, Some(lease)) => lease.give_back(),
+            (None, None) => {}
+            (Some(BodyError::TimedOut), _) => {
+                self.error = Some((Kind::Timeout, Cow::Borrowed("the request's time ran out within the response")));
+            }
+            (Some(error), _) => self.error = Some((Kind::UpstreamReset, Cow::Owned(error.to_string()))),
+        }
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        let now = Instant::now();
+        let duration = now.saturating_duration_since(self.started);
+        let code = self.error.as_ref().map_or("", |(kind, _)| kind.describe().code);
+        self.settle(now, duration);
+        let policy = self.policy.as_deref().unwrap_or_default();
+        let request_bytes = self.request_bytes.as_ref().map_or(0, |bytes| bytes.get());
+        let end = RequestEnd {
+            status: self.status,
+            grpc_status: self.grpc_status,
+            error: code,
+            policy,
+            duration,
+            retries: self.retries,
+            request_bytes,
+            response_bytes: self.response_bytes,
+        };
+        match &self.series {
+            Some(series) => series.record(&end),
+            None => self.find_series(now).record(&end),
+        }
+        self.log(duration, request_bytes);
+        if let Some(tap) = self.tap.take() {
+            let end = TapEnd {
+                since_start_us: micros(duration),
+                response_bytes: self.response_bytes,
+                grpc_status: self.grpc_status,
+                error: code.to_owned(),
+            };
+            tap.end(self.worker.process.unix_ms(now), end);
+        }
+    }
+
+    /// Tells the balancer how it went. 429 and 5xx count against an endpoint; so does a break after the head.
+    fn settle(&mut self, now: Instant, duration: Duration) {
+        let Some(flight) = self.flight.take() else { return };
+        let blamed = matches!(self.status, 429 | 500..) || self.error.as_ref().is_some_and(|(kind, _)| kind.blames_endpoint());
+        let outcome = match (blamed, self.first_byte) {
+            (true, _) => Outcome::Failure(duration),
+            (false, Some(first)) => Outcome::Success(first),
+            (false, None) => Outcome::Unknown,
+        };
+        // The labels need the endpoint: resolve them before it is given up.
+        if self.series.is_none() {
+            self.series = Some(find_series(self, Some(&flight.endpoint), now));
+        }
+        flight.finish(self.worker.time(now), outcome);
+    }
+
+    fn find_series(&self, now: Instant) -> Arc<RequestSeries> {
+        find_series(self, self.flight.as_ref().map(|flight| &flight.endpoint), now)
+    }
+
+    fn log(&self, duration: Duration, request_bytes: u64) {
+        let config = self.worker.config();
+        let failed = self.error.is_some() || self.status >= 500 || self.grpc_status.is_some_and(|code| code != 0);
+        let wanted = match config.settings.access_log {
+            AccessLog::Off => false,
+            AccessLog::Failed => failed,
+            AccessLog::All => true,
+        };
+        if !wanted {
+            return;
+        }
+        let series = self.series.as_ref();
+        let labels = series.map(|series| Arc::clone(series.labels())).unwrap_or_else(|| Arc::new(Labels::new(self.direction)));
+        let remote = self.front.remote.to_string();
+        let peer = labels.peer_identity.as_ref().map(ToString::to_string).unwrap_or_default();
+        let own = labels.self_identity.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (source_id, destination_id) = match self.direction {
+            Direction::Inbound => (&peer, &own),
+            Direction::Outbound => (&own, &peer),
+        };
+        let entry = AccessEntry {
+            source_id,
+            source: labels.source.as_ref(),
+            destination_id,
+            destination: labels.destination.as_ref(),
+            service: labels.service.as_ref(),
+            route: labels.route.as_ref(),
+            peer_address: &remote,
+            method: self.facts.method.as_str(),
+            host: text(self.facts.host.as_ref()),
+            path: self.facts.uri.path(),
+            status: self.status,
+            grpc_status: self.grpc_status,
+            flag: self.error.as_ref().map_or("", |(kind, _)| kind.describe().code),
+            detail: self.error.as_ref().map_or("", |(_, context)| context),
+            policy: self.policy.as_deref().unwrap_or_default(),
+            request_bytes,
+            response_bytes: self.response_bytes,
+            duration,
+            tries: self.retries + 1,
+            request_id: text(self.facts.request_id.as_ref()),
+            ..AccessEntry::new(timestamp(duration), self.direction, protocol(self.facts.version))
+        };
+        let format = match config.settings.access_log_format {
+            AccessLogFormat::Json => LogFormat::Json,
+            AccessLogFormat::Text => LogFormat::Text,
+        };
+        self.worker.process.access_log.log(&entry, format);
+    }
+}
+
+/// An exchange that is dropped before its end: the client went away, or a task panicked.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.over {
+            self.over = true;
+            if self.error.is_none() {
+                self.error = Some((Kind::ClientGone, Cow::Borrowed("the caller went away before the response's end")));
+            }
+            self.tell();
+        }
+    }
+}
+
+fn find_series(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>, now: Instant) -> Arc<RequestSeries> {
+    let worker = &exchange.worker;
+    let rule = exchange.called.rule.as_ref();
+    let generation = worker.config().generation;
+    // Requests that no rule took differ by service: their key is the front's own, which no other entry shares.
+    let place = rule.map_or_else(|| Rc::as_ptr(&exchange.front) as usize, |rule| Arc::as_ptr(rule) as usize);
+    let key = (place, endpoint.map_or(0, |endpoint| endpoint.id));
+    let is_kept = rule.is_some();
+    let mut cache = worker.series.borrow_mut();
+    if cache.generation != generation || cache.known.len() > KEPT_SERIES {
+        cache.known.clear();
+        cache.generation = generation;
+    }
+    if is_kept && let Some(known) = cache.known.get(&key) {
+        return Arc::clone(&known.series);
+    }
+    let labels = labels(exchange, endpoint);
+    let series = worker.process.metrics.requests(worker.index, &labels, now);
+    if is_kept {
+        cache.known.insert(key, Known { series: Arc::clone(&series), _rule: rule.cloned() });
+    }
+    series
+}
+
+fn labels(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>) -> Labels {
+    let process = &exchange.worker.process;
+    let base = Labels {
+        service: exchange.called.service.clone(),
+        route: exchange.called.rule.as_ref().map(|rule| rule.name.clone()),
+        self_identity: process.identity(),
+        ..Labels::new(exchange.direction)
+    };
+    match exchange.direction {
+        Direction::Outbound => outbound_labels(base, &process.workload, endpoint.map(|endpoint| &endpoint.plan)),
+        Direction::Inbound => Labels {
+            destination: Some(process.workload.clone()),
+            peer_identity: exchange.front.peer.as_ref().map(|peer| peer.identity.clone()),
+            secured: exchange.front.peer.is_some(),
+            why: if exchange.front.peer.is_some() { String::new() } else { WHY_PLAIN_CALLER.to_owned() },
+            ..base
+        },
+    }
+}
+
+/// The labels of a call from `source` to an endpoint, for requests and for connections.
+pub fn outbound_labels(base: Labels, source: &ObjectName, endpoint: Option<&byrnie_plan::Endpoint>) -> Labels {
+    let (secured, why, peer_identity) = match endpoint.map(|endpoint| &endpoint.hop) {
+        Some(Hop::Mesh { identity, .. }) => (true, "", Some(identity.clone())),
+        Some(Hop::Plaintext) => (false, WHY_PLAINTEXT, None),
+        None => (false, WHY_NOT_REACHED, None),
+    };
+    Labels {
+        source: Some(source.clone()),
+        destination: endpoint.map(|endpoint| endpoint.workload.clone()),
+        peer_identity,
+        secured,
+        why: why.to_owned(),
+        ..base
+    }
+}
+
+/// `HTTP/1.1` and its kin, as logs show it.
+pub fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The moment at which something began that took so long.
+fn timestamp(duration: Duration) -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    now.checked_sub(duration).unwrap_or(now)
+}

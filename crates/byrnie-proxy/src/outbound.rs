@@ -1,0 +1,241 @@
+//! The client's side of a request: route → policy → balance → pool → hop. Retries wrap the last three.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use byrnie_decide::Deadline;
+use byrnie_plan::{InvalidBackend, PathMatch, Timeouts};
+use byrnie_telemetry::Direction;
+use http::header::HOST;
+use http::{HeaderValue, Request, Response, request};
+use hyper::body::Incoming as HyperBody;
+
+use crate::config::{Backend, Cluster, Destination, HttpRoutes, Rule};
+use crate::error::{Kind, ProxyError};
+use crate::front::{Entrance, Front, Target};
+use crate::http::Incoming;
+use crate::http::body::{Body, Watched};
+use crate::http::headers::{is_grpc, strip_hop_by_hop, strip_mesh_headers};
+use crate::http::upgrade::BYRNIE_UPGRADE;
+use crate::observe::{Exchange, Facts};
+use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
+use crate::tries::{self, Plan, Retrying};
+use crate::worker::Worker;
+use crate::{capture, mirror, policy, route};
+
+/// Answers a request that came from the workload, or from outside at a Gateway.
+pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
+    let Incoming { request, upgrade } = incoming;
+    let (mut head, body) = request.into_parts();
+    let normal = route::normalize(&mut head);
+    strip_hop_by_hop(&mut head.headers);
+    strip_mesh_headers(&mut head.headers);
+    let facts = facts(&head);
+    let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
+    exchange.is_grpc = is_grpc(&head.headers);
+    let work = Work { worker, front, upgrade };
+    let answered = match normal {
+        Ok(()) => work.answer(&mut exchange, head, body).await,
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok((response, deadline)) => finish(worker, exchange, response, deadline),
+        Err(error) => refuse(front, exchange, &error),
+    }
+}
+
+/// What logs and taps will show of a request.
+pub fn facts(head: &request::Parts) -> Facts {
+    Facts {
+        method: head.method.clone(),
+        host: head.headers.get(HOST).cloned(),
+        uri: head.uri.clone(),
+        version: head.version,
+        request_id: head.headers.get("x-request-id").cloned(),
+    }
+}
+
+/// CONNECT makes sense only where proxying was asked for.
+pub fn refuse_connect(worker: &Rc<Worker>, front: &Rc<Front>, request: &Request<HyperBody>) -> Response<Body> {
+    let error = ProxyError::unprocessed(Kind::UpgradeRefused, "CONNECT is not offered here");
+    refuse_request(worker, front, request, &error)
+}
+
+/// Refuses a request that never came to routing.
+pub fn refuse_request(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    request: &Request<HyperBody>,
+    error: &ProxyError,
+) -> Response<Body> {
+    let facts = Facts {
+        method: request.method().clone(),
+        host: None,
+        uri: request.uri().clone(),
+        version: request.version(),
+        request_id: None,
+    };
+    refuse(front, Exchange::new(worker, front, Direction::Outbound, facts), error)
+}
+
+/// Turns a failure into the answer that says so.
+fn refuse(front: &Front, mut exchange: Exchange, error: &ProxyError) -> Response<Body> {
+    exchange.on_error(error);
+    let tell = match front.entrance {
+        Entrance::Gateway(_) => Tell::Status,
+        _ => Tell::Everything,
+    };
+    let response = reply::failure(error, exchange.is_grpc, tell);
+    exchange.on_head(response.status().as_u16(), response.headers());
+    exchange.end(None);
+    response
+}
+
+/// Lets the response go back, watched to its end.
+pub fn finish(
+    worker: &Rc<Worker>,
+    mut exchange: Exchange,
+    response: Response<Body>,
+    deadline: Deadline,
+) -> Response<Body> {
+    exchange.on_head(response.status().as_u16(), response.headers());
+    if response.body().is_finished() {
+        exchange.end(None);
+        return response;
+    }
+    let deadline = deadline.remaining(worker.time(Instant::now()));
+    let deadline = deadline.map(|left| Box::pin(tokio::time::sleep(left)));
+    response.map(|inner| Body::Watched(Box::new(Watched { inner, exchange, deadline })))
+}
+
+/// What stays the same while one request is worked on.
+struct Work<'a> {
+    worker: &'a Rc<Worker>,
+    front: &'a Rc<Front>,
+    upgrade: Option<HeaderValue>,
+}
+
+type Answered = Result<(Response<Body>, Deadline), ProxyError>;
+
+impl Work<'_> {
+    async fn answer(&self, exchange: &mut Exchange, head: request::Parts, body: Body) -> Answered {
+        let target = match self.front.entrance {
+            Entrance::HttpProxy => Some(Target::Service(capture::destination(self.worker, &head)?)),
+            _ => self.front.target(self.worker),
+        };
+        match target {
+            None => Err(ProxyError::unprocessed(Kind::NotReady, "this address leads nowhere any more")),
+            Some(Target::Service(service)) => {
+                exchange.called.service = Some(service.name.service.clone());
+                match &service.http {
+                    Some(routes) => self.follow_routes(exchange, routes, Some(&service), head, body).await,
+                    None => self.send(exchange, Arc::clone(&service.cluster), None, head, body).await,
+                }
+            }
+            Some(Target::Gateway(listener)) => self.follow_routes(exchange, &listener.http, None, head, body).await,
+        }
+    }
+
+    /// Finds the rule and does what it says. Where no match takes the request it is refused, also for a Service: its
+    /// routes replace the direct way (GAMMA).
+    async fn follow_routes(
+        &self,
+        exchange: &mut Exchange,
+        routes: &HttpRoutes,
+        called: Option<&Destination>,
+        mut head: request::Parts,
+        body: Body,
+    ) -> Answered {
+        let found = route::find(routes, &head.method, &head.uri, &head.headers)?;
+        let rule = found.and_then(|found| routes.rules.get(found.rule as usize));
+        let (Some(found), Some(rule)) = (found, rule) else { return Err(no_route(&head)) };
+        exchange.called.rule = Some(Arc::clone(rule));
+        let matched = routes.paths.get(found.match_index as usize).unwrap_or(&NO_PREFIX);
+        if let Some(mut response) = policy::apply(&rule.filters, self.front, matched, &mut head)? {
+            rule.filters.response.apply(response.headers_mut());
+            return Ok((response, Deadline::NEVER));
+        }
+        let chosen = rule.choice.choose(self.worker.random()).and_then(|index| rule.backends.get(index));
+        let backend = chosen.ok_or_else(|| {
+            ProxyError::unprocessed(Kind::InvalidBackend, format!("{} has no backend with a weight", rule.name))
+        })?;
+        let cluster = backend.cluster.as_ref().map_err(|why| invalid_backend(rule, *why))?;
+        if let Some(response) = policy::apply(&backend.filters, self.front, matched, &mut head)? {
+            return Ok((response, Deadline::NEVER));
+        }
+        if called.is_none() {
+            exchange.called.service = Some(cluster.service.service.clone());
+        }
+        let body = self.mirror(rule, backend, &head, body);
+        let sent = self.send(exchange, Arc::clone(cluster), Some(rule), head, body).await;
+        let (mut response, deadline) = sent?;
+        backend.filters.response.apply(response.headers_mut());
+        rule.filters.response.apply(response.headers_mut());
+        Ok((response, deadline))
+    }
+
+    /// Sends copies where the rule says so.
+    fn mirror(&self, rule: &Rule, backend: &Backend, head: &request::Parts, body: Body) -> Body {
+        let mirrors = rule.filters.mirrors.iter().chain(&backend.filters.mirrors);
+        mirrors.fold(body, |body, to| mirror::send_copy(self.worker, self.front, to, head, body))
+    }
+
+    async fn send(
+        &self,
+        exchange: &mut Exchange,
+        cluster: Arc<Cluster>,
+        rule: Option<&Arc<Rule>>,
+        head: request::Parts,
+        body: Body,
+    ) -> Answered {
+        let own = rule.and_then(|rule| rule.retry.clone());
+        let plan = Plan {
+            worker: self.worker,
+            front: self.front,
+            upgrade: self.upgrade.as_ref(),
+            timeouts: rule.map_or_else(Timeouts::default, |rule| rule.timeouts),
+            retry: own.map_or_else(|| Retrying::Service(Arc::clone(&cluster.settings)), Retrying::Rule),
+            rule: rule.cloned(),
+            cluster,
+            incoming: None,
+        };
+        let (mut response, deadline) = tries::send(&plan, exchange, head, body).await?;
+        self.clean(exchange, &mut response);
+        Ok((response, deadline))
+    }
+
+    /// What proxies tell each other does not go on to the caller; what they tell callers does not leave the mesh, and
+    /// is believed of a proxy only.
+    fn clean(&self, exchange: &Exchange, response: &mut Response<Body>) {
+        let secured = exchange.flight.as_ref().is_some_and(|flight| flight.endpoint.is_secured());
+        let headers = response.headers_mut();
+        if secured && !matches!(self.front.entrance, Entrance::Gateway(_)) {
+            headers.remove(BYRNIE_UNPROCESSED);
+            return;
+        }
+        let switched = headers.remove(BYRNIE_UPGRADE);
+        strip_mesh_headers(headers);
+        if let Some(token) = switched {
+            headers.insert(BYRNIE_UPGRADE, token);
+        }
+    }
+}
+
+/// For a rule that was found by no path: a prefix rewrite leaves the path alone.
+static NO_PREFIX: PathMatch = PathMatch::Regex(String::new());
+
+fn no_route(head: &request::Parts) -> ProxyError {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("(none)");
+    ProxyError::unprocessed(Kind::NoRoute, format!("{} {} of host {host}", head.method, head.uri.path()))
+}
+
+fn invalid_backend(rule: &Rule, why: InvalidBackend) -> ProxyError {
+    let why = match why {
+        InvalidBackend::NotFound => "no such service or port",
+        InvalidBackend::InvalidKind => "a kind that cannot be a backend",
+        InvalidBackend::NotPermitted => "another namespace without a ReferenceGrant",
+        InvalidBackend::UnsupportedFilter => "a filter that cannot be acted on",
+    };
+    ProxyError::unprocessed(Kind::InvalidBackend, format!("{}: {why}", rule.name))
+}

@@ -1,0 +1,211 @@
+//! HTTP/1.1 connections to one endpoint: a stack of idle ones, the most recently used on top.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use byrnie_decide::Failure;
+use http::{Request, Response, StatusCode};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use tokio::sync::Notify;
+
+use super::{Counted, Lease as AnyLease, SendFailure, reserve, wait_for_turn};
+use crate::config::{Cluster, Endpoint};
+use crate::error::{Kind, ProxyError};
+use crate::hop::dial;
+use crate::http::body::Body;
+use crate::http::noting::Noting;
+use crate::http::upgrade;
+use crate::worker::Worker;
+
+/// Idle connections that are kept for one endpoint at most.
+const MAX_IDLE: usize = 128;
+/// An idle connection is closed after this: shorter than what most origins allow (Node.js: 5 s is the exception, and
+/// what the retry of a reused connection is for).
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The connections of one worker to one endpoint.
+pub struct Pool {
+    endpoint: Arc<Endpoint>,
+    worker: Weak<Worker>,
+    idle: RefCell<Vec<Idle>>,
+    /// One of this worker's connections became idle.
+    freed: Notify,
+    /// Requests of this worker that wait.
+    waiting: Cell<u32>,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+struct Connection {
+    sender: SendRequest<Body>,
+    /// Set by every read: whether the answer has begun.
+    received: Arc<AtomicBool>,
+}
+
+/// A connection while one request uses it.
+pub struct Lease {
+    pool: Rc<Pool>,
+    connection: Connection,
+    /// It has served before, so the origin may have closed it.
+    reused: bool,
+}
+
+impl Pool {
+    /// A pool without connections.
+    pub fn new(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>) -> Rc<Self> {
+        Rc::new(Self {
+            endpoint: Arc::clone(endpoint),
+            worker: Rc::downgrade(worker),
+            idle: RefCell::default(),
+            freed: Notify::new(),
+            waiting: Cell::new(0),
+        })
+    }
+
+    /// The most recently used connection that is still open.
+    fn pop(self: &Rc<Self>) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { connection, .. }) = idle.pop() {
+            if !connection.sender.is_closed() {
+                return Some(Lease { pool: Rc::clone(self), connection, reused: true });
+            }
+        }
+        None
+    }
+
+    /// Closes what has been idle for long. `false`: the pool itself can go.
+    pub fn sweep(&self) -> bool {
+        let gone = self.endpoint.gone.is_cancelled();
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|idle| !gone && !idle.connection.sender.is_closed() && idle.since.elapsed() < IDLE);
+        !(idle.is_empty() && self.waiting.get() == 0)
+    }
+}
+
+/// An idle connection, a new one, or a turn in the queue.
+pub async fn acquire(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Result<Lease, ProxyError> {
+    loop {
+        while let Some(mut lease) = pool.pop() {
+            // It was given back within the poll that read its last byte: the codec may need a turn.
+            if lease.connection.sender.ready().await.is_ok() {
+                return Ok(lease);
+            }
+        }
+        if reserve(cluster, &pool.endpoint) {
+            return connect(worker, cluster, pool).await;
+        }
+        pool.waiting.set(pool.waiting.get() + 1);
+        let turn = async {
+            tokio::select! {
+                () = pool.freed.notified() => {}
+                () = pool.endpoint.freed.notified() => {}
+            }
+        };
+        let waited = wait_for_turn(worker, cluster, &pool.endpoint, turn).await;
+        pool.waiting.set(pool.waiting.get() - 1);
+        waited?;
+    }
+}
+
+/// The place of the connection is reserved already.
+async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Result<Lease, ProxyError> {
+    let counted = Counted::new(worker, &pool.endpoint);
+    let stream = dial::within(cluster.settings.connect_timeout, &pool.endpoint, dial::tcp(&pool.endpoint)).await?;
+    let received = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(Noting::new(stream, Arc::clone(&received)));
+    let settings = Arc::clone(&worker.config().settings);
+    let handshake = hyper::client::conn::http1::Builder::new()
+        .max_headers(settings.max_headers as usize)
+        .max_header_size(settings.max_header_bytes as usize)
+        .handshake(io)
+        .await;
+    let (sender, connection) = handshake.map_err(|error| {
+        ProxyError::unprocessed(Kind::ConnectFailed, format!("{}: {error}", pool.endpoint.plan.workload))
+    })?;
+    let gone = pool.endpoint.plan.address;
+    tokio::task::spawn_local(async move {
+        let _counted = counted;
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!("HTTP/1 connection to {gone}: {error}");
+        }
+    });
+    let connection = Connection { sender, received };
+    Ok(Lease { pool: Rc::clone(pool), connection, reused: false })
+}
+
+impl Lease {
+    /// Sends a request and waits for the head of its response.
+    pub async fn send(mut self, request: Request<Body>) -> Result<(Response<Body>, AnyLease), SendFailure> {
+        self.connection.received.store(false, Relaxed);
+        let upgrade = request.headers().contains_key(http::header::UPGRADE);
+        let (request, tunnel) = if upgrade { take_tunnel(request) } else { (request, None) };
+        match self.connection.sender.try_send_request(request).await {
+            Ok(response) => {
+                let response = match tunnel {
+                    Some(tunnel) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                        upgrade::accept_from_application(response, tunnel)
+                    }
+                    _ => response.map(Body::H1),
+                };
+                Ok((response, AnyLease::H1(self)))
+            }
+            Err(mut error) => {
+                let request = error.take_message().map(Box::new);
+                let error = error.into_error();
+                let failure = match (&request, self.reused, self.connection.received.load(Relaxed)) {
+                    (Some(_), ..) => Failure::NotProcessed,
+                    (None, true, false) => Failure::ReusedConnectionDied,
+                    (None, ..) => Failure::ConnectionDied,
+                };
+                let kind = if error.is_parse() { Kind::UpstreamProtocol } else { Kind::UpstreamReset };
+                let context = format!("{}: {}", self.pool.endpoint.plan.workload, explain(&error));
+                let error = match failure {
+                    Failure::NotProcessed => ProxyError::unprocessed(kind, context),
+                    _ => ProxyError::new(kind, context),
+                };
+                Err(SendFailure { error, failure, request })
+            }
+        }
+    }
+
+    /// The response is complete. When others wait for a place that this worker's requests do not need, the connection
+    /// is closed instead, which frees one.
+    pub fn give_back(self) {
+        let Self { pool, connection, .. } = self;
+        if connection.sender.is_closed() || pool.endpoint.gone.is_cancelled() || pool.worker.strong_count() == 0 {
+            return;
+        }
+        let here = pool.waiting.get();
+        if here == 0 && pool.endpoint.waiting.load(Relaxed) > 0 {
+            return;
+        }
+        let mut idle = pool.idle.borrow_mut();
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle { connection, since: Instant::now() });
+            if here > 0 {
+                pool.freed.notify_one();
+            }
+        }
+    }
+}
+
+/// A request that asks for an upgrade has no body; what its body would be is said after the switch.
+fn take_tunnel(request: Request<Body>) -> (Request<Body>, Option<Body>) {
+    let (head, body) = request.into_parts();
+    (Request::from_parts(head, Body::Empty), Some(body))
+}
+
+/// The error with what caused it.
+fn explain(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

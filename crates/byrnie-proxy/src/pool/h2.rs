@@ -1,0 +1,279 @@
+//! HTTP/2 connections to one endpoint: many requests share one system call and one TLS record. Several connections
+//! when one has too many streams.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use byrnie_decide::Failure;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared};
+use h2::Reason;
+use h2::client::SendRequest;
+use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Counted, Lease as AnyLease, SendFailure, reserve};
+use crate::config::{Cluster, Endpoint};
+use crate::error::{Kind, ProxyError};
+use crate::hop::dial;
+use crate::http::body::{Body, H2Body, send_body};
+use crate::http::upgrade::BYRNIE_UPGRADE;
+use crate::tls::Alpn;
+use crate::worker::Worker;
+
+/// Streams on one connection before another one is opened (Envoy's own default is more than a connection bears well;
+/// nginx's `http2_max_concurrent_streams` is 128).
+const STREAMS: u32 = 100;
+/// As in the server: what one stream may send before it is read.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const SEND_BUFFER: usize = 256 * 1024;
+
+/// The connections of one worker to one endpoint.
+pub struct Pool {
+    endpoint: Arc<Endpoint>,
+    connections: RefCell<Vec<Rc<Connection>>>,
+    /// The one that is being opened: everybody who needs it waits for it.
+    dialing: RefCell<Option<Dialing>>,
+}
+
+type Dialing = Shared<LocalBoxFuture<'static, Result<Rc<Connection>, Rc<ProxyError>>>>;
+
+struct Connection {
+    sender: RefCell<SendRequest<Bytes>>,
+    streams: Cell<u32>,
+    /// Whether it ever answered: a first request's death says more than a later one's.
+    served: Cell<bool>,
+    /// Closed, or told to go away: takes nothing new.
+    leaving: Cell<bool>,
+    /// Of the certificate that it was opened with; 0: plaintext.
+    tls_generation: u64,
+}
+
+/// A stream's place, given back when dropped.
+pub struct Lease {
+    pool: Rc<Pool>,
+    connection: Rc<Connection>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.connection.streams.set(self.connection.streams.get() - 1);
+    }
+}
+
+impl Pool {
+    /// A pool without connections.
+    pub fn new(endpoint: &Arc<Endpoint>) -> Rc<Self> {
+        Rc::new(Self { endpoint: Arc::clone(endpoint), connections: RefCell::default(), dialing: RefCell::default() })
+    }
+
+    /// The connection with the fewest streams, if there is one below `limit`.
+    fn least_loaded(self: &Rc<Self>, tls_generation: u64, limit: u32) -> Option<Lease> {
+        let mut connections = self.connections.borrow_mut();
+        // A new certificate or bundle: what was opened with the old one finishes what it has.
+        connections.retain(|c| !c.leaving.get() && c.tls_generation == tls_generation);
+        let least = connections.iter().min_by_key(|c| c.streams.get()).filter(|c| c.streams.get() < limit)?;
+        least.streams.set(least.streams.get() + 1);
+        Some(Lease { pool: Rc::clone(self), connection: Rc::clone(least) })
+    }
+
+    /// Lets go of connections that are closed. `false`: the pool itself can go.
+    pub fn sweep(&self) -> bool {
+        let gone = self.endpoint.gone.is_cancelled();
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|connection| !connection.leaving.get() && !gone);
+        !(connections.is_empty() && self.dialing.borrow().is_none())
+    }
+}
+
+/// A stream on a connection that has room, or on a new one.
+pub async fn acquire(
+    worker: &Rc<Worker>,
+    cluster: &Cluster,
+    pool: &Rc<Pool>,
+    alpn: Option<Alpn>,
+) -> Result<Lease, ProxyError> {
+    loop {
+        let generation = match alpn {
+            Some(_) => worker.process.tls.load().as_ref().map_or(0, |tls| tls.generation),
+            None => 0,
+        };
+        if let Some(lease) = pool.least_loaded(generation, STREAMS) {
+            let mut sender = lease.connection.sender.borrow().clone();
+            // Closed, or told to go away, since the last request.
+            match std::future::poll_fn(|cx| sender.poll_ready(cx)).await {
+                Ok(()) => return Ok(lease),
+                Err(_) => lease.connection.leaving.set(true),
+            }
+            continue;
+        }
+        let waiting = pool.dialing.borrow().clone();
+        let dialing = match waiting {
+            Some(dialing) => dialing,
+            None if reserve(cluster, &pool.endpoint) => begin(worker, cluster, pool, alpn, generation),
+            // As many connections as allowed: share them beyond what is good.
+            None => match pool.least_loaded(generation, u32::MAX) {
+                Some(lease) => return Ok(lease),
+                None => {
+                    worker.process.counters.limit_upstream_connections.inc();
+                    return Err(ProxyError::unprocessed(
+                        Kind::Overload,
+                        format!("{} has as many connections as allowed (maxConnections)", pool.endpoint.plan.workload),
+                    ));
+                }
+            },
+        };
+        let opened = dialing.await;
+        *pool.dialing.borrow_mut() = None;
+        match opened {
+            Ok(connection) => {
+                connection.streams.set(connection.streams.get() + 1);
+                return Ok(Lease { pool: Rc::clone(pool), connection });
+            }
+            Err(error) => return Err(ProxyError { kind: error.kind, unprocessed: true, context: error.context.clone() }),
+        }
+    }
+}
+
+fn begin(
+    worker: &Rc<Worker>,
+    cluster: &Cluster,
+    pool: &Rc<Pool>,
+    alpn: Option<Alpn>,
+    generation: u64,
+) -> Dialing {
+    let limit = cluster.settings.connect_timeout;
+    let (worker, pool_weak, endpoint) = (Rc::clone(worker), Rc::downgrade(pool), Arc::clone(&pool.endpoint));
+    let counted = Counted::new(&worker, &endpoint);
+    let dialing = async move {
+        let opened = dial::within(limit, &endpoint, open(&worker, &endpoint, alpn, counted, generation)).await;
+        if let (Ok(connection), Some(pool)) = (&opened, pool_weak.upgrade()) {
+            pool.connections.borrow_mut().push(Rc::clone(connection));
+        }
+        opened.map_err(Rc::new)
+    };
+    let dialing = dialing.boxed_local().shared();
+    *pool.dialing.borrow_mut() = Some(dialing.clone());
+    dialing
+}
+
+async fn open(
+    worker: &Rc<Worker>,
+    endpoint: &Arc<Endpoint>,
+    alpn: Option<Alpn>,
+    counted: Counted,
+    generation: u64,
+) -> Result<Rc<Connection>, ProxyError> {
+    match alpn {
+        Some(alpn) => handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, counted, generation).await,
+        None => handshake(endpoint, dial::tcp(endpoint).await?, counted, generation).await,
+    }
+}
+
+async fn handshake<S>(
+    endpoint: &Arc<Endpoint>,
+    stream: S,
+    counted: Counted,
+    tls_generation: u64,
+) -> Result<Rc<Connection>, ProxyError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let mut builder = h2::client::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_push(false);
+    let (sender, driver) = builder.handshake::<_, Bytes>(stream).await.map_err(|error| {
+        ProxyError::unprocessed(Kind::ConnectFailed, format!("{}: {error}", endpoint.plan.workload))
+    })?;
+    let connection = Rc::new(Connection {
+        sender: RefCell::new(sender),
+        streams: Cell::new(0),
+        served: Cell::new(false),
+        leaving: Cell::new(false),
+        tls_generation,
+    });
+    let watched = Rc::downgrade(&connection);
+    let address = endpoint.plan.address;
+    tokio::task::spawn_local(async move {
+        let _counted = counted;
+        if let Err(error) = driver.await {
+            tracing::debug!("HTTP/2 connection to {address}: {error}");
+        }
+        if let Some(connection) = watched.upgrade() {
+            connection.leaving.set(true);
+        }
+    });
+    Ok(connection)
+}
+
+impl Lease {
+    /// Sends a request and waits for the head of its response.
+    pub async fn send(self, request: Request<Body>) -> Result<(Response<Body>, AnyLease), SendFailure> {
+        let (head, body) = request.into_parts();
+        let upgrade = head.headers.contains_key(BYRNIE_UPGRADE);
+        let end = body.is_finished() && !upgrade;
+        let mut sender = self.connection.sender.borrow().clone();
+        let (response, stream) = match sender.send_request(Request::from_parts(head, ()), end) {
+            Ok(sent) => sent,
+            Err(error) => return Err(self.failed(&error, true)),
+        };
+        let pumping = (!end).then(|| tokio::task::spawn_local(send_body(body, stream)));
+        let pumping = pumping.map(|task| AbortOnDrop(Some(task)));
+        match response.await {
+            Ok(response) => {
+                self.connection.served.set(true);
+                // The rest of the body goes on by itself: streams in both directions.
+                pumping.map(AbortOnDrop::let_go);
+                let response = response.map(|body| {
+                    if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) }
+                });
+                Ok((response, AnyLease::H2(self)))
+            }
+            Err(error) => Err(self.failed(&error, false)),
+        }
+    }
+
+    fn failed(&self, error: &h2::Error, at_once: bool) -> SendFailure {
+        let refused = error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
+        // Streams beyond the last one that a GOAWAY names fail with it; those below go on.
+        let sent_away = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+        let failure = match (at_once || refused || sent_away, error.is_io() || error.is_go_away()) {
+            (true, _) => Failure::NotProcessed,
+            (false, true) if self.connection.served.get() => Failure::ReusedConnectionDied,
+            (false, _) => Failure::ConnectionDied,
+        };
+        if at_once || sent_away || error.is_io() || error.is_go_away() {
+            self.connection.leaving.set(true);
+        }
+        let kind = match error.is_reset() && !refused && error.reason() == Some(Reason::PROTOCOL_ERROR) {
+            true => Kind::UpstreamProtocol,
+            false => Kind::UpstreamReset,
+        };
+        let context = format!("{}: {error}", self.pool.endpoint.plan.workload);
+        let unprocessed = failure == Failure::NotProcessed;
+        SendFailure { error: ProxyError { kind, unprocessed, context: context.into() }, failure, request: None }
+    }
+}
+
+/// Stops sending a body whose request is given up.
+struct AbortOnDrop(Option<tokio::task::JoinHandle<Result<(), crate::http::body::BodyError>>>);
+
+impl AbortOnDrop {
+    fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}

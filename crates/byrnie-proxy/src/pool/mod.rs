@@ -1,0 +1,185 @@
+//! Connections to endpoints, kept per worker: bounded, closed when idle, evicted when the endpoint or its identity
+//! goes.
+
+mod h1;
+mod h2;
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use byrnie_decide::Failure;
+use foldhash::HashMap;
+use http::{Request, Response};
+
+use crate::config::{Cluster, Endpoint};
+use crate::error::{Kind, ProxyError};
+use crate::http::body::Body;
+use crate::tls::Alpn;
+use crate::worker::Worker;
+
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// The pools of one worker, by endpoint.
+#[derive(Default)]
+pub struct Pools {
+    h1: RefCell<HashMap<u64, Rc<h1::Pool>>>,
+    h2: RefCell<HashMap<u64, Rc<h2::Pool>>>,
+}
+
+/// What is spoken to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// HTTP/1.1 in plaintext.
+    Http1,
+    /// HTTP/2 in plaintext, with prior knowledge.
+    Http2,
+    /// `byrnie/1` over mTLS.
+    Mesh,
+}
+
+/// A place on a connection, ready for one request.
+pub enum Slot {
+    /// HTTP/1.1.
+    H1(h1::Lease),
+    /// HTTP/2.
+    H2(h2::Lease),
+}
+
+/// What a request holds until its response is complete.
+pub enum Lease {
+    /// The whole connection.
+    H1(h1::Lease),
+    /// A stream.
+    H2(h2::Lease),
+}
+
+impl Lease {
+    /// The response is complete: the connection can take another request.
+    pub fn give_back(self) {
+        match self {
+            Self::H1(lease) => lease.give_back(),
+            Self::H2(lease) => drop(lease),
+        }
+    }
+}
+
+/// Why a request got no response.
+pub struct SendFailure {
+    /// What to say.
+    pub error: ProxyError,
+    /// What it means for another try.
+    pub failure: Failure,
+    /// The request itself, when nothing of it was sent.
+    pub request: Option<Box<Request<Body>>>,
+}
+
+/// Gets a place on a connection to the endpoint: an idle one, a new one, or a turn in the queue.
+pub async fn acquire(
+    worker: &Rc<Worker>,
+    cluster: &Cluster,
+    endpoint: &Arc<Endpoint>,
+    wire: Wire,
+) -> Result<Slot, ProxyError> {
+    match wire {
+        Wire::Http1 => {
+            let pool = {
+                let mut pools = worker.pools.h1.borrow_mut();
+                Rc::clone(pools.entry(endpoint.id).or_insert_with(|| h1::Pool::new(worker, endpoint)))
+            };
+            h1::acquire(worker, cluster, &pool).await.map(Slot::H1)
+        }
+        Wire::Http2 | Wire::Mesh => {
+            let pool = {
+                let mut pools = worker.pools.h2.borrow_mut();
+                Rc::clone(pools.entry(endpoint.id).or_insert_with(|| h2::Pool::new(endpoint)))
+            };
+            let alpn = (wire == Wire::Mesh).then_some(Alpn::Requests);
+            h2::acquire(worker, cluster, &pool, alpn).await.map(Slot::H2)
+        }
+    }
+}
+
+impl Slot {
+    /// Sends the request and waits for the response's head. The lease is held until its body is read.
+    pub async fn send(self, request: Request<Body>) -> Result<(Response<Body>, Lease), SendFailure> {
+        match self {
+            Self::H1(lease) => lease.send(request).await,
+            Self::H2(lease) => lease.send(request).await,
+        }
+    }
+}
+
+/// Takes a place among the endpoint's connections. `false`: its limit is reached.
+fn reserve(cluster: &Cluster, endpoint: &Endpoint) -> bool {
+    let limit = cluster.settings.limits.max_connections;
+    if endpoint.connections.fetch_add(1, Relaxed) < limit {
+        return true;
+    }
+    endpoint.connections.fetch_sub(1, Relaxed);
+    false
+}
+
+/// One connection to an endpoint, counted until it is closed.
+struct Counted {
+    worker: Rc<Worker>,
+    endpoint: Arc<Endpoint>,
+}
+
+impl Counted {
+    /// Counts a connection whose place is reserved.
+    fn new(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>) -> Self {
+        worker.process.counters.upstream.add(1);
+        Self { worker: Rc::clone(worker), endpoint: Arc::clone(endpoint) }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.worker.process.counters.upstream.add(-1);
+        self.endpoint.connections.fetch_sub(1, Relaxed);
+        self.endpoint.freed.notify_one();
+    }
+}
+
+/// Waits in the queue for a connection, within the limit of those that may wait.
+async fn wait_for_turn(worker: &Worker, cluster: &Cluster, endpoint: &Endpoint, turn: impl Future<Output = ()>) -> Result<(), ProxyError> {
+    let limit = cluster.settings.limits.max_pending;
+    let waiting = Waiting { cluster, endpoint };
+    endpoint.waiting.fetch_add(1, Relaxed);
+    if cluster.pending.fetch_add(1, Relaxed) >= limit {
+        drop(waiting);
+        worker.process.counters.limit_pending.inc();
+        return Err(ProxyError::unprocessed(
+            Kind::Overload,
+            format!("{limit} requests for {} wait for a connection (maxPending)", cluster.service.service),
+        ));
+    }
+    turn.await;
+    Ok(())
+}
+
+struct Waiting<'a> {
+    cluster: &'a Cluster,
+    endpoint: &'a Endpoint,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.cluster.pending.fetch_sub(1, Relaxed);
+        self.endpoint.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Closes what is idle for long, and the pools of endpoints that are gone. Ends with the worker.
+pub async fn sweep(worker: Weak<Worker>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(worker) = worker.upgrade() else { return };
+        worker.pools.h1.borrow_mut().retain(|_, pool| pool.sweep());
+        worker.pools.h2.borrow_mut().retain(|_, pool| pool.sweep());
+    }
+}

@@ -1,0 +1,155 @@
+//! What all workers of one proxy process share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use byrnie_decide::Time;
+use byrnie_plan::{ObjectName, WorkloadIdentity};
+use byrnie_telemetry::{AccessLogWriter, Counter, Gauge, Registry, TapHub, names};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::tls::TlsState;
+
+/// What a proxy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// One workload's proxy.
+    Sidecar,
+    /// A Gateway.
+    Gateway,
+}
+
+/// What all workers share. Nothing in here is locked on the path of a request.
+pub struct Process {
+    /// The Workload, or the Gateway.
+    pub workload: ObjectName,
+    /// What this proxy is for.
+    pub role: Role,
+    /// What to obey; swapped as a whole.
+    pub config: ArcSwap<Config>,
+    /// Key, certificate and roots. `None`: no identity yet, nothing goes over a hop (fail closed).
+    pub tls: ArcSwapOption<TlsState>,
+    /// All metric series.
+    pub metrics: Registry,
+    /// The counters that have one series each.
+    pub counters: Counters,
+    /// One line per request.
+    pub access_log: AccessLogWriter,
+    /// Live requests.
+    pub tap: TapHub,
+    /// Cancelled when nothing new is taken any more.
+    pub draining: CancellationToken,
+    /// Cancelled when the time for draining is over: what is left is cut.
+    pub closing: CancellationToken,
+    /// One task per client connection, on whichever worker.
+    pub connections: TaskTracker,
+    /// Client connections that are open.
+    pub open: AtomicUsize,
+    started: Instant,
+    started_unix_ms: u64,
+}
+
+/// Counters and gauges without variable labels, resolved once.
+pub struct Counters {
+    /// Tasks that panicked.
+    pub panics: Arc<Counter>,
+    /// Connections beyond the limit.
+    pub limit_connections: Arc<Counter>,
+    /// Requests beyond an endpoint's limit of requests in flight.
+    pub limit_in_flight: Arc<Counter>,
+    /// Connections beyond an endpoint's limit.
+    pub limit_upstream_connections: Arc<Counter>,
+    /// Requests beyond the limit of those that wait for a connection.
+    pub limit_pending: Arc<Counter>,
+    /// Retries that the budget refused.
+    pub limit_retry_budget: Arc<Counter>,
+    /// Messages whose head is too large.
+    pub limit_headers: Arc<Counter>,
+    /// Open client connections.
+    pub downstream: Arc<Gauge>,
+    /// Open connections to endpoints.
+    pub upstream: Arc<Gauge>,
+}
+
+impl Counters {
+    fn new(metrics: &Registry) -> Self {
+        let limit = |name: &str| metrics.counter(&names::LIMIT_REJECTIONS, &[name]);
+        Self {
+            panics: metrics.counter(&names::PANICS, &[]),
+            limit_connections: limit("connections"),
+            limit_in_flight: limit("in_flight"),
+            limit_upstream_connections: limit("upstream_connections"),
+            limit_pending: limit("pending"),
+            limit_retry_budget: limit("retry_budget"),
+            limit_headers: limit("headers"),
+            downstream: metrics.gauge(&names::CONNECTIONS, &["downstream", ""]),
+            upstream: metrics.gauge(&names::CONNECTIONS, &["upstream", ""]),
+        }
+    }
+}
+
+impl Process {
+    /// A process that knows nothing yet. `log` takes the access log.
+    pub fn new(workload: ObjectName, role: Role, metrics: Registry, log: AccessLogWriter) -> Self {
+        let tap = TapHub::new(metrics.counter(&names::TAP_DROPPED, &[]));
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            workload,
+            role,
+            config: ArcSwap::default(),
+            tls: ArcSwapOption::empty(),
+            counters: Counters::new(&metrics),
+            metrics,
+            access_log: log,
+            tap,
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            connections: TaskTracker::new(),
+            open: AtomicUsize::new(0),
+            started: Instant::now(),
+            started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The decisions' clock: microseconds since this process began.
+    pub fn time(&self, now: Instant) -> Time {
+        Time::after(now.saturating_duration_since(self.started))
+    }
+
+    /// The same moment as milliseconds since 1970.
+    pub fn unix_ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.started).as_millis();
+        self.started_unix_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    /// Takes a place for one more client connection. `None`: the limit is reached (and counted).
+    pub fn admit_connection(self: &Arc<Self>) -> Option<OpenConnection> {
+        let limit = self.config.load().settings.max_connections as usize;
+        if self.open.fetch_add(1, Relaxed) >= limit {
+            self.open.fetch_sub(1, Relaxed);
+            self.counters.limit_connections.inc();
+            return None;
+        }
+        self.counters.downstream.add(1);
+        Some(OpenConnection(Arc::clone(self)))
+    }
+
+    /// What this process proves, once it can.
+    pub fn identity(&self) -> Option<WorkloadIdentity> {
+        self.tls.load().as_ref().map(|tls| tls.svid.identity().clone())
+    }
+}
+
+/// The place of one client connection; given back when dropped.
+pub struct OpenConnection(Arc<Process>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+        self.0.counters.downstream.add(-1);
+    }
+}

@@ -1,0 +1,130 @@
+//! Which rule takes a request. Host and path are normalised here, once: what is routed is what is authorized, logged
+//! and forwarded.
+
+use std::borrow::Cow;
+
+use byrnie_decide::{Found, HeaderLookup, Normalized, RequestView, normalize_authority, normalize_path};
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Uri, Version, request};
+
+use crate::config::HttpRoutes;
+use crate::error::{Kind, ProxyError};
+
+/// Lets the decisions read our headers.
+struct Headers<'a>(&'a HeaderMap);
+
+impl HeaderLookup for Headers<'_> {
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.get_all(name).iter().map(http::HeaderValue::as_bytes)
+    }
+}
+
+/// Checks the head and brings it into normal form: exactly one host (RFC 9112 section 3.2), a path without second
+/// readings. Absolute-form and HTTP/2 requests come out in origin-form with a Host header.
+pub fn normalize(head: &mut request::Parts) -> Result<(), ProxyError> {
+    let bad = |what: String| ProxyError::unprocessed(Kind::BadRequest, what);
+    // An absolute form's authority goes before the Host header (RFC 9112 section 3.2.2).
+    if let Some(authority) = head.uri.authority()
+        && head.version != Version::HTTP_2
+    {
+        let host = http::HeaderValue::from_str(authority.as_str()).map_err(|_| bad("the URI's host is odd".into()))?;
+        head.headers.insert(HOST, host);
+    }
+    {
+        let mut hosts = head.headers.get_all(HOST).iter();
+        match (hosts.next(), hosts.next()) {
+            (Some(_), Some(_)) => return Err(bad("more than one Host header".into())),
+            (None, _) if head.version == Version::HTTP_11 => return Err(bad("no Host header".into())),
+            _ => {}
+        }
+    }
+    let path = match normalize_path(head.uri.path().as_bytes()) {
+        Normalized::Refused(refusal) => return Err(bad(refusal.to_string())),
+        Normalized::Borrowed(_) if head.uri.scheme().is_none() && head.uri.authority().is_none() => return Ok(()),
+        Normalized::Borrowed(path) => Cow::Borrowed(path),
+        Normalized::Owned(path) => Cow::Owned(path),
+    };
+    head.uri = with_path(&head.uri, &path)?;
+    Ok(())
+}
+
+/// Origin-form with another path and the same query.
+pub fn with_path(uri: &Uri, path: &str) -> Result<Uri, ProxyError> {
+    let text = match uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
+    let text = text.map_err(|error| ProxyError::unprocessed(Kind::BadRequest, format!("the path: {error}")))?;
+    Ok(Uri::from(text))
+}
+
+/// The normalised host of a request: lower case, without port. Empty where it names none.
+pub fn host(headers: &HeaderMap) -> Result<Cow<'_, str>, ProxyError> {
+    let Some(value) = headers.get(HOST) else { return Ok(Cow::Borrowed("")) };
+    if value.is_empty() {
+        return Ok(Cow::Borrowed(""));
+    }
+    let text = value.to_str().map_err(|_| ProxyError::unprocessed(Kind::BadRequest, "the host is not ASCII"))?;
+    match normalize_authority(text) {
+        Ok(authority) => Ok(authority.host),
+        Err(refusal) => Err(ProxyError::unprocessed(Kind::BadRequest, refusal.to_string())),
+    }
+}
+
+/// Finds the rule. `None`: no route takes the request.
+pub fn find(
+    routes: &HttpRoutes,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Option<Found>, ProxyError> {
+    let host = host(headers)?;
+    let view = RequestView {
+        method: method.as_str(),
+        host: &host,
+        path: uri.path(),
+        query: uri.query(),
+        headers: &Headers(headers),
+    };
+    Ok(routes.router.find(&view))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn normalized(request: http::request::Builder) -> Result<request::Parts, Kind> {
+        let mut head = request.body(()).unwrap().into_parts().0;
+        normalize(&mut head).map(|()| head).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn a_request_has_exactly_one_host() {
+        let request = || Request::get("/a");
+        assert!(normalized(request().header(HOST, "a")).is_ok());
+        assert_eq!(normalized(request()).err(), Some(Kind::BadRequest));
+        assert_eq!(normalized(request().header(HOST, "a").header(HOST, "a")).err(), Some(Kind::BadRequest));
+        assert!(normalized(request().version(Version::HTTP_10)).is_ok());
+    }
+
+    #[test]
+    fn the_absolute_form_becomes_origin_form() {
+        let head = normalized(Request::get("http://web.shop:81/a/../b?q=1").header(HOST, "evil")).unwrap();
+        assert_eq!(head.uri, "/b?q=1");
+        assert_eq!(head.headers[HOST], "web.shop:81");
+    }
+
+    #[test]
+    fn paths_with_two_readings_are_refused() {
+        for path in ["/a%2fb", "/a%00", "/a\\b", "/%zz"] {
+            if let Ok(uri) = Uri::try_from(path) {
+                assert_eq!(normalized(Request::get(uri).header(HOST, "a")).err(), Some(Kind::BadRequest), "{path}");
+            }
+        }
+        let head = normalized(Request::get("/a//b/%61/./c").header(HOST, "a")).unwrap();
+        assert_eq!(head.uri, "/a/b/a/c");
+    }
+}

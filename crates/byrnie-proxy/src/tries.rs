@@ -1,0 +1,265 @@
+//! One try after the other: balance → pool → hop, until there is an answer or no sense in another try.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use byrnie_decide::{Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, Time, should_retry, try_timeout};
+use byrnie_plan::{AppProtocol, Retry, Timeouts};
+use http::{HeaderValue, Request, Response, Version, request};
+
+use crate::balance;
+use crate::config::{Cluster, Rule};
+use crate::error::{Kind, ProxyError};
+use crate::front::{Entrance, Front};
+use crate::hop::{self, Outgoing};
+use crate::http::body::{Body, ReplayBody};
+use crate::http::headers::strip_hop_by_hop;
+use crate::observe::Exchange;
+use crate::pool::SendFailure;
+use crate::reply::BYRNIE_UNPROCESSED;
+use crate::worker::Worker;
+
+/// Where a request goes, decided once; tries differ in the endpoint only.
+pub struct Plan<'a> {
+    /// This thread.
+    pub worker: &'a Rc<Worker>,
+    /// Where the request came in.
+    pub front: &'a Rc<Front>,
+    /// The protocol to switch to.
+    pub upgrade: Option<&'a HeaderValue>,
+    /// Whose endpoints.
+    pub cluster: Arc<Cluster>,
+    /// The rule that decided.
+    pub rule: Option<Arc<Rule>>,
+    /// Limits of that rule.
+    pub timeouts: Timeouts,
+    /// What to try again, and how often.
+    pub retry: Retrying,
+    /// What the caller's proxy says is left of the request's time.
+    pub incoming: Option<Duration>,
+}
+
+/// The retries of the rule, or of the service.
+pub enum Retrying {
+    /// The rule's own.
+    Rule(Arc<Retry>),
+    /// The service's.
+    Service(Arc<byrnie_plan::TrafficSettings>),
+}
+
+impl std::ops::Deref for Retrying {
+    type Target = Retry;
+
+    fn deref(&self) -> &Retry {
+        match self {
+            Self::Rule(retry) => retry,
+            Self::Service(settings) => &settings.retry,
+        }
+    }
+}
+
+/// How a try failed: without an answer, or with one that is worth another try.
+enum Failed {
+    Nothing(SendFailure),
+    Answer(Failure, Box<Response<Body>>),
+}
+
+/// Sends a request until it is answered. The deadline holds for the answer's body, too.
+pub async fn send(
+    plan: &Plan<'_>,
+    exchange: &mut Exchange,
+    mut head: request::Parts,
+    body: Body,
+) -> Result<(Response<Body>, Deadline), ProxyError> {
+    let worker = plan.worker;
+    let started = worker.time(exchange.started());
+    let deadline = Deadline::new(started, plan.timeouts, &plan.cluster.settings, plan.incoming);
+    plan.cluster.budget.deposit(started);
+    let (mut body, replay) = prepare(plan, exchange, body);
+    let mut failed_at = None;
+    loop {
+        let spare = (exchange.retries < plan.retry.attempts).then(|| clone_head(&head));
+        let failed = match once_in_time(plan, exchange, head, body, failed_at, deadline).await {
+            Ok(response) => match worth_another_try(&response, &plan.retry) {
+                Some(failure) => Failed::Answer(failure, Box::new(response)),
+                None => return Ok((response, deadline)),
+            },
+            Err(failure) => Failed::Nothing(failure),
+        };
+        let now = worker.time(Instant::now());
+        let attempt = Attempt {
+            method: exchange.facts.method.as_str(),
+            retries: exchange.retries,
+            replayable: failed.is_replayable(plan, replay.as_ref()),
+            deadline,
+        };
+        let decision =
+            should_retry(failed.failure(), &attempt, &plan.retry, &plan.cluster.budget, now, worker.random());
+        let (RetryDecision::Retry { backoff }, Some(spare)) = (decision, spare) else {
+            if decision == RetryDecision::No(NoRetry::Budget) {
+                worker.process.counters.limit_retry_budget.inc();
+            }
+            return failed.into_result().map(|response| (response, deadline));
+        };
+        failed_at = exchange.flight.as_ref().map(|flight| flight.endpoint.id);
+        body = failed.into_body(replay.as_ref());
+        give_up(exchange, now);
+        head = spare;
+        exchange.retries += 1;
+        if !backoff.is_zero() {
+            tokio::time::sleep(backoff).await;
+        }
+    }
+}
+
+/// Counts the body, and keeps what is read of it where there may be another try.
+fn prepare(plan: &Plan<'_>, exchange: &mut Exchange, body: Body) -> (Body, Option<ReplayBody>) {
+    if body.is_finished() {
+        return (body, None);
+    }
+    let bytes = Rc::new(Cell::new(0));
+    exchange.request_bytes = Some(Rc::clone(&bytes));
+    let body = Body::Counted(Box::new((body, bytes)));
+    if plan.upgrade.is_some() || plan.retry.attempts == 0 {
+        return (body, None);
+    }
+    let replay = ReplayBody::new(body);
+    (Body::Replay(replay.clone()), Some(replay))
+}
+
+/// Tells the balancer that a try failed, before the next one takes its place in the exchange.
+fn give_up(exchange: &mut Exchange, now: Time) {
+    exchange.lease = None;
+    if let Some(flight) = exchange.flight.take() {
+        flight.finish(now, Outcome::Failure(Duration::ZERO));
+    }
+}
+
+async fn once_in_time(
+    plan: &Plan<'_>,
+    exchange: &mut Exchange,
+    head: request::Parts,
+    body: Body,
+    except: Option<u64>,
+    deadline: Deadline,
+) -> Result<Response<Body>, SendFailure> {
+    let now = plan.worker.time(Instant::now());
+    let limit = try_timeout(plan.timeouts, plan.retry.per_try_timeout, deadline, now);
+    let one = once(plan, exchange, head, body, except, deadline, now);
+    let Some(limit) = limit else { return one.await };
+    tokio::time::timeout(limit, one).await.unwrap_or_else(|_| {
+        let context = format!("{} did not answer within {limit:?}", plan.cluster.service.service);
+        Err(SendFailure { error: ProxyError::new(Kind::Timeout, context), failure: Failure::TimedOut, request: None })
+    })
+}
+
+async fn once(
+    plan: &Plan<'_>,
+    exchange: &mut Exchange,
+    head: request::Parts,
+    body: Body,
+    except: Option<u64>,
+    deadline: Deadline,
+    now: Time,
+) -> Result<Response<Body>, SendFailure> {
+    let unsent = |error, head, body| SendFailure {
+        failure: Failure::NotProcessed,
+        error,
+        request: Some(Box::new(Request::from_parts(head, body))),
+    };
+    let endpoint = match balance::pick(plan.worker, &plan.cluster, now, None, except) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Err(unsent(error, head, body)),
+    };
+    let Some(flight) = balance::start(plan.worker, &plan.cluster, &endpoint) else {
+        let error = ProxyError::unprocessed(Kind::Overload, "the endpoint's limit of requests in flight (maxInFlight)");
+        return Err(unsent(error, head, body));
+    };
+    exchange.flight = Some(flight);
+    let outgoing = Outgoing {
+        cluster: &plan.cluster,
+        endpoint: &endpoint,
+        rule: plan.rule.as_deref(),
+        upgrade: plan.upgrade,
+        attempt: exchange.retries,
+        remaining: deadline.remaining(now),
+        version: version(plan, exchange),
+    };
+    let (mut response, lease) = hop::send(plan.worker, plan.front, &outgoing, head, body).await?;
+    exchange.lease = Some(lease);
+    strip_hop_by_hop(response.headers_mut());
+    Ok(response)
+}
+
+/// The version that the application is to be spoken to where its port declares none: what the caller speaks. At a
+/// Gateway that says nothing about the application, so only gRPC counts there.
+fn version(plan: &Plan<'_>, exchange: &Exchange) -> Version {
+    let outside = matches!(plan.front.entrance, Entrance::Gateway(_));
+    match plan.cluster.protocol {
+        AppProtocol::Detect if outside && !exchange.is_grpc => Version::HTTP_11,
+        _ => exchange.facts.version,
+    }
+}
+
+/// Whether an answer is one to try again: the peer's proxy says that its application never saw the request, or the
+/// settings name the status.
+fn worth_another_try(response: &Response<Body>, retry: &Retry) -> Option<Failure> {
+    if response.headers().contains_key(BYRNIE_UNPROCESSED) {
+        return Some(Failure::NotProcessed);
+    }
+    let status = response.status().as_u16();
+    if retry.on.has_status(status) {
+        return Some(Failure::Status(status));
+    }
+    if retry.on.grpc_codes.is_empty() {
+        return None;
+    }
+    // Only a trailers-only response tells its status before its body.
+    let code = response.headers().get("grpc-status")?.to_str().ok()?.parse().ok()?;
+    retry.on.grpc_codes.contains(&code).then_some(Failure::Grpc(code))
+}
+
+impl Failed {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Nothing(failed) => failed.failure,
+            Self::Answer(failure, _) => *failure,
+        }
+    }
+
+    /// Whether the whole body is at hand: it was not sent, there is none, or it was kept.
+    fn is_replayable(&self, plan: &Plan<'_>, replay: Option<&ReplayBody>) -> bool {
+        match (self, replay) {
+            (Self::Nothing(SendFailure { request: Some(_), .. }), _) => true,
+            (_, Some(replay)) => !replay.is_spoiled(),
+            (_, None) => plan.upgrade.is_none(),
+        }
+    }
+
+    fn into_body(self, replay: Option<&ReplayBody>) -> Body {
+        match (self, replay) {
+            (_, Some(replay)) => replay.rewind().map_or(Body::Empty, Body::Replay),
+            (Self::Nothing(SendFailure { request: Some(request), .. }), None) => request.into_body(),
+            (_, None) => Body::Empty,
+        }
+    }
+
+    fn into_result(self) -> Result<Response<Body>, ProxyError> {
+        match self {
+            Self::Nothing(failed) => Err(failed.error),
+            Self::Answer(_, response) => Ok(*response),
+        }
+    }
+}
+
+/// The head again, for another try.
+fn clone_head(head: &request::Parts) -> request::Parts {
+    let mut copy = Request::new(()).into_parts().0;
+    copy.method = head.method.clone();
+    copy.uri = head.uri.clone();
+    copy.version = head.version;
+    copy.headers = head.headers.clone();
+    copy
+}

@@ -1,0 +1,57 @@
+//! One data-plane thread: its pools, its cached metric handles, its randomness. Nothing of it leaves the thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use byrnie_decide::Time;
+
+use crate::admit::Decisions;
+use crate::config::Config;
+use crate::observe::SeriesCache;
+use crate::pool::Pools;
+use crate::process::Process;
+
+/// What the tasks of one thread share.
+pub struct Worker {
+    /// 0, 1, …: the shard of metric cells.
+    pub index: usize,
+    /// What all workers share.
+    pub process: Arc<Process>,
+    /// Connections to endpoints.
+    pub pools: Pools,
+    /// Metric handles by who, whom and route.
+    pub series: RefCell<SeriesCache>,
+    /// Counters of authorization decisions.
+    pub decisions: Decisions,
+    random: Cell<u64>,
+}
+
+impl Worker {
+    /// A worker without connections.
+    pub fn new(index: usize, process: Arc<Process>) -> Rc<Self> {
+        let random = Cell::new(rand::random::<u64>() | 1);
+        Rc::new(Self { index, process, pools: Pools::default(), series: RefCell::default(), decisions: Decisions::default(), random })
+    }
+
+    /// The configuration in force now.
+    pub fn config(&self) -> arc_swap::Guard<Arc<Config>> {
+        self.process.config.load()
+    }
+
+    /// The decisions' clock.
+    pub fn time(&self, now: Instant) -> Time {
+        self.process.time(now)
+    }
+
+    /// 64 bits for balancing and jitter (xorshift64*, Vigna 2016): fast, and nothing secret depends on it.
+    pub fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
