@@ -1,40 +1,126 @@
-//! `cargo xtask bench`: Byrnie and its peers at the same work, side by side.
+//! `cargo xtask bench`: Byrnie and its peers at the same work, side by side on this machine.
 //!
-//! So far it builds what is measured and says on what machine and against whom; the rounds come next.
+//! All peers run at once; the rounds go over them in turn, so that what disturbs the machine disturbs all alike, and
+//! what is shown are medians. Only the CPU time of the proxies' own processes counts. How to read the numbers stands
+//! in docs/benchmarks.md, which `--write` renews.
 
-use std::process::Command;
+mod apply;
+mod budget;
+mod certificates;
+mod demo;
+mod load;
+mod machine;
+mod origin;
+mod page;
+mod peers;
+mod process;
+mod report;
+mod rounds;
+mod table;
 
-use crate::shell::{cargo, run};
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// Peers, and the arguments that make each print its version.
-const PEERS: [(&str, &[&str]); 3] = [("nginx", &["-v"]), ("haproxy", &["-v"]), ("envoy", &["--version"])];
+use anyhow::{Context, bail};
+use clap::Args;
 
-/// Builds the program as it is shipped and names the machine and the peers.
-pub fn run_all() -> anyhow::Result<()> {
-    run(cargo().args(["build", "--release", "--locked", "--package", "byrnie"]))?;
-    println!("machine: {}", machine());
-    for (name, args) in PEERS {
-        println!("{name}: {}", version(name, args).unwrap_or_else(|| "not installed".to_owned()));
+use crate::shell::{cargo, run, target_dir};
+use page::Section;
+
+/// What `cargo xtask bench` takes.
+#[derive(Args, Clone)]
+pub struct Options {
+    /// Rounds over all rows; medians are shown
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds of load for each row in each round
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Only rows whose name contains one of these: `byrnie`, `hop/`, `pair/envoy`, `grpc/`, `tcp/`
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    only: Vec<String>,
+    /// Worker threads of each proxy; one whole run for each number
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_name = "LIST")]
+    workers: Vec<usize>,
+    /// Cargo profile of the measured `byrnie`
+    #[arg(long, default_value = "release")]
+    profile: String,
+    /// Measure this program instead of building one
+    #[arg(long, value_name = "FILE")]
+    byrnie: Option<PathBuf>,
+    /// Instead: how long a change takes to 1,000 simulated proxies (`apply --wait`)
+    #[arg(long)]
+    apply: bool,
+    /// Instead: start, memory and answers of `byrnie demo`
+    #[arg(long, conflicts_with = "apply")]
+    demo: bool,
+    /// Put the result into docs/benchmarks.md
+    #[arg(long)]
+    write: bool,
+}
+
+impl Options {
+    /// How long each row is under load in each round.
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// Whether a row is to be measured.
+    fn wants(&self, row: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| row.contains(part.as_str()))
+    }
+}
+
+/// Measures, prints, and with `--write` publishes.
+pub fn run_all(options: &Options) -> anyhow::Result<()> {
+    let scratch = target_dir()?.join("xtask/bench");
+    // What an earlier run left there would be found by this one's mesh.
+    let _ = std::fs::remove_dir_all(&scratch);
+    std::fs::create_dir_all(&scratch).with_context(|| scratch.display().to_string())?;
+    let (section, text) = if options.apply {
+        (Section::Apply, apply::run(options, &scratch)?)
+    } else if options.demo {
+        (Section::Demo, demo::run(&program(options)?, &scratch)?)
+    } else {
+        (Section::Proxies, proxies(options, scratch)?)
+    };
+    let text = format!("{}\n\n{text}", machine::describe());
+    println!("{text}");
+    if options.write {
+        page::write(section, &text)?;
     }
     Ok(())
 }
 
-/// Processor, cores and kernel.
-fn machine() -> String {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let model = model.map_or("unknown processor", |(_, model)| model);
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{model}, {cores} cores, Linux {}", kernel.trim())
+/// The rows of all peers, once for each number of workers.
+fn proxies(options: &Options, scratch: PathBuf) -> anyhow::Result<String> {
+    let byrnie = if options.wants("hop/byrnie pair/byrnie grpc/byrnie tcp/byrnie") {
+        Some(program(options)?)
+    } else {
+        None
+    };
+    let origin = origin::Origin::start()?;
+    let mut runs = Vec::new();
+    let mut missing = Vec::new();
+    for &workers in &options.workers {
+        let directory = scratch.join(format!("workers-{workers}"));
+        std::fs::create_dir_all(&directory)?;
+        let place = peers::Place { directory, workers, origin: &origin };
+        let field = peers::start(&place, byrnie.as_deref(), options);
+        missing.clone_from(&field.missing);
+        if field.rows.is_empty() {
+            bail!("nothing to measure: {}", missing.join("; "));
+        }
+        runs.push((workers, rounds::run(options, workers, &field)?));
+    }
+    Ok(report::text(options, &runs, &missing))
 }
 
-/// The first line of what a peer says about itself, on stdout or stderr.
-fn version(name: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(name).args(args).output().ok()?;
-    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
-    String::from_utf8_lossy(&text)
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .map(|line| line.trim().to_owned())
+/// The program that is measured, as it is shipped.
+fn program(options: &Options) -> anyhow::Result<PathBuf> {
+    if let Some(path) = &options.byrnie {
+        return std::path::absolute(path).context("--byrnie");
+    }
+    run(cargo().args(["build", "--locked", "--package", "byrnie", "--profile", &options.profile]))?;
+    Ok(target_dir()?.join(&options.profile).join("byrnie"))
 }

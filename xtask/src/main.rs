@@ -34,8 +34,8 @@ enum Recipe {
     Generate,
     /// Write the Rust of proto/
     Codegen,
-    /// Build the release and name the machine and the peers of a measurement
-    Bench,
+    /// Byrnie and its peers at the same work: CPU, latency, memory, against the budgets
+    Bench(bench::Options),
     /// Write docs/cli.md and docs/errors.md only (needs nothing but the product)
     Docs,
 }
@@ -58,7 +58,7 @@ fn run(recipe: Recipe) -> anyhow::Result<()> {
             generate::run()?;
             docs::run()
         }
-        Recipe::Bench => bench::run_all(),
+        Recipe::Bench(options) => bench::run_all(&options),
         Recipe::Codegen => codegen::run(),
         Recipe::Docs => docs::run(),
     }

@@ -1,0 +1,62 @@
+//! docs/benchmarks.md: written by hand around sections that a run renews, each between two marks.
+
+use anyhow::Context;
+
+use crate::shell::root;
+
+const PAGE: &str = "docs/benchmarks.md";
+
+/// A part of the page that one mode of the command measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// The rows of all peers.
+    Proxies,
+    /// How long a change takes.
+    Apply,
+    /// `byrnie demo`.
+    Demo,
+}
+
+impl Section {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Proxies => "proxies",
+            Self::Apply => "apply",
+            Self::Demo => "demo",
+        }
+    }
+}
+
+/// Replaces a section.
+pub fn write(section: Section, text: &str) -> anyhow::Result<()> {
+    let path = root().join(PAGE);
+    let page = std::fs::read_to_string(&path).context(PAGE)?;
+    let page = replace(&page, section.name(), text)
+        .with_context(|| format!("{PAGE} has no marks for `{}`", section.name()))?;
+    std::fs::write(&path, page).context(PAGE)
+}
+
+fn replace(page: &str, name: &str, text: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- bench: {name} -->\n"), format!("<!-- /bench: {name} -->"));
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{}\n\n{end}{after}", text.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_section_changes() {
+        let page = "head\n<!-- bench: demo -->\nold\n<!-- /bench: demo -->\ntail\n";
+        let new = replace(page, "demo", "new\n").unwrap();
+        assert_eq!(new, "head\n<!-- bench: demo -->\n\nnew\n\n<!-- /bench: demo -->\ntail\n");
+        assert_eq!(replace(&new, "demo", "new"), Some(new.clone()));
+        assert_eq!(replace(page, "apply", "x"), None);
+        for section in [Section::Proxies, Section::Apply, Section::Demo] {
+            let page = std::fs::read_to_string(root().join(PAGE)).unwrap();
+            assert!(replace(&page, section.name(), "x").is_some(), "{section:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What is printed and published of the rounds.
+
+use std::collections::BTreeSet;
+
+use super::load::{CONNECTIONS, PACE, Work, generator};
+use super::rounds::{Measured, Run, median, median_millis};
+use super::table::{number, table};
+use super::{Options, budget};
+
+const MIB: f64 = 1_048_576.0;
+
+/// All of it.
+pub fn text(options: &Options, runs: &[(usize, Run)], missing: &[String]) -> String {
+    let versions: BTreeSet<&str> =
+        runs.iter().flat_map(|(_, run)| &run.versions).map(String::as_str).collect();
+    let mut text = versions.into_iter().map(|version| format!("- {version}\n")).collect::<String>();
+    for line in missing {
+        text += &format!("- missing: {line}\n");
+    }
+    text += &format!(
+        "\nMedians of {} rounds of {} s for each row; HTTP/1.1 GET over {CONNECTIONS} connections by {}.\n",
+        options.rounds,
+        options.seconds,
+        generator()
+    );
+    for (workers, run) in runs {
+        let plural = if *workers == 1 { "" } else { "s" };
+        text += &format!("\n### {workers} worker{plural} in each proxy\n\n");
+        text += &[saturated(run), paced(run), bulk(run), budget::text(&budget::of(run))].join("\n");
+        let failures: BTreeSet<&String> = run.rows.iter().flat_map(|row| &row.failures).collect();
+        for failure in failures {
+            text += &format!("\n- could not be measured: {failure}\n");
+        }
+    }
+    text
+}
+
+/// The rows whose unit is a request, at saturation.
+fn saturated(run: &Run) -> String {
+    let heads = ["at saturation", "CPU µs/request", "(min–max)", "requests/s", "p50 ms", "p99 ms", "failed"];
+    let rows = run.rows.iter().filter(|row| row.work != Work::Tcp && !row.saturated.is_empty());
+    let cells = |row: &Measured| {
+        let cpu = Measured::cpu_micros(&row.saturated);
+        let direct = row.peer == "direct";
+        vec![
+            row.name(),
+            number(median(&cpu).filter(|_| !direct)),
+            if direct { "–".to_owned() } else { range(&cpu) },
+            number(median(&Measured::rate(&row.saturated))),
+            number(median_millis(&row.saturated, |outcome| outcome.p50)),
+            number(median_millis(&row.saturated, |outcome| outcome.p99)),
+            row.failed().to_string(),
+        ]
+    };
+    table(&heads, &rows.map(cells).collect::<Vec<_>>())
+}
+
+/// The same at a fixed pace, and memory; only of HTTP.
+fn paced(run: &Run) -> String {
+    let pace = format!("at {PACE} requests/s");
+    let heads = [
+        &pace,
+        "CPU µs/request",
+        "p50 ms",
+        "p99 ms",
+        "added p50",
+        "added p99",
+        "RSS MiB each, idle",
+        "after",
+        "PSS after",
+    ];
+    let rows = run.rows.iter().filter(|row| !row.paced.is_empty());
+    let cells = |row: &Measured| {
+        let unless_direct = |value: Option<f64>| number(value.filter(|_| row.peer != "direct"));
+        let proxies = if row.work == Work::Hop { 1.0 } else { 2.0 };
+        let memory = |bytes: u64| unless_direct(Some(bytes as f64 / MIB / proxies));
+        let added = budget::added_to(run, row);
+        vec![
+            row.name(),
+            unless_direct(median(&Measured::cpu_micros(&row.paced))),
+            number(median_millis(&row.paced, |outcome| outcome.p50)),
+            number(median_millis(&row.paced, |outcome| outcome.p99)),
+            unless_direct(added.map(|(p50, _)| p50)),
+            unless_direct(added.map(|(_, p99)| p99)),
+            memory(row.idle.rss),
+            memory(row.after.rss),
+            memory(row.after.pss),
+        ]
+    };
+    table(&heads, &rows.map(cells).collect::<Vec<_>>())
+}
+
+fn range(values: &[f64]) -> String {
+    let least = values.iter().copied().reduce(f64::min);
+    let most = values.iter().copied().reduce(f64::max);
+    format!("({}–{})", number(least), number(most))
+}
+
+/// The rows whose unit is a byte.
+fn bulk(run: &Run) -> String {
+    let rows: Vec<Vec<String>> = run
+        .rows
+        .iter()
+        .filter(|row| row.work == Work::Tcp && !row.saturated.is_empty())
+        .map(|row| {
+            let per_cpu = row.gigabytes_per_cpu_second();
+            let rate: Vec<f64> = Measured::rate(&row.saturated).iter().map(|bytes| bytes / 1e9).collect();
+            vec![row.name(), number(median(&per_cpu)), range(&per_cpu), number(median(&rate))]
+        })
+        .collect();
+    table(&["bulk through a pair", "GB per CPU second of both", "(min–max)", "GB/s"], &rows)
+}
