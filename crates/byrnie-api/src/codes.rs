@@ -252,6 +252,8 @@ codes! {
         "see `byrnie proxy-status`";
     INTERNAL = 216, "defect", "The proxy has a defect.",
         "report it with the proxy's log";
+    PORT_IN_USE = 217, "port not available", "A Gateway's proxy cannot bind a listener's port; it tries again.",
+        "end the process that holds the port, or choose another port for the listener";
 
     // Identity (`byrnie-identity`, `byrnie-control`).
     CA_STORAGE = 301, "authority unreadable", "A file of the certificate authority cannot be used.",

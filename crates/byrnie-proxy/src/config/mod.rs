@@ -15,7 +15,7 @@ use byrnie_decide::Authorizer;
 use byrnie_plan::{AppProtocol, HostPattern, InboundPolicy, ListenerProtocol, MeshSettings, ServicePortRef};
 use foldhash::HashMap;
 
-pub use assemble::{Assembler, Refusal, Settled};
+pub use assemble::{Assembler, Refusal};
 pub use cluster::{Cluster, Endpoint, EndpointSet};
 pub use routes::{Backend, HeaderEdits, HttpRoutes, MirrorTo, Resolve, RouteError, Rule, RuleFilters, TcpRoute};
 

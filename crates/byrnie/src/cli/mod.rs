@@ -88,7 +88,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => start::run(global, args),
         Command::ControlPlane(args) => start::control_plane(global, args),
         Command::DemoApp(args) => start::demo_app(args),
-        Command::Proxy(_) => Err(Failure::new(SYSTEM, "this command is not part of this build")),
+        Command::Proxy(args) => start::proxy(args),
     }
 }
 

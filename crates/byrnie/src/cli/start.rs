@@ -1,6 +1,6 @@
 //! `up`, `demo`, `run` and the roles: from their arguments to what runs them.
 
-use crate::cli::args::{ControlPlaneArgs, DemoAppArgs, Global, RunArgs, UpArgs};
+use crate::cli::args::{ControlPlaneArgs, DemoAppArgs, Global, ProxyArgs, RunArgs, UpArgs};
 use crate::cli::failure::Failure;
 use crate::cli::mesh::MeshDir;
 use crate::demo_app::{self, DemoAppOptions};
@@ -33,6 +33,11 @@ pub fn run(global: &Global, args: RunArgs) -> Result<(), Failure> {
 pub fn control_plane(global: &Global, args: ControlPlaneArgs) -> Result<(), Failure> {
     let data_dir = MeshDir::find(global)?.path;
     roles::control_plane(ControlPlaneRole { data_dir, run_id: args.run_id })
+}
+
+/// `byrnie proxy`.
+pub fn proxy(args: ProxyArgs) -> Result<(), Failure> {
+    roles::proxy(args)
 }
 
 /// `byrnie demo-app`.

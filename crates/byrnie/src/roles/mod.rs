@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of what a role does; see `byrnie-control` and `byrnie-proxy`.
 
+mod proxy;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -10,6 +12,8 @@ use byrnie_net::{Inherited, keeper};
 
 use crate::cli::failure::{Failure, SYSTEM};
 use crate::supervisor::{START, lock_alone};
+
+pub use proxy::proxy;
 
 /// The data directory's lock, as a supervisor hands it to its control plane.
 pub const LOCK: &str = "lock";

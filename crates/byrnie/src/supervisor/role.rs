@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::backoff::Backoff;
 use super::desired::{Kind, UnitKey};
 use super::home;
-use super::shared::{Shared, WORKERS};
+use super::shared::{RUN, Shared, WORKERS};
 use super::stop::{self, Stopper};
 
 /// Lines of its log that are shown when one dies.
@@ -232,6 +232,7 @@ impl Keeping {
         what.arguments.extend(["--workload".into(), format!("{}/{}", key.namespace, key.name).into()]);
         what.arguments.extend(["--trust-bundle".into(), home.trust_bundle().into_os_string()]);
         what.arguments.extend(["--state-dir".into(), home.proxy(key).into_os_string()]);
+        what.environment.push((RUN.into(), self.shared.run_id.clone().into()));
         what.environment
             .extend(self.shared.proxy_workers.map(|count| (WORKERS.into(), count.to_string().into())));
         what.descriptors.extend(credential.map(|descriptor| ("credential".to_owned(), descriptor)));

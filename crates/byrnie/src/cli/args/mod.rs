@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use objects::{AnalyzeArgs, ApplyArgs, CheckArgs, DeleteArgs, DescribeArgs, GetArgs, SelectArgs};
-pub use roles::{ControlPlaneArgs, DemoAppArgs, DemoArgs, ProxyArgs, RunArgs, UpArgs};
+pub use roles::{ControlPlaneArgs, DemoAppArgs, DemoArgs, ProxyArgs, ProxyRole, RunArgs, UpArgs};
 pub use sight::{EdgesArgs, ProxyStatusArgs, RoutesArgs, StatArgs, TapArgs, TapFilter, TopArgs, WhyArgs};
 
 /// Byrnie, a service mesh in one binary.

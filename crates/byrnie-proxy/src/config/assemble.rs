@@ -1,0 +1,415 @@
+//! From wire resources to a [`Config`]: what did not change is reused, so that load, budgets, ejections and pooled
+//! connections survive every change.
+//!
+//! Plain and synchronous: no I/O, no clock. A resource that refers to others (routes, upstreams) comes in force only
+//! when these are known, so that no request meets a route to a service that is still on its way. A resource that
+//! cannot be compiled is refused and the last good one stays.
+
+mod clusters;
+mod compiled;
+mod inbound;
+mod needs;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use byrnie_decide::Time;
+use byrnie_plan::{
+    AppProtocol, GatewayRoutes, HostPattern, InboundPolicy, InvalidBackend, Key, MeshSettings, ObjectName,
+    Resource, RouteKind, ServicePortRef, TrustBundle, Upstreams,
+};
+use foldhash::HashMap;
+
+use super::{Config, Destination, Endpoint, HttpRoutes, Listener, RouteError};
+use crate::process::Role;
+use clusters::{Clusters, Round};
+use compiled::{Cache, Compiled, Source};
+
+/// Why a resource cannot come in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Stable.
+    pub code: &'static str,
+    /// For people.
+    pub reason: String,
+}
+
+/// Routes that cannot be compiled.
+const UNUSABLE: &str = "BYR0456";
+
+impl From<RouteError> for Refusal {
+    fn from(error: RouteError) -> Self {
+        Self { code: UNUSABLE, reason: error.to_string() }
+    }
+}
+
+/// Builds configurations from resources.
+pub struct Assembler {
+    own: ObjectName,
+    role: Role,
+    /// In force.
+    held: BTreeMap<Key, Held>,
+    /// Good, and not in force yet.
+    offered: BTreeMap<Key, Option<Resource>>,
+    /// Whose state is known and in force, also that there is nothing.
+    known: BTreeSet<Key>,
+    /// Came in force since the last [`Self::settle`].
+    done: Vec<Key>,
+    vanished: Vec<Arc<Endpoint>>,
+    /// More than endpoints changed.
+    dirty: bool,
+    /// What is needed may have changed.
+    needs_dirty: bool,
+    revision: u64,
+    clusters: Clusters,
+    cache: Cache,
+    config: Arc<Config>,
+}
+
+/// A resource in force.
+struct Held {
+    resource: Resource,
+    /// Unique: tells whether what was compiled from it is still current.
+    revision: u64,
+}
+
+/// What [`Assembler::settle`] brought about.
+#[derive(Default)]
+pub struct Settled {
+    /// To be swapped in. `None`: at most endpoints changed, which are in force already.
+    pub config: Option<Arc<Config>>,
+    /// To be cancelled after the swap.
+    pub vanished: Vec<Arc<Endpoint>>,
+    /// To be acknowledged after the swap.
+    pub in_force: Vec<Key>,
+}
+
+impl Assembler {
+    /// Knows nothing yet.
+    pub fn new(own: ObjectName, role: Role) -> Self {
+        Self {
+            own,
+            role,
+            held: BTreeMap::new(),
+            offered: BTreeMap::new(),
+            known: BTreeSet::new(),
+            done: Vec::new(),
+            vanished: Vec::new(),
+            dirty: true,
+            needs_dirty: true,
+            revision: 0,
+            clusters: Clusters::default(),
+            cache: Cache::default(),
+            config: Arc::default(),
+        }
+    }
+
+    /// What must be subscribed to: what the proxy itself needs, and what the resources in force and those that wait
+    /// refer to.
+    pub fn needed_keys(&self) -> BTreeSet<Key> {
+        let mut needed: BTreeSet<Key> = needs::of_proxy(&self.own, self.role).into_iter().collect();
+        let waiting = self.offered.values().flatten();
+        for resource in self.held.values().map(|held| &held.resource).chain(waiting) {
+            needed.extend(needs::of_resource(resource, &self.own.namespace));
+        }
+        needed
+    }
+
+    /// [`Self::needed_keys`], if they may have changed since the last call.
+    pub fn changed_needs(&mut self) -> Option<BTreeSet<Key>> {
+        std::mem::take(&mut self.needs_dirty).then(|| self.needed_keys())
+    }
+
+    /// The latest state of a key; `None`: there is nothing. It comes in force with a later [`Self::settle`].
+    pub fn offer(&mut self, key: Key, resource: Option<Resource>) -> Result<(), Refusal> {
+        if let Some(resource) = &resource
+            && let Err(refusal) = check(resource)
+        {
+            self.refused(&key);
+            return Err(refusal);
+        }
+        self.needs_dirty |= needs::rank(&key) > 0;
+        self.offered.insert(key, resource);
+        Ok(())
+    }
+
+    /// The state that is held is the current one; what was offered since is not.
+    pub fn unchanged(&mut self, key: &Key) {
+        self.needs_dirty |= self.offered.remove(key).is_some();
+        self.known.insert(key.clone());
+    }
+
+    /// The current state cannot be used: the last good one stays, and nobody waits for a better one.
+    pub fn refused(&mut self, key: &Key) {
+        self.unchanged(key);
+    }
+
+    /// Everything that is needed and was not offered is known to be absent: a snapshot holds all that was in force.
+    pub fn assume_complete(&mut self) {
+        // What is offered may need more, which then is absent, too.
+        let needed = self.needed_keys();
+        self.known.extend(needed.into_iter().filter(|key| !self.offered.contains_key(key)));
+    }
+
+    /// Nobody subscribes to these any more.
+    pub fn forget<'a>(&mut self, keys: impl IntoIterator<Item = &'a Key>) {
+        for key in keys {
+            self.offered.remove(key);
+            self.known.remove(key);
+            self.remove(key, Time::ZERO);
+        }
+    }
+
+    /// Brings in force what can be. `now` is the start of life of endpoints that are new.
+    pub fn settle(&mut self, now: Time) -> Settled {
+        // Endpoints and services first, then what refers to them, then what refers to routes.
+        for rank in 0..needs::RANKS {
+            let ready: Vec<Key> = self
+                .offered
+                .iter()
+                .filter(|(key, offer)| self.is_ready(rank, key, offer))
+                .map(|(k, _)| k.clone())
+                .collect();
+            for key in ready {
+                if let Some(offer) = self.offered.remove(&key) {
+                    self.put(key, offer, now);
+                }
+            }
+        }
+        let config = self.dirty.then(|| self.assemble());
+        self.dirty = false;
+        Settled {
+            config,
+            vanished: std::mem::take(&mut self.vanished),
+            in_force: std::mem::take(&mut self.done),
+        }
+    }
+
+    fn is_ready(&self, rank: usize, key: &Key, offer: &Option<Resource>) -> bool {
+        let Some(resource) = offer else { return needs::rank(key) == rank };
+        needs::rank(key) == rank
+            && needs::of_resource(resource, &self.own.namespace).iter().all(|key| self.known.contains(key))
+    }
+
+    fn put(&mut self, key: Key, resource: Option<Resource>, now: Time) {
+        self.known.insert(key.clone());
+        self.done.push(key.clone());
+        self.needs_dirty |= needs::rank(&key) > 0;
+        match resource {
+            None => self.remove(&key, now),
+            // A bundle that trusts nobody would end all traffic: certificates fail static.
+            Some(Resource::TrustBundle(bundle)) if bundle.roots_der.is_empty() => {}
+            Some(resource) => {
+                self.revision += 1;
+                if let Resource::Endpoints(endpoints) = &resource {
+                    self.clusters.update(&endpoints.service, Some(endpoints), now, &mut self.vanished);
+                } else {
+                    self.dirty = true;
+                }
+                self.held.insert(key, Held { resource, revision: self.revision });
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &Key, now: Time) {
+        match key {
+            Key::TrustBundle => return,
+            Key::Endpoints(service) => self.clusters.update(service, None, now, &mut self.vanished),
+            _ => self.dirty |= self.held.contains_key(key),
+        }
+        self.held.remove(key);
+    }
+
+    fn assemble(&mut self) -> Arc<Config> {
+        let mut round = Round::new(&self.clusters, &self.held);
+        let mut cache = Cache::default();
+        let mut build = Build { assembler: self, round: &mut round, cache: &mut cache };
+        let destinations = build.destinations();
+        let listeners = build.listeners();
+        let inbound =
+            self.inbound_policy().map(|policy| inbound::assemble(policy, self.config.inbound.as_ref()));
+        let settings = match self.settings() {
+            Some(settings) if *settings == *self.config.settings => Arc::clone(&self.config.settings),
+            settings => Arc::new(settings.cloned().unwrap_or_default()),
+        };
+        let generation = self.config.generation + 1;
+        let next = round.finish();
+        self.clusters.adopt(next);
+        self.cache = cache;
+        self.config = Arc::new(Config { generation, settings, destinations, listeners, inbound });
+        Arc::clone(&self.config)
+    }
+}
+
+/// What is in force, by kind.
+impl Assembler {
+    /// Everything in force.
+    pub fn held(&self) -> impl Iterator<Item = (&Key, &Resource)> {
+        self.held.iter().map(|(key, held)| (key, &held.resource))
+    }
+
+    /// What the workload calls.
+    pub fn upstreams(&self) -> Option<&Upstreams> {
+        match self.resource(&Key::Upstreams(self.own.clone()))? {
+            Resource::Upstreams(upstreams) => Some(upstreams),
+            _ => None,
+        }
+    }
+
+    /// What the Gateway listens on.
+    pub fn gateway(&self) -> Option<&GatewayRoutes> {
+        match self.resource(&Key::GatewayRoutes(self.own.clone()))? {
+            Resource::GatewayRoutes(routes) => Some(routes),
+            _ => None,
+        }
+    }
+
+    /// What the workload accepts.
+    pub fn inbound_policy(&self) -> Option<&InboundPolicy> {
+        match self.resource(&Key::InboundPolicy(self.own.clone()))? {
+            Resource::InboundPolicy(policy) => Some(policy),
+            _ => None,
+        }
+    }
+
+    /// The roots.
+    pub fn bundle(&self) -> Option<&TrustBundle> {
+        match self.resource(&Key::TrustBundle)? {
+            Resource::TrustBundle(bundle) => Some(bundle),
+            _ => None,
+        }
+    }
+
+    fn settings(&self) -> Option<&MeshSettings> {
+        match self.resource(&Key::MeshSettings)? {
+            Resource::MeshSettings(settings) => Some(settings),
+            _ => None,
+        }
+    }
+
+    fn resource(&self, key: &Key) -> Option<&Resource> {
+        self.held.get(key).map(|held| &held.resource)
+    }
+}
+
+/// One assembly: what was, and what is becoming.
+struct Build<'a, 'r> {
+    assembler: &'a Assembler,
+    round: &'r mut Round<'a>,
+    cache: &'r mut Cache,
+}
+
+impl Build<'_, '_> {
+    fn destinations(&mut self) -> HashMap<ServicePortRef, Arc<Destination>> {
+        let upstreams = self.assembler.upstreams().map(|u| u.upstreams.as_slice()).unwrap_or_default();
+        let mut out = HashMap::default();
+        for upstream in upstreams {
+            let name = ServicePortRef { service: upstream.service.clone(), port: upstream.port };
+            if let Some(destination) = self.destination(&name) {
+                out.insert(name, destination);
+            }
+        }
+        out
+    }
+
+    /// `None`: there is no such Service or port.
+    fn destination(&mut self, name: &ServicePortRef) -> Option<Arc<Destination>> {
+        let cluster = self.round.cluster(name, &[]).ok()?;
+        let Compiled { http, tcp } = self.routes(name)?;
+        let tcp = tcp.into_iter().next().map(|(_, route)| route);
+        let protocol = effective(cluster.protocol, http.as_deref());
+        let before = self.assembler.config.destinations.get(name);
+        let same = before.filter(|before| {
+            before.protocol == protocol
+                && Arc::ptr_eq(&before.cluster, &cluster)
+                && same(&before.http, &http)
+                && same(&before.tcp, &tcp)
+        });
+        Some(match same {
+            Some(before) => Arc::clone(before),
+            None => Arc::new(Destination { name: name.clone(), protocol, http, tcp, cluster }),
+        })
+    }
+
+    /// The consumer's routes where they exist, else the producer's.
+    fn routes(&mut self, name: &ServicePortRef) -> Option<Compiled> {
+        let own_namespace = self.assembler.own.namespace.clone();
+        let key = |client_namespace| Key::Routes { service: name.service.clone(), client_namespace };
+        for key in [key(Some(own_namespace)), key(None)] {
+            let Some(Held { resource: Resource::Routes(routes), revision }) = self.assembler.held.get(&key)
+            else {
+                continue;
+            };
+            let Some(port) = routes.ports.iter().find(|port| port.port == name.port) else { break };
+            let tcp = port.tcp.iter().map(|rule| (&HostPattern::Any, rule)).collect();
+            let source =
+                Source { place: (key, name.port), revision: *revision, http: port.http.as_ref(), tcp };
+            return self.cache.compile(&self.assembler.cache, source, self.round);
+        }
+        Some(Compiled { http: None, tcp: Vec::new() })
+    }
+
+    fn listeners(&mut self) -> HashMap<u16, Arc<Listener>> {
+        let key = Key::GatewayRoutes(self.assembler.own.clone());
+        let Some(Held { resource: Resource::GatewayRoutes(gateway), revision }) =
+            self.assembler.held.get(&key)
+        else {
+            return HashMap::default();
+        };
+        let mut out = HashMap::default();
+        for plan in &gateway.listeners {
+            let source = Source {
+                place: (key.clone(), plan.port),
+                revision: *revision,
+                // A table without entries where something else is spoken.
+                http: Some(&plan.http),
+                tcp: plan.tcp.iter().map(|(host, rule)| (host, rule)).collect(),
+            };
+            let compiled = self.cache.compile(&self.assembler.cache, source, self.round);
+            let Some(Compiled { http: Some(http), tcp }) = compiled else { continue };
+            let listener =
+                Listener { name: plan.name.clone(), port: plan.port, protocol: plan.protocol, http, tcp };
+            out.insert(plan.port, Arc::new(listener));
+        }
+        out
+    }
+}
+
+/// Routes for requests make a port that declares nothing speak HTTP; GRPCRoutes alone make it speak gRPC.
+fn effective(declared: AppProtocol, http: Option<&HttpRoutes>) -> AppProtocol {
+    match http {
+        Some(routes) if declared == AppProtocol::Detect => {
+            let grpc =
+                !routes.rules.is_empty() && routes.rules.iter().all(|rule| rule.name.kind == RouteKind::Grpc);
+            if grpc { AppProtocol::Grpc } else { AppProtocol::Http1 }
+        }
+        _ => declared,
+    }
+}
+
+fn same<T>(a: &Option<Arc<T>>, b: &Option<Arc<T>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// Whether everything in it can be compiled, whatever its backends are.
+fn check(resource: &Resource) -> Result<(), Refusal> {
+    let mut nowhere = |_: &byrnie_plan::BackendTarget| Err(InvalidBackend::NotFound);
+    match resource {
+        Resource::Routes(routes) => {
+            for table in routes.ports.iter().filter_map(|port| port.http.as_ref()) {
+                HttpRoutes::compile(table, &mut nowhere)?;
+            }
+        }
+        Resource::GatewayRoutes(gateway) => {
+            for listener in &gateway.listeners {
+                HttpRoutes::compile(&listener.http, &mut nowhere)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Clusters, endpoints and budgets, kept from one configuration to the next.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use byrnie_decide::{RetryBudget, Time};
+use byrnie_plan::{
+    BackendTarget, Endpoints, InvalidBackend, Key, ObjectName, Resource, ServicePort, ServicePortRef,
+    TrafficSettings,
+};
+use foldhash::HashMap;
+
+use super::Held;
+use crate::config::{Cluster, Endpoint, EndpointSet};
+
+/// What exists now.
+#[derive(Default)]
+pub(super) struct Clusters {
+    clusters: HashMap<ClusterKey, Arc<Cluster>>,
+    /// All endpoints of a service port, in the order of the plan; subsets share them.
+    endpoints: HashMap<ServicePortRef, Vec<Arc<Endpoint>>>,
+}
+
+/// One service port, or those of its endpoints that have some labels.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct ClusterKey {
+    service: ServicePortRef,
+    subset: Vec<(String, String)>,
+}
+
+/// Clusters for the configuration that is being built.
+pub(super) struct Round<'a> {
+    before: &'a Clusters,
+    held: &'a BTreeMap<Key, Held>,
+    clusters: HashMap<ClusterKey, Arc<Cluster>>,
+    settings: HashMap<ObjectName, Arc<TrafficSettings>>,
+    budgets: HashMap<ServicePortRef, Arc<RetryBudget>>,
+}
+
+/// The clusters of a finished round.
+pub(super) struct Finished(HashMap<ClusterKey, Arc<Cluster>>);
+
+impl Clusters {
+    /// New endpoints of a service; `None`: none at all. In force at once, in place; those that are gone are added to
+    /// `vanished`.
+    pub(super) fn update(
+        &mut self,
+        service: &ObjectName,
+        endpoints: Option<&Endpoints>,
+        now: Time,
+        vanished: &mut Vec<Arc<Endpoint>>,
+    ) {
+        let before: Vec<ServicePortRef> =
+            self.endpoints.keys().filter(|port| port.service == *service).cloned().collect();
+        let mut old: HashMap<ServicePortRef, Vec<Arc<Endpoint>>> = HashMap::default();
+        for port in before {
+            if let Some(list) = self.endpoints.remove(&port) {
+                old.insert(port, list);
+            }
+        }
+        for port in endpoints.iter().flat_map(|endpoints| &endpoints.ports) {
+            let name = ServicePortRef { service: service.clone(), port: port.port };
+            let known = old.remove(&name).unwrap_or_default();
+            let (kept, gone) = merge(known, &port.endpoints, now);
+            vanished.extend(gone);
+            self.endpoints.insert(name, kept);
+        }
+        vanished.extend(old.into_values().flatten());
+        for (key, cluster) in self.clusters.iter().filter(|(key, _)| key.service.service == *service) {
+            self.refresh(key, cluster);
+        }
+    }
+
+    /// Swaps the endpoints of a cluster, if they are others.
+    fn refresh(&self, key: &ClusterKey, cluster: &Cluster) {
+        let wanted = self.members(key);
+        let current = cluster.endpoints.load();
+        let same = current.endpoints.len() == wanted.len()
+            && current.endpoints.iter().zip(&wanted).all(|(a, b)| Arc::ptr_eq(a, b));
+        if !same {
+            cluster.endpoints.store(Arc::new(EndpointSet::new(&cluster.settings, wanted)));
+        }
+    }
+
+    fn members(&self, key: &ClusterKey) -> Vec<Arc<Endpoint>> {
+        let all = self.endpoints.get(&key.service).map(Vec::as_slice).unwrap_or_default();
+        let has_labels =
+            |endpoint: &&Arc<Endpoint>| key.subset.iter().all(|label| endpoint.plan.labels.contains(label));
+        all.iter().filter(has_labels).cloned().collect()
+    }
+
+    /// The clusters of the new configuration replace those of the old one.
+    pub(super) fn adopt(&mut self, finished: Finished) {
+        self.clusters = finished.0;
+    }
+}
+
+/// Endpoints as the plan has them, those that are known taken over; and those that are gone.
+fn merge(
+    known: Vec<Arc<Endpoint>>,
+    plan: &[byrnie_plan::Endpoint],
+    now: Time,
+) -> (Vec<Arc<Endpoint>>, Vec<Arc<Endpoint>>) {
+    let mut by_address: HashMap<SocketAddr, Vec<Arc<Endpoint>>> = HashMap::default();
+    for endpoint in known {
+        by_address.entry(endpoint.plan.address).or_default().push(endpoint);
+    }
+    let kept = plan
+        .iter()
+        .map(|plan| {
+            let candidates = by_address.get_mut(&plan.address);
+            let found = candidates.and_then(|list| {
+                let at = list.iter().position(|endpoint| endpoint.is_same(plan))?;
+                Some(list.swap_remove(at))
+            });
+            found.unwrap_or_else(|| Arc::new(Endpoint::new(plan.clone(), now)))
+        })
+        .collect();
+    (kept, by_address.into_values().flatten().collect())
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(before: &'a Clusters, held: &'a BTreeMap<Key, Held>) -> Self {
+        Self {
+            before,
+            held,
+            clusters: HashMap::default(),
+            settings: HashMap::default(),
+            budgets: HashMap::default(),
+        }
+    }
+
+    /// Where a backend's requests go.
+    pub(super) fn resolve(&mut self, target: &BackendTarget) -> Result<Arc<Cluster>, InvalidBackend> {
+        match target {
+            BackendTarget::Service { service, port, subset } => {
+                self.cluster(&ServicePortRef { service: service.clone(), port: *port }, subset)
+            }
+            BackendTarget::Invalid(why) => Err(*why),
+        }
+    }
+
+    /// The cluster of a service port: the one there was, unless protocol or settings changed.
+    pub(super) fn cluster(
+        &mut self,
+        service: &ServicePortRef,
+        subset: &[(String, String)],
+    ) -> Result<Arc<Cluster>, InvalidBackend> {
+        let key = ClusterKey { service: service.clone(), subset: subset.to_vec() };
+        if let Some(cluster) = self.clusters.get(&key) {
+            return Ok(Arc::clone(cluster));
+        }
+        let (port, settings) = self.service(service).ok_or(InvalidBackend::NotFound)?;
+        let before = self.before.clusters.get(&key);
+        let same = before.filter(|before| before.protocol == port.protocol && *before.settings == *settings);
+        let cluster = match same {
+            Some(before) => Arc::clone(before),
+            None => {
+                let (budget, settings) = (self.budget(service), self.settings(service, settings));
+                let members = self.before.members(&key);
+                Arc::new(Cluster::new(service.clone(), port.protocol, settings, budget, members))
+            }
+        };
+        self.clusters.insert(key, Arc::clone(&cluster));
+        Ok(cluster)
+    }
+
+    fn service(&self, name: &ServicePortRef) -> Option<(&'a ServicePort, &'a TrafficSettings)> {
+        match &self.held.get(&Key::Service(name.service.clone()))?.resource {
+            Resource::Service(service) => {
+                let port = service.ports.iter().find(|port| port.port == name.port)?;
+                Some((port, &service.settings))
+            }
+            _ => None,
+        }
+    }
+
+    /// One for all clusters of a service port, and the same as long as one of them exists.
+    fn budget(&mut self, service: &ServicePortRef) -> Arc<RetryBudget> {
+        let before = &self.before.clusters;
+        let make = || {
+            let sibling = before.iter().find(|(key, _)| key.service == *service);
+            sibling.map(|(_, cluster)| Arc::clone(&cluster.budget)).unwrap_or_default()
+        };
+        Arc::clone(self.budgets.entry(service.clone()).or_insert_with(make))
+    }
+
+    fn settings(&mut self, service: &ServicePortRef, settings: &TrafficSettings) -> Arc<TrafficSettings> {
+        let shared = self.settings.entry(service.service.clone());
+        Arc::clone(shared.or_insert_with(|| Arc::new(settings.clone())))
+    }
+
+    /// What this round has used; clusters that nobody uses any more are not among them.
+    pub(super) fn finish(self) -> Finished {
+        Finished(self.clusters)
+    }
+}

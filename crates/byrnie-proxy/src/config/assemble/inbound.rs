@@ -1,0 +1,84 @@
+//! What the workload accepts, compiled.
+
+use std::sync::Arc;
+
+use byrnie_decide::{Authorizer, RetryBudget, Time};
+use byrnie_plan::{ConnectionLimits, Hop, InboundPolicy, ObjectName, ServicePortRef, TrafficSettings};
+
+use crate::config::{Cluster, Endpoint, Inbound, InboundPort};
+
+/// Connections and requests that the proxy has open towards one port of its application. The callers' limits hold for
+/// each of them; this one is the sum, and is as high as the connections that a proxy accepts by default.
+const LIMIT: u32 = 10_000;
+
+/// Compiles the policy. What is the same as before is taken over, at best all of it.
+pub(super) fn assemble(policy: &InboundPolicy, before: Option<&Arc<Inbound>>) -> Arc<Inbound> {
+    if let Some(before) = before.filter(|before| *before.policy == *policy) {
+        return Arc::clone(before);
+    }
+    let ports = policy.ports.iter().map(|plan| {
+        let known = before.and_then(|before| before.ports.get(&plan.port));
+        (plan.port, port(plan, &policy.workload, known))
+    });
+    Arc::new(Inbound {
+        authorizer: Authorizer::compile(&policy.authorization, policy.default_action),
+        ports: ports.collect(),
+        policy: Arc::new(policy.clone()),
+    })
+}
+
+fn port(
+    plan: &byrnie_plan::InboundPort,
+    own: &ObjectName,
+    before: Option<&Arc<InboundPort>>,
+) -> Arc<InboundPort> {
+    let same = before.filter(|before| {
+        before.address == plan.address && before.protocol == plan.protocol && before.services == plan.services
+    });
+    if let Some(before) = same {
+        return Arc::clone(before);
+    }
+    let endpoint = byrnie_plan::Endpoint {
+        workload: own.clone(),
+        address: plan.address,
+        app_port: plan.port,
+        hop: Hop::Plaintext,
+        weight: 1,
+        locality: String::new(),
+        labels: Vec::new(),
+    };
+    let known = before.filter(|before| before.application.is_same(&endpoint));
+    let application = match known {
+        Some(before) => Arc::clone(&before.application),
+        // Nobody asks for the age of an application: there is no slow start towards it.
+        None => Arc::new(Endpoint::new(endpoint, Time::ZERO)),
+    };
+    let cluster = known.filter(|before| before.cluster.protocol == plan.protocol);
+    let cluster = cluster.map(|before| Arc::clone(&before.cluster));
+    Arc::new(InboundPort {
+        port: plan.port,
+        address: plan.address,
+        protocol: plan.protocol,
+        services: plan.services.clone(),
+        cluster: cluster.unwrap_or_else(|| cluster_of(plan, own, &application)),
+        application,
+    })
+}
+
+/// The application as a cluster of one. It stands for all services that lead to the port, and is named after the
+/// workload.
+fn cluster_of(
+    plan: &byrnie_plan::InboundPort,
+    own: &ObjectName,
+    application: &Arc<Endpoint>,
+) -> Arc<Cluster> {
+    let limits = ConnectionLimits { max_connections: LIMIT, max_pending: LIMIT, max_in_flight: LIMIT };
+    let settings = TrafficSettings { limits, ..TrafficSettings::default() };
+    Arc::new(Cluster::new(
+        ServicePortRef { service: own.clone(), port: plan.port },
+        plan.protocol,
+        Arc::new(settings),
+        Arc::new(RetryBudget::new()),
+        vec![Arc::clone(application)],
+    ))
+}

@@ -1,0 +1,112 @@
+//! `addresses.json`: where this proxy listens, for the supervisor and for this proxy's next life.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// The file's name in the state directory.
+const FILE: &str = "addresses.json";
+
+/// Larger files are none of ours, in bytes.
+const LIMIT: u64 = 4 * 1024 * 1024;
+
+/// Where the proxy listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Addresses {
+    /// Metrics and readiness.
+    pub admin: Option<SocketAddr>,
+    /// Where peers reach the workload; a Gateway has none.
+    pub mesh: Option<SocketAddr>,
+    /// Where the workload's HTTP proxy is, if it wants one.
+    pub http_proxy: Option<SocketAddr>,
+    /// One for each service port that the workload calls.
+    #[serde(default)]
+    pub upstreams: Vec<UpstreamAddress>,
+}
+
+/// The local address of one service port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamAddress {
+    /// The Service's namespace.
+    pub namespace: String,
+    /// The Service.
+    pub service: String,
+    /// Its port.
+    pub port: u16,
+    /// Where to connect to.
+    pub address: SocketAddr,
+}
+
+impl Addresses {
+    /// What the last life wrote; nothing if there is none or it cannot be read.
+    pub fn read(state_dir: &Path) -> Self {
+        let path = state_dir.join(FILE);
+        let small = fs::metadata(&path).is_ok_and(|file| file.len() <= LIMIT);
+        let bytes = if small { fs::read(&path).unwrap_or_default() } else { Vec::new() };
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    /// Writes the file whole or not at all. Not synced: after a crash of the machine no address is worth keeping.
+    pub fn write(&self, state_dir: &Path) -> io::Result<()> {
+        let beside = state_dir.join("addresses.json.tmp");
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        fs::File::create(&beside)?.write_all(&text)?;
+        fs::rename(&beside, state_dir.join(FILE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of its own, removed at the end.
+    struct Dir(std::path::PathBuf);
+
+    impl Dir {
+        fn new() -> Self {
+            let path = std::env::temp_dir().join(format!("byrnie-addresses-{:016x}", rand::random::<u64>()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = Dir::new();
+        assert_eq!(Addresses::read(&dir.0), Addresses::default());
+        let addresses = Addresses {
+            admin: Some("127.0.0.1:1".parse().unwrap()),
+            mesh: Some("127.0.0.1:2".parse().unwrap()),
+            http_proxy: None,
+            upstreams: vec![UpstreamAddress {
+                namespace: "shop".into(),
+                service: "web".into(),
+                port: 80,
+                address: "127.0.0.1:3".parse().unwrap(),
+            }],
+        };
+        addresses.write(&dir.0).unwrap();
+        addresses.write(&dir.0).unwrap();
+        assert_eq!(Addresses::read(&dir.0), addresses);
+        let text = fs::read_to_string(dir.0.join(FILE)).unwrap();
+        assert!(text.contains("\"httpProxy\": null"), "{text}");
+    }
+
+    #[test]
+    fn a_broken_file_is_no_obstacle() {
+        let dir = Dir::new();
+        fs::write(dir.0.join(FILE), "{\"admin\": 1").unwrap();
+        assert_eq!(Addresses::read(&dir.0), Addresses::default());
+    }
+}

@@ -1,0 +1,67 @@
+//! The control thread's own metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use byrnie_plan::Key;
+use byrnie_telemetry::{Gauge, Registry, names};
+
+use super::xds::Xds;
+use crate::config::Assembler;
+
+/// Gauges that only the control thread sets.
+pub struct Gauges {
+    metrics: Registry,
+    not_after: Arc<Gauge>,
+    resources: BTreeMap<(&'static str, &'static str), Arc<Gauge>>,
+}
+
+impl Gauges {
+    /// All zero.
+    pub fn new(metrics: &Registry) -> Self {
+        Self {
+            not_after: metrics.gauge(&names::CERTIFICATE_NOT_AFTER, &[]),
+            metrics: metrics.clone(),
+            resources: BTreeMap::new(),
+        }
+    }
+
+    /// The end of the certificate's life, seconds since 1970.
+    pub fn not_after(&self, seconds: i64) {
+        self.not_after.set(seconds);
+    }
+
+    /// Resources by kind: what is held, as the last word of the control plane or from before it went away, and what
+    /// was refused.
+    pub(super) fn resources(&mut self, assembler: &Assembler, xds: &Xds) {
+        let mut counts: BTreeMap<(&'static str, &'static str), i64> = BTreeMap::new();
+        let age = if xds.connected { "synced" } else { "stale" };
+        let held: BTreeSet<&Key> = assembler.held().map(|(key, _)| key).collect();
+        for key in held.iter().filter(|key| !xds.rejected.contains(**key)) {
+            *counts.entry((kind(key), age)).or_default() += 1;
+        }
+        for key in &xds.rejected {
+            *counts.entry((kind(key), "rejected")).or_default() += 1;
+        }
+        for (labels, gauge) in &self.resources {
+            gauge.set(counts.get(labels).copied().unwrap_or(0));
+        }
+        for (labels, count) in counts {
+            let make = || self.metrics.gauge(&names::CONFIG_RESOURCES, &[labels.0, labels.1]);
+            self.resources.entry(labels).or_insert_with(make).set(count);
+        }
+    }
+}
+
+fn kind(key: &Key) -> &'static str {
+    match key {
+        Key::Service(_) => "Service",
+        Key::Endpoints(_) => "Endpoints",
+        Key::Routes { .. } => "Routes",
+        Key::GatewayRoutes(_) => "GatewayRoutes",
+        Key::InboundPolicy(_) => "InboundPolicy",
+        Key::Upstreams(_) => "Upstreams",
+        Key::TrustBundle => "TrustBundle",
+        Key::MeshSettings => "MeshSettings",
+    }
+}

@@ -1,0 +1,250 @@
+//! The listening sockets: bound once, the same over restarts, changed one by one.
+//!
+//! A socket is, in this order: the one that the last life left with the supervisor, a new one at the address that the
+//! last life wrote down, a new one at a port that the kernel chooses. A Gateway's ports are given by its routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::rc::Rc;
+
+use byrnie_net::socket::{DEFAULT_BACKLOG, listen, listener_from};
+use byrnie_net::{Inherited, Notifier};
+use byrnie_plan::{GatewayRoutes, ObjectName, ServicePortRef, Upstreams};
+use tokio_util::sync::CancellationToken;
+
+use super::addresses::{Addresses, UpstreamAddress};
+use crate::accept::{Entrance, Workers};
+
+/// What a socket is for. Displayed as the name under which the supervisor keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Metrics and readiness.
+    Admin,
+    /// Peers.
+    Mesh,
+    /// The workload's HTTP proxy.
+    HttpProxy,
+    /// A service port that the workload calls.
+    Upstream(ServicePortRef),
+    /// A Gateway's port.
+    Gateway(SocketAddr),
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admin => f.write_str("listen:admin"),
+            Self::Mesh => f.write_str("listen:mesh"),
+            Self::HttpProxy => f.write_str("listen:http-proxy"),
+            Self::Upstream(name) => write!(f, "listen:upstream/{}/{}", name.service, name.port),
+            Self::Gateway(address) => write!(f, "listen:gateway/{address}"),
+        }
+    }
+}
+
+impl What {
+    /// `None`: not for the workers.
+    fn entrance(&self) -> Option<Entrance> {
+        match self {
+            Self::Admin => None,
+            Self::Mesh => Some(Entrance::Mesh),
+            Self::HttpProxy => Some(Entrance::HttpProxy),
+            Self::Upstream(name) => Some(Entrance::Upstream(name.clone())),
+            Self::Gateway(address) => Some(Entrance::Gateway(address.port())),
+        }
+    }
+}
+
+/// All sockets that are bound.
+pub struct Listeners {
+    inherited: Inherited,
+    notifier: Rc<Notifier>,
+    remembered: BTreeMap<What, SocketAddr>,
+    bound: BTreeMap<What, Bound>,
+    /// What could not be bound, and why.
+    failed: BTreeMap<What, String>,
+}
+
+struct Bound {
+    address: SocketAddr,
+    /// Ends accepting.
+    stop: CancellationToken,
+}
+
+impl Listeners {
+    /// Nothing is bound yet; `last` is where the last life listened.
+    pub fn new(inherited: Inherited, notifier: Rc<Notifier>, last: &Addresses) -> Self {
+        let remembered = remembered(last);
+        Self { inherited, notifier, remembered, bound: BTreeMap::new(), failed: BTreeMap::new() }
+    }
+
+    /// The socket of the admin server, which does not go to the workers.
+    pub fn admin(&mut self) -> io::Result<TcpListener> {
+        let listener = self.open(&What::Admin)?;
+        let (address, stop) = (listener.local_addr()?, CancellationToken::new());
+        self.bound.insert(What::Admin, Bound { address, stop });
+        Ok(listener)
+    }
+
+    /// Binds what is wanted and missing, gives up what nobody wants. True: something changed.
+    pub fn bring(&mut self, workers: &Workers, wanted: &BTreeSet<What>) -> bool {
+        let gone: Vec<What> = self
+            .bound
+            .keys()
+            .filter(|what| **what != What::Admin && !wanted.contains(what))
+            .cloned()
+            .collect();
+        let mut changed = !gone.is_empty();
+        for what in gone {
+            self.give_up(&what);
+        }
+        self.failed.retain(|what, _| wanted.contains(what));
+        for what in wanted {
+            if self.bound.contains_key(what) {
+                continue;
+            }
+            match self.open(what).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+                Ok((address, listener)) => {
+                    let stop = match what.entrance() {
+                        Some(entrance) => workers.listen(listener, entrance),
+                        None => continue,
+                    };
+                    self.failed.remove(what);
+                    self.bound.insert(what.clone(), Bound { address, stop });
+                    changed = true;
+                }
+                Err(error) => {
+                    let name = match what {
+                        What::Gateway(address) => format!("port {} ({address})", address.port()),
+                        what => what.to_string(),
+                    };
+                    self.failed.insert(what.clone(), format!("{name} cannot be bound: {error}"));
+                }
+            }
+        }
+        changed
+    }
+
+    /// Stops accepting everywhere. The supervisor keeps the sockets: what connects now waits for the next life.
+    pub fn stop_accepting(&mut self) {
+        let serving = self.bound.iter().filter(|(what, _)| **what != What::Admin);
+        serving.for_each(|(_, bound)| bound.stop.cancel());
+    }
+
+    /// Where this is bound.
+    pub fn address(&self, what: &What) -> Option<SocketAddr> {
+        self.bound.get(what).map(|bound| bound.address)
+    }
+
+    /// What could not be bound, for people.
+    pub fn failures(&self) -> impl Iterator<Item = &str> {
+        self.failed.values().map(String::as_str)
+    }
+
+    /// Whether nothing for clients is bound although something should be.
+    pub fn is_without_any(&self) -> bool {
+        !self.failed.is_empty() && !self.bound.keys().any(|what| *what != What::Admin)
+    }
+
+    /// Everything that is bound, as the supervisor reads it; upstreams in the order of the plan.
+    pub fn addresses(&self, upstreams: Option<&Upstreams>) -> Addresses {
+        let upstream = |upstream: &byrnie_plan::Upstream| {
+            let name = ServicePortRef { service: upstream.service.clone(), port: upstream.port };
+            Some(UpstreamAddress {
+                address: self.address(&What::Upstream(name))?,
+                namespace: upstream.service.namespace.clone(),
+                service: upstream.service.name.clone(),
+                port: upstream.port,
+            })
+        };
+        Addresses {
+            admin: self.address(&What::Admin),
+            mesh: self.address(&What::Mesh),
+            http_proxy: self.address(&What::HttpProxy),
+            upstreams: upstreams.iter().flat_map(|u| &u.upstreams).filter_map(upstream).collect(),
+        }
+    }
+
+    fn give_up(&mut self, what: &What) {
+        let Some(bound) = self.bound.remove(what) else { return };
+        bound.stop.cancel();
+        // The address comes back to the same service, if nobody has taken it meanwhile.
+        if !matches!(what, What::Gateway(_)) {
+            self.remembered.insert(what.clone(), bound.address);
+        }
+        self.tell(self.notifier.remove(&what.to_string()));
+    }
+
+    fn open(&mut self, what: &What) -> io::Result<TcpListener> {
+        let name = what.to_string();
+        if let Some(kept) = self.inherited.remove(&name).and_then(|fd| listener_from(fd).ok())
+            && self.fits(what, &kept)
+        {
+            return Ok(kept);
+        }
+        let listener = self.bind(what)?;
+        self.tell(self.notifier.replace(&name, &listener));
+        Ok(listener)
+    }
+
+    /// A socket of a Gateway must be at its very address.
+    fn fits(&self, what: &What, kept: &TcpListener) -> bool {
+        match what {
+            What::Gateway(wanted) => kept.local_addr().is_ok_and(|address| address == *wanted),
+            _ => true,
+        }
+    }
+
+    fn bind(&self, what: &What) -> io::Result<TcpListener> {
+        if let What::Gateway(address) = what {
+            return listen(*address, DEFAULT_BACKLOG);
+        }
+        let again = self.remembered.get(what).map(|address| listen(*address, DEFAULT_BACKLOG));
+        match again {
+            Some(Ok(listener)) => Ok(listener),
+            _ => listen(SocketAddr::new(LOOPBACK, 0), DEFAULT_BACKLOG),
+        }
+    }
+
+    fn tell(&self, told: io::Result<()>) {
+        if let Err(error) = told {
+            tracing::warn!(%error, "the supervisor does not hear about a socket");
+        }
+    }
+}
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// What a sidecar listens on.
+pub fn of_sidecar(upstreams: Option<&Upstreams>) -> BTreeSet<What> {
+    let mut wanted = BTreeSet::from([What::Mesh]);
+    let Some(upstreams) = upstreams else { return wanted };
+    wanted.extend(upstreams.http_proxy.then_some(What::HttpProxy));
+    wanted.extend(upstreams.upstreams.iter().map(|upstream| {
+        What::Upstream(ServicePortRef { service: upstream.service.clone(), port: upstream.port })
+    }));
+    wanted
+}
+
+/// What a Gateway listens on.
+pub fn of_gateway(routes: Option<&GatewayRoutes>) -> BTreeSet<What> {
+    let mut wanted = BTreeSet::new();
+    for listener in routes.iter().flat_map(|routes| &routes.listeners) {
+        let addresses = if listener.addresses.is_empty() { &[LOOPBACK][..] } else { &listener.addresses };
+        wanted.extend(addresses.iter().map(|ip| What::Gateway(SocketAddr::new(*ip, listener.port))));
+    }
+    wanted
+}
+
+fn remembered(last: &Addresses) -> BTreeMap<What, SocketAddr> {
+    let fixed = [(What::Admin, last.admin), (What::Mesh, last.mesh), (What::HttpProxy, last.http_proxy)];
+    let fixed = fixed.into_iter().filter_map(|(what, address)| Some((what, address?)));
+    let upstreams = last.upstreams.iter().map(|upstream| {
+        let service = ObjectName::new(upstream.namespace.as_str(), upstream.service.as_str());
+        (What::Upstream(ServicePortRef { service, port: upstream.port }), upstream.address)
+    });
+    // A file that somebody has edited must not make a sidecar listen to the world.
+    fixed.chain(upstreams).filter(|(_, address)| address.ip().is_loopback()).collect()
+}

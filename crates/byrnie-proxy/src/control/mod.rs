@@ -1,0 +1,198 @@
+//! The control thread: one loop that hears the control plane, keeps the certificate, the listeners and the snapshot,
+//! reports, and drains. What it decides comes in force by swapping `Config` and `TlsState`; it never sees a request.
+//!
+//! Start-up, so that a proxy whose control plane is away serves again within a second: snapshot, certificate from the
+//! supervisor's memory, sockets from the supervisor, READY — and only then the network.
+
+mod addresses;
+mod admin;
+mod apply;
+mod connect;
+mod gauges;
+mod identity;
+mod listeners;
+mod readiness;
+mod report;
+mod snapshot;
+mod start;
+mod xds;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use byrnie_net::Notifier;
+use byrnie_wire::NodeStatus;
+use byrnie_wire::client::{Event, Events};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::accept::Workers;
+use crate::config::Assembler;
+use crate::process::Process;
+use crate::run::{ProxyOptions, RunError};
+use addresses::Addresses;
+use gauges::Gauges;
+use identity::IdentityEvent;
+use listeners::Listeners;
+use readiness::{Readiness, Voice};
+use snapshot::Snapshot;
+use xds::Xds;
+
+/// How often reports go out, the snapshot is written, and a port that is in use is tried again.
+const SECOND: Duration = Duration::from_secs(1);
+/// How often tap events are fetched while somebody watches.
+const TAP: Duration = Duration::from_millis(200);
+/// After the deadline of a drain connections are cut; how long their tasks may take to end.
+const CUT: Duration = Duration::from_secs(1);
+
+/// Everything that the control thread holds.
+pub struct Control {
+    options: ProxyOptions,
+    process: Arc<Process>,
+    workers: Workers,
+    notifier: Rc<Notifier>,
+    voice: Voice,
+    readiness: Arc<Readiness>,
+    assembler: Assembler,
+    listeners: Listeners,
+    xds: Xds,
+    events: Option<Events>,
+    identity: mpsc::Receiver<IdentityEvent>,
+    /// The control plane refused a stream.
+    refused: Arc<Notify>,
+    snapshot: Snapshot,
+    gauges: Gauges,
+    /// As written last.
+    addresses: Option<Addresses>,
+    /// As told last.
+    status: Option<NodeStatus>,
+    trouble: Trouble,
+    last_report: Instant,
+}
+
+/// What is wrong now, by topic; empty: nothing. The first one is shown to the operator.
+#[derive(Default)]
+struct Trouble {
+    identity: String,
+    control_plane: String,
+    ports: String,
+    files: String,
+}
+
+impl Trouble {
+    /// While the proxy is not ready, everything matters; afterwards it goes on without the control plane.
+    fn line(&self, ready: bool) -> &str {
+        let stream = if ready { "" } else { self.control_plane.as_str() };
+        let all = [self.ports.as_str(), self.files.as_str(), self.identity.as_str(), stream];
+        all.into_iter().find(|line| !line.is_empty()).unwrap_or_default()
+    }
+}
+
+impl Control {
+    /// Works until it is told to stop, then drains. Returns the workers, to be joined outside of the runtime.
+    pub async fn run(mut self) -> Result<Workers, RunError> {
+        let stop = self.options.stop.clone();
+        let worked = self.work_until(stop.cancelled_owned()).await;
+        self.drain().await;
+        worked.map(|()| self.workers)
+    }
+
+    async fn work_until(&mut self, end: impl Future<Output = ()>) -> Result<(), RunError> {
+        let (mut second, mut tap) = (every(SECOND), every(TAP));
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return Ok(()),
+                event = next(&mut self.events) => self.hear(event).await,
+                Some(event) = self.identity.recv() => self.on_identity(event)?,
+                _ = second.tick() => self.each_second(),
+                _ = tap.tick(), if !self.process.tap.is_idle() => self.send_taps(),
+            }
+        }
+    }
+
+    /// Takes everything that waits, so that one swap puts it in force.
+    async fn hear(&mut self, first: Event) {
+        let mut next = Some(first);
+        while let Some(event) = next {
+            self.on_event(event);
+            next = self.events.as_mut().and_then(|events| events.try_recv().ok());
+            if next.is_none() {
+                // The client may be in the middle of handing over a message of many resources.
+                tokio::task::yield_now().await;
+                next = self.events.as_mut().and_then(|events| events.try_recv().ok());
+            }
+        }
+        self.apply();
+    }
+
+    fn each_second(&mut self) {
+        self.send_report();
+        self.snapshot.save_if_due(&self.assembler, &mut self.trouble.files);
+        self.gauges.resources(&self.assembler, &self.xds);
+        if self.listeners.failures().next().is_some() {
+            self.apply();
+        }
+        self.tell();
+    }
+
+    fn send_report(&mut self) {
+        let now = Instant::now();
+        let delta = self.process.metrics.take_delta(now);
+        let interval = now.saturating_duration_since(self.last_report);
+        self.last_report = now;
+        if let (Some(client), false) = (&self.xds.client, delta.is_empty()) {
+            client.report(report::report(delta, interval));
+        }
+    }
+
+    fn send_taps(&mut self) {
+        let events = self.process.tap.drain();
+        if let Some(client) = &self.xds.client {
+            client.tap(events.into_iter().map(report::tap_event));
+        }
+    }
+
+    /// Takes nothing new, waits for what is under way, cuts what is left at the deadline.
+    async fn drain(&mut self) {
+        tracing::info!("draining");
+        self.voice.stopping();
+        self.process.draining.cancel();
+        self.tell();
+        self.listeners.stop_accepting();
+        let limit = self.process.config.load().settings.drain_timeout;
+        let connections = self.process.connections.clone();
+        connections.close();
+        let drained = connections.clone();
+        let end = async move {
+            if tokio::time::timeout(limit, drained.wait()).await.is_err() {
+                tracing::warn!(open = drained.len(), "cutting connections that did not end within {limit:?}");
+            }
+        };
+        // Reports, endpoints and certificates go on meanwhile. A lost identity changes nothing any more.
+        let _ = self.work_until(end).await;
+        self.process.closing.cancel();
+        let _ = tokio::time::timeout(CUT, connections.wait()).await;
+        self.snapshot.save(&self.assembler, &mut self.trouble.files);
+        if let Some(client) = &self.xds.client {
+            client.close();
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// The next event; never, while there is no stream yet or any more.
+async fn next(events: &mut Option<Events>) -> Event {
+    if let Some(stream) = events
+        && let Some(event) = stream.recv().await
+    {
+        return event;
+    }
+    std::future::pending().await
+}

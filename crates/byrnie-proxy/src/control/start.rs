@@ -1,0 +1,139 @@
+//! Start-up: what the last life left behind first, the network last.
+
+use std::fs;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use byrnie_identity::bundle_from_pem;
+use byrnie_net::{Inherited, memfd};
+use byrnie_plan::TrustBundle;
+use byrnie_telemetry::{AccessLogWriter, Registry, RegistrySettings, names};
+use tokio::sync::{Notify, mpsc};
+
+use super::addresses::Addresses;
+use super::gauges::Gauges;
+use super::identity::{self, CREDENTIAL, IDENTITY, Keeper};
+use super::listeners::Listeners;
+use super::readiness::Voice;
+use super::snapshot::Snapshot;
+use super::xds::Xds;
+use super::{Control, Trouble, admin, connect};
+use crate::accept::Workers;
+use crate::config::Assembler;
+use crate::process::Process;
+use crate::run::{ProxyOptions, RunError, Supervision};
+
+impl Control {
+    /// Everything up to the loop: when this returns, a proxy with a past serves already.
+    pub async fn start(options: ProxyOptions, supervision: Supervision) -> Result<Self, RunError> {
+        let state = |source: io::Error| RunError::StateDir { path: options.state_dir.clone(), source };
+        fs::create_dir_all(&options.state_dir).map_err(state)?;
+        let Supervision { mut inherited, notifier } = supervision;
+        let credential = read(&mut inherited, CREDENTIAL);
+        let kept = read(&mut inherited, IDENTITY);
+        let notifier = Rc::new(notifier);
+        let process = process(&options)?;
+        let workers = Workers::start(&process, options.workers).map_err(RunError::Threads)?;
+        let (told, identity) = mpsc::channel(4);
+        let mut control = Self {
+            voice: Voice::new(Rc::clone(&notifier)),
+            readiness: Arc::default(),
+            assembler: Assembler::new(options.workload.clone(), options.role),
+            listeners: Listeners::new(inherited, Rc::clone(&notifier), &Addresses::read(&options.state_dir)),
+            xds: Xds::default(),
+            events: None,
+            identity,
+            refused: Arc::new(Notify::new()),
+            snapshot: Snapshot::new(&options.state_dir),
+            gauges: Gauges::new(&process.metrics),
+            addresses: None,
+            status: None,
+            trouble: Trouble::default(),
+            last_report: Instant::now(),
+            notifier,
+            workers,
+            process,
+            options,
+        };
+        control.take_up(kept);
+        control.serve_admin()?;
+        control.apply();
+        control.keep_a_certificate(credential, told);
+        if control.process.tls.load().is_some() {
+            control.connect();
+        }
+        Ok(control)
+    }
+
+    /// Configuration and certificate of the last life.
+    fn take_up(&mut self, kept: Option<Vec<u8>>) {
+        for resource in self.snapshot.load() {
+            self.xds.knows(resource.key.clone(), resource.version);
+            if let Err(refusal) = self.assembler.offer(resource.key, Some(resource.resource)) {
+                tracing::warn!(code = refusal.code, "not taken from the snapshot: {}", refusal.reason);
+            }
+        }
+        if !self.xds.synced {
+            return;
+        }
+        self.assembler.assume_complete();
+        let settled = self.assembler.settle(self.process.time(Instant::now()));
+        if let Some(config) = settled.config {
+            self.process.config.store(config);
+        }
+        let svid = kept.and_then(|bytes| self.read_identity(&bytes));
+        if let (Some(svid), Some(bundle)) = (svid, self.bundle()) {
+            self.install(Arc::new(svid), bundle);
+        }
+    }
+
+    fn bundle(&self) -> Option<TrustBundle> {
+        self.assembler.bundle().cloned().or_else(|| {
+            let pem = fs::read(&self.options.trust_bundle).ok()?;
+            bundle_from_pem(&pem).ok()
+        })
+    }
+
+    fn serve_admin(&mut self) -> Result<(), RunError> {
+        let listener = self.listeners.admin().map_err(RunError::Admin)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(RunError::Admin)?;
+        let (process, readiness) = (Arc::clone(&self.process), Arc::clone(&self.readiness));
+        tokio::spawn(admin::serve(listener, process, readiness));
+        Ok(())
+    }
+
+    fn keep_a_certificate(&self, credential: Option<Vec<u8>>, events: mpsc::Sender<identity::IdentityEvent>) {
+        let address = Arc::clone(&self.options.control_plane);
+        let keeper = Keeper {
+            mutual: connect::mutual(&self.process, &address),
+            bootstrap: connect::bootstrap(self.options.trust_bundle.clone(), &address),
+            address,
+            svid: self.process.tls.load().as_ref().map(|tls| Arc::clone(&tls.svid)),
+            credential,
+            refused: Arc::clone(&self.refused),
+            events,
+        };
+        tokio::spawn(keeper.run());
+    }
+}
+
+fn process(options: &ProxyOptions) -> Result<Arc<Process>, RunError> {
+    let metrics = Registry::new(RegistrySettings::default());
+    let dropped = metrics.counter(&names::ACCESS_LOG_DROPPED, &[]);
+    let log = AccessLogWriter::start(io::stderr(), dropped).map_err(RunError::Threads)?;
+    Ok(Arc::new(Process::new(options.workload.clone(), options.role, metrics, log)))
+}
+
+/// The bytes of a sealed memory file that was handed over.
+fn read(inherited: &mut Inherited, name: &str) -> Option<Vec<u8>> {
+    let memory = inherited.remove(name)?;
+    match memfd::read_sealed(memory, identity::LIMIT) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            tracing::warn!(%error, "the {name} that was handed over cannot be read");
+            None
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What the control plane says, and what it is answered.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::process;
+
+use byrnie_identity::Svid;
+use byrnie_plan::{Key, Resource};
+use byrnie_wire::client::{Backoff, ClientOptions, Event, Handle, client};
+use byrnie_wire::{DecodeError, NodeInfo, Version};
+
+use super::{Control, connect};
+use crate::config::Refusal;
+use crate::process::Role;
+
+/// A stream that was refused for who we are.
+const REFUSED: &str = "BYR0364";
+/// Another identity than the workload's.
+const WRONG_IDENTITY: &str = "BYR0314";
+/// A port of a Gateway cannot be bound.
+const PORT: &str = "BYR0217";
+
+/// The subscriptions.
+#[derive(Default)]
+pub(super) struct Xds {
+    /// `None`: there is no certificate yet to connect with.
+    pub(super) client: Option<Handle>,
+    subscribed: BTreeSet<Key>,
+    /// Of what the snapshot held: nothing of it is sent again.
+    known: BTreeMap<Key, Version>,
+    /// Offered to the assembler, not answered yet.
+    awaiting: HashMap<Key, Version>,
+    /// Refused, and not replaced by something better.
+    pub(super) rejected: BTreeSet<Key>,
+    /// The Gateway's routes are refused for a port only.
+    without_port: bool,
+    pub(super) connected: bool,
+    /// Everything was answered once, or came from the snapshot.
+    pub(super) synced: bool,
+}
+
+impl Xds {
+    /// Remembers what a snapshot held.
+    pub(super) fn knows(&mut self, key: Key, version: Version) {
+        self.known.insert(key, version);
+        self.synced = true;
+    }
+
+    fn nack(&mut self, key: &Key, version: Version, refusal: &Refusal) {
+        tracing::warn!(%key, code = refusal.code, "refused: {}", refusal.reason);
+        self.rejected.insert(key.clone());
+        if let Some(client) = &self.client {
+            client.nack(key, version, refusal.code, &refusal.reason);
+        }
+    }
+}
+
+impl Control {
+    /// Connects, once there is a certificate. The client connects again by itself from then on.
+    pub(super) fn connect(&mut self) {
+        if self.xds.client.is_some() {
+            return;
+        }
+        let node = NodeInfo {
+            workload: self.options.workload.clone(),
+            role: match self.options.role {
+                Role::Sidecar => byrnie_wire::Role::Sidecar,
+                Role::Gateway => byrnie_wire::Role::Gateway,
+            },
+            version: self.options.version.clone(),
+            run: self.options.run.clone(),
+            pid: process::id(),
+        };
+        let connector = connect::mutual(&self.process, &self.options.control_plane);
+        let (handle, events, driver) = client(ClientOptions { node, connector, backoff: Backoff::default() });
+        let known = &self.xds.known;
+        handle.subscribe(self.xds.subscribed.iter().map(|key| (key.clone(), known.get(key).copied())));
+        self.xds.client = Some(handle);
+        self.events = Some(events);
+        tokio::spawn(driver.run());
+    }
+
+    pub(super) fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Connected => {
+                tracing::info!("connected to the control plane");
+                self.xds.connected = true;
+                self.trouble.control_plane.clear();
+                self.trouble.identity.clear();
+            }
+            Event::Disconnected { reason } => {
+                tracing::warn!("no control plane: {reason}");
+                self.xds.connected = false;
+                self.process.tap.clear();
+                if reason.starts_with(REFUSED) {
+                    self.refused.notify_one();
+                }
+                self.trouble.control_plane = reason;
+            }
+            Event::Update { key, version, resource } => self.on_update(key, version, resource),
+            Event::Unchanged(key) => {
+                self.xds.awaiting.remove(&key);
+                self.xds.rejected.remove(&key);
+                self.assembler.unchanged(&key);
+            }
+            Event::Synced => self.xds.synced = true,
+            Event::TapRequest(tap) => {
+                if !self.process.tap.add(tap.id, super::report::tap_filter(tap.filter), tap.limit) {
+                    tracing::warn!(id = tap.id, "too many taps, this one shows nothing");
+                }
+            }
+            Event::TapStop(id) => self.process.tap.remove(id),
+        }
+    }
+
+    fn on_update(&mut self, key: Key, version: Version, resource: Result<Option<Resource>, DecodeError>) {
+        let resource = match resource {
+            Ok(resource) => resource,
+            Err(error) => {
+                // The client has refused it already.
+                tracing::warn!(%key, %error, "refused: it cannot be read");
+                self.xds.rejected.insert(key.clone());
+                return self.assembler.refused(&key);
+            }
+        };
+        let checked = match &resource {
+            Some(resource) => self.check(resource),
+            None => Ok(()),
+        };
+        match checked.and_then(|()| self.assembler.offer(key.clone(), resource)) {
+            Ok(()) => drop(self.xds.awaiting.insert(key, version)),
+            Err(refusal) => {
+                self.assembler.refused(&key);
+                self.xds.nack(&key, version, &refusal);
+            }
+        }
+    }
+
+    /// What only this process can know to be unusable.
+    fn check(&self, resource: &Resource) -> Result<(), Refusal> {
+        let tls = self.process.tls.load();
+        let Some(tls) = tls.as_ref() else { return Ok(()) };
+        match resource {
+            Resource::InboundPolicy(policy) if policy.identity != *tls.svid.identity() => {
+                self.refused.notify_one();
+                let own = tls.svid.identity();
+                let reason = format!("the certificate in force is for {own}, not for {}", policy.identity);
+                Err(Refusal { code: WRONG_IDENTITY, reason })
+            }
+            Resource::TrustBundle(bundle) if !bundle.roots_der.is_empty() => {
+                let usable = crate::tls::TlsState::new(tls.svid.clone(), bundle.clone().into());
+                usable.map(drop).map_err(|error| Refusal { code: error.code(), reason: error.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Subscribes to what is needed, and to nothing else.
+    pub(super) fn subscribe(&mut self) {
+        let Some(needed) = self.assembler.changed_needs() else { return };
+        let gone: Vec<Key> = self.xds.subscribed.difference(&needed).cloned().collect();
+        let new = needed.difference(&self.xds.subscribed).cloned();
+        let new: Vec<(Key, Option<Version>)> =
+            new.map(|key| (key.clone(), self.xds.known.get(&key).copied())).collect();
+        self.assembler.forget(&gone);
+        for key in &gone {
+            self.xds.known.remove(key);
+            self.xds.awaiting.remove(key);
+            self.xds.rejected.remove(key);
+        }
+        if let Some(client) = &self.xds.client {
+            client.unsubscribe(&gone);
+            if client.subscribe(new) > 0 {
+                tracing::error!("BYR0363: more is needed than one stream may subscribe to");
+            }
+        }
+        self.xds.subscribed = needed;
+    }
+
+    /// Answers what has come in force. A Gateway whose port is taken by somebody else obeys what it can, and says no.
+    pub(super) fn acknowledge(&mut self, in_force: &[Key]) {
+        for key in in_force {
+            let Some(version) = self.xds.awaiting.remove(key) else { continue };
+            let failure = self.listeners.failures().next().filter(|_| matches!(key, Key::GatewayRoutes(_)));
+            if let Some(reason) = failure {
+                let refusal = Refusal { code: PORT, reason: reason.to_owned() };
+                self.xds.nack(key, version, &refusal);
+                self.xds.without_port = true;
+                continue;
+            }
+            self.xds.rejected.remove(key);
+            self.xds.known.insert(key.clone(), version);
+            if let Some(client) = &self.xds.client {
+                client.ack(key, version);
+            }
+        }
+    }
+
+    /// The ports are there now: asks for the routes once more, to be able to say yes.
+    pub(super) fn ask_again_for_gateway(&mut self) {
+        if self.listeners.failures().next().is_none() && std::mem::take(&mut self.xds.without_port) {
+            let key = Key::GatewayRoutes(self.options.workload.clone());
+            if let Some(client) = &self.xds.client {
+                client.unsubscribe([&key]);
+                client.subscribe([(key, None)]);
+            }
+        }
+    }
+
+    /// Key and certificate that the last life left behind, if they are still good.
+    pub(super) fn read_identity(&self, bytes: &[u8]) -> Option<Svid> {
+        let expected = &self.assembler.inbound_policy()?.identity;
+        match Svid::decode(bytes, expected, std::time::SystemTime::now()) {
+            Ok(svid) => Some(svid),
+            Err(error) => {
+                tracing::warn!(%error, "the certificate of the last life is of no use");
+                None
+            }
+        }
+    }
+}
