@@ -1,1 +1,7 @@
+//! Real sockets: a client, its proxy, the server's proxy and an application, all in one process.
 
+mod bytes;
+mod failures;
+mod lifecycle;
+mod mesh;
+mod silence;

@@ -76,7 +76,7 @@ mod tests {
     fn contents(waiting: &Waiting) -> Vec<u8> {
         let mut space = [IoSlice::new(&[]); PIECES];
         let count = waiting.slices(&mut space);
-        space[..count].concat()
+        space[..count].iter().flat_map(|piece| piece.iter().copied()).collect()
     }
 
     #[test]

@@ -1,0 +1,177 @@
+//! Certificates, endpoints and processes come and go; connections that are open go on.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use byrnie_decide::WeightedChoice;
+use byrnie_plan::{AppProtocol, Dialect, HostPattern, ListenerProtocol, TrafficSettings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::mesh::{Pair, application, call, counted, echo, endpoint, listen, meshed, run, until, web};
+use crate::config::{Config, Destination, Listener, TcpRoute};
+use crate::front::Entrance;
+
+async fn say(stream: &mut TcpStream) {
+    stream.write_all(b"hello").await.unwrap();
+    let mut back = [0; 5];
+    stream.read_exact(&mut back).await.unwrap();
+    assert_eq!(&back, b"hello");
+}
+
+async fn served(pair: &Pair) -> TcpStream {
+    let mut stream = pair.connect().await;
+    say(&mut stream).await;
+    stream
+}
+
+#[test]
+fn a_hundred_streams_fill_a_connection_and_one_more_opens_another() {
+    run(async {
+        let pair = Pair::new(application(echo).await).await;
+        let opening = (0..101).map(|_| served(&pair));
+        let streams = futures_util::future::join_all(opening).await;
+        assert_eq!(pair.client.process.counters.upstream.get(), 2);
+        drop(streams);
+    });
+}
+
+#[test]
+fn a_new_certificate_means_a_new_connection_and_ends_no_old_one() {
+    run(async {
+        let pair = Pair::new(application(echo).await).await;
+        let upstream = &pair.client.process.counters.upstream;
+        let mut old = served(&pair).await;
+        pair.mesh.certify(&pair.client.process, "front");
+        let mut new = served(&pair).await;
+        assert_eq!(upstream.get(), 2);
+        say(&mut old).await;
+        drop(old);
+        until("the old one closes when its streams are done", || upstream.get() == 1).await;
+        say(&mut new).await;
+    });
+}
+
+#[test]
+fn an_endpoint_that_goes_takes_its_connection_along_when_its_streams_are_done() {
+    run(async {
+        let pair = Pair::new(application(echo).await).await;
+        let upstream = &pair.client.process.counters.upstream;
+        let mut old = served(&pair).await;
+        let again = meshed(pair.endpoint.plan.address, "web", Dialect::Byrnie);
+        call(&pair.client, AppProtocol::Tcp, TrafficSettings::default(), vec![again]);
+        pair.endpoint.gone.cancel();
+        let _new = served(&pair).await;
+        assert_eq!(upstream.get(), 2);
+        say(&mut old).await;
+        drop(old);
+        until("the connection to what is gone closes", || upstream.get() == 1).await;
+    });
+}
+
+#[test]
+fn a_peer_that_was_restarted_costs_nobody_a_connection() {
+    run(async {
+        let pair = Pair::new(application(echo).await).await;
+        let mut old = served(&pair).await;
+        pair.server.process.closing.cancel();
+        assert_eq!(old.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        // The next one may find the dead connection in the pool: it must not show.
+        let again = pair.mesh.proxy("web");
+        super::mesh::Accepts::new(application(echo).await).put_in_force(&again);
+        let proxy = listen(&again, Entrance::Mesh).await;
+        call(
+            &pair.client,
+            AppProtocol::Tcp,
+            TrafficSettings::default(),
+            vec![meshed(proxy, "web", Dialect::Byrnie)],
+        );
+        served(&pair).await;
+    });
+}
+
+#[test]
+fn draining_ends_nothing_that_is_open_and_closing_cuts_it() {
+    run(async {
+        let pair = Pair::new(application(echo).await).await;
+        let mut open = served(&pair).await;
+        pair.server.process.draining.cancel();
+        say(&mut open).await;
+        pair.client.process.draining.cancel();
+        say(&mut open).await;
+        pair.client.process.closing.cancel();
+        let ended = open.read(&mut [0]).await;
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_gateway_chooses_by_the_name_that_tls_asks_for() {
+    run(async {
+        let pair = Pair::new(application(echo).await).await;
+        let served_by = async |word: &'static [u8]| {
+            application(move |mut stream: TcpStream| async move {
+                let _ = stream.write_all(word).await;
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            })
+            .await
+        };
+        let mut tcp = Vec::new();
+        for (pattern, word) in [
+            (HostPattern::Wildcard("shop.example".to_owned()), b"wild"),
+            (HostPattern::Exact("web.shop.example".to_owned()), b"mine"),
+        ] {
+            let plain = endpoint(served_by(word).await, byrnie_plan::Hop::Plaintext);
+            let Destination { cluster, .. } =
+                &*call(&pair.client, AppProtocol::Tls, TrafficSettings::default(), vec![plain]);
+            let backends = vec![Ok(Arc::clone(cluster))];
+            tcp.push((
+                pattern,
+                Arc::new(TcpRoute { name: None, choice: WeightedChoice::new([1]), backends }),
+            ));
+        }
+        let protocol = ListenerProtocol::TlsPassthrough;
+        let http =
+            Arc::new(crate::config::HttpRoutes::compile(&byrnie_plan::HttpTable::default(), &mut |_| {
+                Err(byrnie_plan::InvalidBackend::NotFound)
+            }));
+        let http = Arc::new(Arc::into_inner(http).unwrap().unwrap());
+        let listener = Arc::new(Listener { name: "tls".to_owned(), port: 8443, protocol, http, tcp });
+        let config = Config { listeners: [(8443, listener)].into_iter().collect(), ..Config::default() };
+        pair.client.process.config.store(Arc::new(config));
+        let address = listen(&pair.client, Entrance::Gateway(8443)).await;
+        let _ = counted(&pair.client);
+        for (name, word) in [("web.shop.example", b"mine"), ("other.shop.example", b"wild")] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(&hello(name)).await.unwrap();
+            let mut heard = [0; 4];
+            stream.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, word, "{name}");
+        }
+        for words in [hello("web.shop.test"), b"GET / HTTP/1.1\r\n\r\n".to_vec()] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(&words).await.unwrap();
+            assert_eq!(stream.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        }
+        let errors: Vec<_> = counted(&pair.client).into_iter().map(|delta| delta.outcome.error).collect();
+        assert!(
+            errors.contains(&"BYR0201".to_owned()) && errors.contains(&"BYR0200".to_owned()),
+            "{errors:?}"
+        );
+        assert_eq!(web().port, 80);
+    });
+}
+
+fn hello(name: &str) -> Vec<u8> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = name.to_owned().try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
+}
