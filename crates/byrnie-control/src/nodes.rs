@@ -161,10 +161,11 @@ impl Node {
         self.state.lock().keys.insert(key, Progress::default());
     }
 
-    /// It does not any more.
-    pub fn unsubscribed(&self, key: &Key) {
-        self.state.lock().keys.remove(key);
+    /// It does not any more. Answers whether a refusal went with it.
+    pub fn unsubscribed(&self, key: &Key) -> bool {
+        let gone = self.state.lock().keys.remove(key);
         self.settled.notify_waiters();
+        gone.is_some_and(|progress| progress.rejected.is_some())
     }
 
     /// It obeys the state of this number, or refuses it. Answers whether a refusal came, changed or went.

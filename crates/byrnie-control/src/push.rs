@@ -72,7 +72,10 @@ impl Subscriber for ProxyStream {
             }
             (Incoming::Unsubscribed(key), node) => {
                 control.table.unsubscribe([&key], &node.mailbox);
-                node.unsubscribed(&key);
+                // A gateway asks anew when the port that it lacked is there: its refusal is over.
+                if node.unsubscribed(&key) && matches!(key, Key::GatewayRoutes(_)) {
+                    control.gateway_answered(&node.info.workload);
+                }
             }
             (Incoming::Settled { key, stamp, rejected, .. }, node) => {
                 self.settled(node, &key, stamp, rejected)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use byrnie_telemetry::Registry;
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -45,7 +46,7 @@ pub async fn serve(listener: TcpListener, process: Arc<Process>, readiness: Arc<
         let (process, readiness) = (Arc::clone(&process), Arc::clone(&readiness));
         tokio::spawn(async move {
             let answer = service_fn(move |request: Request<Incoming>| {
-                let response = respond(request.method(), request.uri().path(), &process, &readiness);
+                let response = respond(&request, &process, &readiness);
                 async move { Ok::<_, Infallible>(response) }
             });
             let mut server = hyper::server::conn::http1::Builder::new();
@@ -58,7 +59,8 @@ pub async fn serve(listener: TcpListener, process: Arc<Process>, readiness: Arc<
     }
 }
 
-fn respond(method: &Method, path: &str, process: &Process, readiness: &Readiness) -> Response<Full<Bytes>> {
+fn respond<B>(request: &Request<B>, process: &Process, readiness: &Readiness) -> Response<Full<Bytes>> {
+    let (method, path) = (request.method(), request.uri().path());
     if !matches!(path, "/metrics" | "/ready" | "/live") {
         return text(StatusCode::NOT_FOUND, "there are /metrics, /ready and /live\n".to_owned());
     }
@@ -70,9 +72,13 @@ fn respond(method: &Method, path: &str, process: &Process, readiness: &Readiness
     match path {
         "/metrics" => {
             process.metrics.gauge(&byrnie_telemetry::names::METRICS_SERIES, &[]).set(series(process));
-            let mut response = text(StatusCode::OK, process.metrics.render(Instant::now()));
-            let kind = HeaderValue::from_static(byrnie_telemetry::Registry::CONTENT_TYPE);
-            response.headers_mut().insert(CONTENT_TYPE, kind);
+            let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+            let (body, kind) = match accept.contains("application/openmetrics-text") {
+                true => (process.metrics.render(Instant::now()), Registry::CONTENT_TYPE),
+                false => (process.metrics.render_classic(Instant::now()), Registry::CLASSIC_CONTENT_TYPE),
+            };
+            let mut response = text(StatusCode::OK, body);
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
             response
         }
         "/ready" => match readiness.why_not() {

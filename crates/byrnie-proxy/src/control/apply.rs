@@ -2,7 +2,7 @@
 
 use std::process;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use byrnie_identity::Svid;
 use byrnie_plan::{ObjectName, TrustBundle};
@@ -15,10 +15,12 @@ use crate::process::Role;
 use crate::run::RunError;
 use crate::tls::TlsState;
 
+/// A start that takes longer says what it waits for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 impl Control {
     /// Brings in force what can be, and answers for it.
     pub(super) fn apply(&mut self) {
-        // Until nothing more follows: a resource that comes in force may let another one.
         let settled = self.assembler.settle(self.process.time(Instant::now()));
         if let Some(config) = settled.config {
             self.process.config.store(config);
@@ -131,8 +133,10 @@ impl Control {
         }
         let ready = self.voice.is_ready();
         let line = self.trouble.line(ready);
+        // To wait a moment is usual and no news.
+        let slow = !ready && self.started.elapsed() > PATIENCE;
         let line = match &why_not {
-            Some(why) if line.is_empty() && !ready => why.as_str(),
+            Some(why) if line.is_empty() && slow => why.as_str(),
             _ => line,
         };
         self.voice.status(line);

@@ -69,6 +69,7 @@ pub struct Control {
     status: Option<NodeStatus>,
     trouble: Trouble,
     last_report: Instant,
+    started: Instant,
 }
 
 /// What is wrong now, by topic; empty: nothing. The first one is shown to the operator.

@@ -52,6 +52,7 @@ impl Control {
             status: None,
             trouble: Trouble::default(),
             last_report: Instant::now(),
+            started: Instant::now(),
             notifier,
             workers,
             process,

@@ -88,7 +88,9 @@ impl Control {
                 self.trouble.identity.clear();
             }
             Event::Disconnected { reason } => {
-                tracing::warn!("no control plane: {reason}");
+                if self.xds.connected || self.trouble.control_plane != reason {
+                    tracing::warn!("no control plane: {reason}");
+                }
                 self.xds.connected = false;
                 self.process.tap.clear();
                 if reason.starts_with(REFUSED) {

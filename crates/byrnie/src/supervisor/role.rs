@@ -22,6 +22,8 @@ use super::stop::{self, Stopper};
 const SHOWN_LINES: usize = 20;
 /// How long a control plane may take to hand out a credential before the proxy starts without a fresh one.
 const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same for a proxy whose sockets and certificate are kept: it can serve without one.
+const KEPT_CREDENTIAL_TIMEOUT: Duration = Duration::from_millis(300);
 /// After this long without being ready, a line says so.
 const SLOW_START: Duration = Duration::from_secs(10);
 
@@ -246,7 +248,8 @@ impl Keeping {
             name: key.name.clone(),
             role: if key.kind == Kind::Gateway { "gateway" } else { "sidecar" }.to_owned(),
         };
-        let answer = tokio::time::timeout(CREDENTIAL_TIMEOUT, self.shared.client.credential(&request)).await;
+        let patience = if self.store.is_empty() { CREDENTIAL_TIMEOUT } else { KEPT_CREDENTIAL_TIMEOUT };
+        let answer = tokio::time::timeout(patience, self.shared.client.credential(&request)).await;
         match answer {
             Ok(Ok(credential)) => byrnie_net::memfd::sealed("credential", credential.token.as_bytes()).ok(),
             Ok(Err(refusal)) => {
