@@ -9,6 +9,8 @@ mod clusters;
 mod compiled;
 mod inbound;
 mod needs;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
