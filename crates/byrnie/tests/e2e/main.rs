@@ -8,8 +8,10 @@
 
 mod harness;
 
+mod certificates;
 mod demo;
 mod first_file;
+mod killed;
 mod manual;
 mod objects;
 mod sight;

@@ -1,6 +1,6 @@
-//! One plain HTTP/1.1 request, without a client library that could hide something.
+//! Plain HTTP/1.1 requests, without a client library that could hide something.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -17,6 +17,68 @@ impl Response {
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A connection that is kept for further requests.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+    authority: String,
+}
+
+impl Connection {
+    /// Connects; nothing on it waits longer than ten seconds.
+    pub fn open(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream), authority: address.to_owned() })
+    }
+
+    /// GET with these headers, and the whole answer.
+    pub fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+        let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.authority);
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let mut head = self.head()?;
+        let length = head.header("content-length").and_then(|length| length.parse().ok());
+        let chunked = head.header("transfer-encoding") == Some("chunked");
+        let mut body = vec![0; length.unwrap_or(0)];
+        self.stream.read_exact(&mut body)?;
+        while chunked {
+            let size = usize::from_str_radix(self.line()?.trim(), 16).map_err(io::Error::other)?;
+            let begin = body.len();
+            body.resize(begin + size + 2, 0);
+            self.stream.read_exact(&mut body[begin..])?;
+            body.truncate(begin + size);
+            if size == 0 {
+                break;
+            }
+        }
+        head.body = String::from_utf8_lossy(&body).into_owned();
+        Ok(head)
+    }
+
+    fn head(&mut self) -> io::Result<Response> {
+        let mut text = String::new();
+        loop {
+            let line = self.line()?;
+            text.push_str(&line);
+            if line == "\r\n" {
+                return parse(text.as_bytes()).ok_or_else(|| io::Error::other(format!("no head: {text:?}")));
+            }
+        }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        Ok(line)
     }
 }
 
@@ -54,7 +116,7 @@ fn parse(answer: &[u8]) -> Option<Response> {
     };
     let headers: Vec<(String, String)> = lines.filter_map(header).collect();
     let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
-    let body = if chunked { unchunk(body)? } else { body.to_owned() };
+    let body = if chunked && !body.is_empty() { unchunk(body)? } else { body.to_owned() };
     Some(Response { status, headers, body })
 }
 

@@ -96,6 +96,34 @@ impl Mesh {
         self.sandbox.run_with_input(&["apply", "-f", "-", "--wait"], yaml).ok()
     }
 
+    /// The proxy of a Workload or Gateway, as `get proxies` shows it.
+    pub fn proxy(&self, name: &str) -> Option<Value> {
+        let proxies = self.items(&["get", "proxies", "-o", "json"])?;
+        proxies.into_iter().find(|proxy| proxy["workload"] == name)
+    }
+
+    /// The process id of a proxy that runs.
+    pub fn proxy_pid(&self, name: &str) -> Pid {
+        let pid = until("the proxy is there", || self.proxy(name)?["pid"].as_i64());
+        Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+    }
+
+    /// The process id of the control plane.
+    pub fn control_plane_pid(&self) -> Pid {
+        let version = self.byrnie(&["version", "-o", "json"]).json();
+        Pid::from_raw(i32::try_from(version["server"]["pid"].as_i64().unwrap()).unwrap()).unwrap()
+    }
+
+    /// Where a Workload reaches a Service; waits until it does.
+    pub fn upstream(&self, workload: &str, service: &str) -> String {
+        until("the upstream has an address", || {
+            let workload = self.byrnie(&["get", "workload", workload, "-o", "json"]);
+            let upstreams = workload.json()["status"]["upstreams"].as_array().cloned()?;
+            let upstream = upstreams.into_iter().find(|upstream| upstream["service"] == service)?;
+            upstream["address"].as_str().map(str::to_owned)
+        })
+    }
+
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.sandbox.data_dir()

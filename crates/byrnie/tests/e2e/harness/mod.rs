@@ -2,17 +2,22 @@
 
 mod command;
 mod http;
+mod load;
 mod mesh;
 mod origin;
+mod raw;
+pub mod yaml;
 
 use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 pub use command::{Run, Sandbox};
-pub use http::{Response, get};
+pub use http::{Connection, Response, get};
+pub use load::Load;
 pub use mesh::Mesh;
 pub use origin::Origin;
+pub use raw::{Bytes, Echo};
 
 /// How long a predicate may take to hold. Generous: it is spent only when a test is about to fail.
 pub const DEADLINE: Duration = Duration::from_secs(30);

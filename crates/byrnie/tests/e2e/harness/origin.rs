@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Answers every request with 200 (or 503, when told to) and `NAME METHOD PATH`, then the request's headers, each on
-/// a line. Ends with the test.
+/// a line. `/hang` is never answered, `/reset` ends the connection with a reset. Ends with the test.
 pub struct Origin {
     pub port: u16,
     failing: Arc<AtomicBool>,
@@ -45,6 +45,17 @@ fn serve(name: &str, stream: TcpStream, failing: &AtomicBool) {
             line.clear();
         }
         let Some(first) = head.first() else { return };
+        match first.split(' ').nth(1) {
+            Some("/hang") => {
+                let _ = reader.read_line(&mut line);
+                return;
+            }
+            Some("/reset") => {
+                let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(std::time::Duration::ZERO));
+                return;
+            }
+            _ => {}
+        }
         let request = first.rsplit_once(' ').map_or(first.as_str(), |(request, _)| request);
         let body = format!("{name} {request}\n{}\n", head[1..].join("\n"));
         let status = if failing.load(Ordering::Relaxed) { "503 Service Unavailable" } else { "200 OK" };
