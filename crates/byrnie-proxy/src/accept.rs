@@ -181,7 +181,7 @@ fn serve(worker: &Rc<Worker>, seats: &Arc<[Seat]>, stream: TcpStream, remote: So
         let _held = (seated, place);
         let closing = worker.process.closing.clone();
         tokio::select! {
-            () = crate::connection::serve(&worker, stream, remote, entrance) => {}
+            () = worker.process.survive(crate::connection::serve(&worker, stream, remote, entrance)) => {}
             () = closing.cancelled() => {}
         }
     };

@@ -28,6 +28,17 @@ pub enum Side {
     Upstream,
 }
 
+impl Side {
+    /// As headers and logs say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Mesh => "mesh",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
 /// What went wrong. Each has a stable code, a flag, a status and a sentence in [`Kind::describe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {

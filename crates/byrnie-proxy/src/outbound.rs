@@ -9,7 +9,6 @@ use byrnie_plan::{InvalidBackend, PathMatch, Timeouts};
 use byrnie_telemetry::Direction;
 use http::header::HOST;
 use http::{HeaderValue, Request, Response, request};
-use hyper::body::Incoming as HyperBody;
 
 use crate::config::{Backend, Cluster, Destination, HttpRoutes, Rule};
 use crate::error::{Kind, ProxyError};
@@ -19,6 +18,7 @@ use crate::http::body::{Body, Watched};
 use crate::http::headers::{is_grpc, strip_hop_by_hop, strip_mesh_headers};
 use crate::http::upgrade::BYRNIE_UPGRADE;
 use crate::observe::{Exchange, Facts};
+use crate::process::Role;
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
 use crate::tries::{self, Plan, Retrying};
 use crate::worker::Worker;
@@ -41,7 +41,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     };
     match answered {
         Ok((response, deadline)) => finish(worker, exchange, response, deadline),
-        Err(error) => refuse(front, exchange, &error),
+        Err(error) => refuse(worker, exchange, &error),
     }
 }
 
@@ -57,16 +57,16 @@ pub fn facts(head: &request::Parts) -> Facts {
 }
 
 /// CONNECT makes sense only where proxying was asked for.
-pub fn refuse_connect(worker: &Rc<Worker>, front: &Rc<Front>, request: &Request<HyperBody>) -> Response<Body> {
+pub fn refuse_connect<B>(worker: &Rc<Worker>, front: &Rc<Front>, request: &Request<B>) -> Response<Body> {
     let error = ProxyError::unprocessed(Kind::UpgradeRefused, "CONNECT is not offered here");
     refuse_request(worker, front, request, &error)
 }
 
 /// Refuses a request that never came to routing.
-pub fn refuse_request(
+pub fn refuse_request<B>(
     worker: &Rc<Worker>,
     front: &Rc<Front>,
-    request: &Request<HyperBody>,
+    request: &Request<B>,
     error: &ProxyError,
 ) -> Response<Body> {
     let facts = Facts {
@@ -76,15 +76,16 @@ pub fn refuse_request(
         version: request.version(),
         request_id: None,
     };
-    refuse(front, Exchange::new(worker, front, Direction::Outbound, facts), error)
+    refuse(worker, Exchange::new(worker, front, Direction::Outbound, facts), error)
 }
 
 /// Turns a failure into the answer that says so.
-fn refuse(front: &Front, mut exchange: Exchange, error: &ProxyError) -> Response<Body> {
+fn refuse(worker: &Worker, mut exchange: Exchange, error: &ProxyError) -> Response<Body> {
     exchange.on_error(error);
-    let tell = match front.entrance {
-        Entrance::Gateway(_) => Tell::Status,
-        _ => Tell::Everything,
+    // Callers of a Gateway are outside the mesh.
+    let tell = match worker.process.role {
+        Role::Gateway => Tell::Status,
+        Role::Sidecar => Tell::Everything,
     };
     let response = reply::failure(error, exchange.is_grpc, tell);
     exchange.on_head(response.status().as_u16(), response.headers());
@@ -177,6 +178,9 @@ impl Work<'_> {
 
     /// Sends copies where the rule says so.
     fn mirror(&self, rule: &Rule, backend: &Backend, head: &request::Parts, body: Body) -> Body {
+        if self.upgrade.is_some() {
+            return body; // What is said after the switch is one conversation.
+        }
         let mirrors = rule.filters.mirrors.iter().chain(&backend.filters.mirrors);
         mirrors.fold(body, |body, to| mirror::send_copy(self.worker, self.front, to, head, body))
     }

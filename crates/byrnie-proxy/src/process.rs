@@ -1,5 +1,6 @@
 //! What all workers of one proxy process share.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -8,6 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use byrnie_decide::Time;
 use byrnie_plan::{ObjectName, WorkloadIdentity};
 use byrnie_telemetry::{AccessLogWriter, Counter, Gauge, Registry, TapHub, names};
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -69,6 +71,8 @@ pub struct Counters {
     pub limit_retry_budget: Arc<Counter>,
     /// Messages whose head is too large.
     pub limit_headers: Arc<Counter>,
+    /// Requests whose head took too long.
+    pub limit_header_timeout: Arc<Counter>,
     /// Open client connections.
     pub downstream: Arc<Gauge>,
     /// Open connections to endpoints.
@@ -86,6 +90,7 @@ impl Counters {
             limit_pending: limit("pending"),
             limit_retry_budget: limit("retry_budget"),
             limit_headers: limit("headers"),
+            limit_header_timeout: limit("header_timeout"),
             downstream: metrics.gauge(&names::CONNECTIONS, &["downstream", ""]),
             upstream: metrics.gauge(&names::CONNECTIONS, &["upstream", ""]),
         }
@@ -124,6 +129,13 @@ impl Process {
     pub fn unix_ms(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.started).as_millis();
         self.started_unix_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    /// Runs a task; when it panics, that is counted and harms nothing else. The panic's words are in the log already.
+    pub async fn survive(&self, task: impl Future<Output = ()>) {
+        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            self.counters.panics.inc();
+        }
     }
 
     /// Takes a place for one more client connection. `None`: the limit is reached (and counted).

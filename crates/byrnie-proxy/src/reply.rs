@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use crate::error::{Kind, ProxyError};
 use crate::http::body::Body;
 
-/// What went wrong, for the caller's machine: `BYR0203 no_endpoint`.
+/// What went wrong, for the caller's machine: `BYR0203 no_endpoint side=mesh`.
 pub const BYRNIE_ERROR: HeaderName = HeaderName::from_static("byrnie-error");
 /// From the server's proxy to the client's: the application never saw the request, so it may be tried elsewhere.
 pub const BYRNIE_UNPROCESSED: HeaderName = HeaderName::from_static("byrnie-unprocessed");
@@ -50,7 +50,7 @@ pub fn failure(error: &ProxyError, is_grpc: bool, tell: Tell) -> Response<Body> 
         *response.body_mut() = Body::Full(Bytes::from(text));
     }
     if tell == Tell::Everything
-        && let Ok(value) = HeaderValue::from_str(&format!("{} {}", facts.code, facts.flag))
+        && let Ok(value) = HeaderValue::from_str(&format!("{} {} side={}", facts.code, facts.flag, facts.side.as_str()))
     {
         response.headers_mut().insert(BYRNIE_ERROR, value);
     }
@@ -97,7 +97,7 @@ mod tests {
         let error = ProxyError::new(Kind::NoEndpoint, "shop/web has no endpoint");
         let inside = failure(&error, false, Tell::Everything);
         assert_eq!(inside.status(), 503);
-        assert_eq!(inside.headers()[BYRNIE_ERROR], "BYR0203 no_endpoint");
+        assert_eq!(inside.headers()[BYRNIE_ERROR], "BYR0203 no_endpoint side=mesh");
         let outside = failure(&error, false, Tell::Status);
         assert_eq!(outside.status(), 503);
         assert!(!outside.headers().contains_key(BYRNIE_ERROR));

@@ -1,6 +1,6 @@
 //! The registry as OpenMetrics text, which Prometheus reads. Encoded by `prometheus-client` straight from our sums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +17,35 @@ use crate::{Desc, Histogram, Labels, Outcome, Registry, names};
 impl Registry {
     /// What the text of [`Self::render`] is, for the Content-Type header.
     pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// What the text of [`Self::render_classic`] is.
+    pub const CLASSIC_CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// All metrics in Prometheus' older text format, for readers that do not ask for OpenMetrics. The samples are the
+    /// same; a counter's family has the name of its samples there, and nothing marks the end.
+    pub fn render_classic(&self, now: Instant) -> String {
+        let text = self.render(now);
+        let counters: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+            .collect();
+        let mut out = String::with_capacity(text.len() + 1024);
+        for line in text.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+            let family = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
+            let family = family.and_then(|rest| rest.split(' ').next()).filter(|name| counters.contains(name));
+            match family.and_then(|name| line.split_once(name)) {
+                Some((before, after)) => {
+                    out.push_str(before);
+                    out.push_str(family.unwrap_or_default());
+                    out.push_str("_total");
+                    out.push_str(after);
+                }
+                None => out.push_str(line),
+            }
+            out.push('\n');
+        }
+        out
+    }
 
     /// All metrics as text.
     pub fn render(&self, now: Instant) -> String {

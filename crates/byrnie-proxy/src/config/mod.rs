@@ -17,7 +17,7 @@ use foldhash::HashMap;
 
 pub use assemble::{Assembler, Refusal};
 pub use cluster::{Cluster, Endpoint, EndpointSet};
-pub use routes::{Backend, HeaderEdits, HttpRoutes, MirrorTo, Resolve, RouteError, Rule, RuleFilters, TcpRoute};
+pub use routes::{Backend, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
 
 /// Everything that decides about traffic, at one moment.
 #[derive(Default)]

@@ -71,7 +71,6 @@ fn respond<B>(request: &Request<B>, process: &Process, readiness: &Readiness) ->
     }
     match path {
         "/metrics" => {
-            process.metrics.gauge(&byrnie_telemetry::names::METRICS_SERIES, &[]).set(series(process));
             let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
             let (body, kind) = match accept.contains("application/openmetrics-text") {
                 true => (process.metrics.render(Instant::now()), Registry::CONTENT_TYPE),
@@ -87,10 +86,6 @@ fn respond<B>(request: &Request<B>, process: &Process, readiness: &Readiness) ->
         },
         _ => text(StatusCode::OK, "live\n".to_owned()),
     }
-}
-
-fn series(process: &Process) -> i64 {
-    i64::try_from(process.metrics.series()).unwrap_or(i64::MAX)
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use byrnie_plan::MeshSettings;
 use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::{HOST, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::{Body, BodyError, H2Body, send_body};
@@ -39,7 +40,7 @@ where
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(settings.max_concurrent_streams)
-        .max_header_list_size(settings.max_header_bytes)
+        .max_header_list_size(header_limit(front, &settings))
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
     let mut connection = match tokio::time::timeout(HANDSHAKE, builder.handshake::<_, Bytes>(stream)).await {
@@ -57,7 +58,10 @@ where
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    tokio::task::spawn_local(serve_stream(Rc::clone(worker), Rc::clone(front), request, respond));
+                    let (worker, front) = (Rc::clone(worker), Rc::clone(front));
+                    tokio::task::spawn_local(async move {
+                        worker.process.survive(serve_stream(&worker, &front, request, respond)).await;
+                    });
                 }
                 Some(Err(error)) => return tracing::debug!("HTTP/2 connection from {}: {error}", front.remote),
                 None => return,
@@ -75,15 +79,34 @@ where
     }
 }
 
+/// Largest header list. HTTP/2 counts 32 bytes more for each line (RFC 9113 section 6.5.2), and a peer's proxy adds its
+/// own: what it accepted must not be refused here.
+fn header_limit(front: &Front, settings: &MeshSettings) -> u32 {
+    let more = match front.entrance {
+        Entrance::Mesh => settings.max_headers.saturating_mul(32).saturating_add(4096),
+        _ => 0,
+    };
+    settings.max_header_bytes.saturating_add(more)
+}
+
 async fn serve_stream(
-    worker: Rc<Worker>,
-    front: Rc<Front>,
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
-    let incoming = incoming(&front, request);
+    if request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none() {
+        let response = crate::outbound::refuse_connect(worker, front, &request);
+        if let Err(error) = send(respond, response).await {
+            tracing::debug!("HTTP/2 stream from {}: {error}", front.remote);
+        }
+        return;
+    }
+    let is_head = request.method() == Method::HEAD;
+    let incoming = incoming(front, request);
+    let is_upgrade = incoming.upgrade.is_some();
     let answered = {
-        let mut answering = std::pin::pin!(answer(&worker, &front, incoming));
+        let mut answering = std::pin::pin!(answer(worker, front, incoming));
         std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
                 return Poll::Ready(Some(answer));
@@ -95,7 +118,14 @@ async fn serve_stream(
     };
     let Some(mut response) = answered else { return };
     if front.entrance != Entrance::Mesh {
-        response.headers_mut().remove(BYRNIE_UPGRADE);
+        let switched = response.headers_mut().remove(BYRNIE_UPGRADE).is_some();
+        if is_upgrade && !switched && response.status().is_success() {
+            // To an extended CONNECT any 2xx says that the protocol was switched (RFC 8441 section 5).
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+        }
+    }
+    if is_head && matches!(response.body(), Body::Full(_)) {
+        *response.body_mut() = Body::Empty;
     }
     if let Err(error) = send(respond, response).await {
         tracing::debug!("HTTP/2 stream from {}: {error}", front.remote);

@@ -94,3 +94,15 @@ fn every_family_stands_once_and_every_name_is_ours() {
     assert_eq!(text.lines().filter(|l| l.starts_with("byrnie_authorization_total{")).count(), 201);
     assert!(text.contains("byrnie_authorization_total{decision=\"overflow\",policy=\"overflow\"} 100"));
 }
+
+#[test]
+fn the_classic_text_names_counters_as_their_samples() {
+    let registry = Registry::new(RegistrySettings::default());
+    registry.counter(&names::PANICS, &[]).inc();
+    registry.gauge(&names::CERTIFICATE_NOT_AFTER, &[]).set(7);
+    let text = registry.render_classic(Instant::now());
+    assert!(text.contains("# TYPE byrnie_panics_total counter\nbyrnie_panics_total 1\n"), "{text}");
+    assert!(text.contains("# HELP byrnie_panics_total "), "{text}");
+    assert!(text.contains("# TYPE byrnie_certificate_not_after_seconds gauge\n"), "{text}");
+    assert!(!text.contains("# EOF"), "{text}");
+}
