@@ -59,6 +59,13 @@ impl Inherited {
     }
 }
 
+/// What a supervisor within the same process hands over.
+impl FromIterator<(String, OwnedFd)> for Inherited {
+    fn from_iter<I: IntoIterator<Item = (String, OwnedFd)>>(descriptors: I) -> Self {
+        Self { descriptors: descriptors.into_iter().collect() }
+    }
+}
+
 /// The names of the announced descriptors, in order; those without a name are `unknown`, as in systemd.
 fn announced(
     count: Option<String>,

@@ -64,27 +64,10 @@ impl Addresses {
 mod tests {
     use super::*;
 
-    /// A directory of its own, removed at the end.
-    struct Dir(std::path::PathBuf);
-
-    impl Dir {
-        fn new() -> Self {
-            let path = std::env::temp_dir().join(format!("byrnie-addresses-{:016x}", rand::random::<u64>()));
-            fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn what_is_written_is_read() {
-        let dir = Dir::new();
-        assert_eq!(Addresses::read(&dir.0), Addresses::default());
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Addresses::read(dir.path()), Addresses::default());
         let addresses = Addresses {
             admin: Some("127.0.0.1:1".parse().unwrap()),
             mesh: Some("127.0.0.1:2".parse().unwrap()),
@@ -96,17 +79,17 @@ mod tests {
                 address: "127.0.0.1:3".parse().unwrap(),
             }],
         };
-        addresses.write(&dir.0).unwrap();
-        addresses.write(&dir.0).unwrap();
-        assert_eq!(Addresses::read(&dir.0), addresses);
-        let text = fs::read_to_string(dir.0.join(FILE)).unwrap();
+        addresses.write(dir.path()).unwrap();
+        addresses.write(dir.path()).unwrap();
+        assert_eq!(Addresses::read(dir.path()), addresses);
+        let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert!(text.contains("\"httpProxy\": null"), "{text}");
     }
 
     #[test]
     fn a_broken_file_is_no_obstacle() {
-        let dir = Dir::new();
-        fs::write(dir.0.join(FILE), "{\"admin\": 1").unwrap();
-        assert_eq!(Addresses::read(&dir.0), Addresses::default());
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), "{\"admin\": 1").unwrap();
+        assert_eq!(Addresses::read(dir.path()), Addresses::default());
     }
 }

@@ -15,6 +15,8 @@ mod readiness;
 mod report;
 mod snapshot;
 mod start;
+#[cfg(test)]
+mod tests;
 mod xds;
 
 use std::rc::Rc;
@@ -39,8 +41,11 @@ use readiness::{Readiness, Voice};
 use snapshot::Snapshot;
 use xds::Xds;
 
-/// How often reports go out, the snapshot is written, and a port that is in use is tried again.
+/// How often reports go out, and a port that is in use is tried again.
 const SECOND: Duration = Duration::from_secs(1);
+/// How long a change may be in force before the snapshot has it: a proxy that is killed while the control plane is away
+/// must not begin with endpoints that have gone, or without a policy that it has acknowledged.
+const DISK: Duration = Duration::from_millis(100);
 /// How often tap events are fetched while somebody watches.
 const TAP: Duration = Duration::from_millis(200);
 /// After the deadline of a drain connections are cut; how long their tasks may take to end.
@@ -100,7 +105,7 @@ impl Control {
     }
 
     async fn work_until(&mut self, end: impl Future<Output = ()>) -> Result<(), RunError> {
-        let (mut second, mut tap) = (every(SECOND), every(TAP));
+        let (mut second, mut tap, mut disk) = (every(SECOND), every(TAP), every(DISK));
         tokio::pin!(end);
         loop {
             tokio::select! {
@@ -108,6 +113,9 @@ impl Control {
                 event = next(&mut self.events) => self.hear(event).await,
                 Some(event) = self.identity.recv() => self.on_identity(event)?,
                 _ = second.tick() => self.each_second(),
+                _ = disk.tick(), if self.snapshot.is_behind() => {
+                    self.snapshot.save_if_due(&self.assembler, &mut self.trouble.files);
+                }
                 _ = tap.tick(), if !self.process.tap.is_idle() => self.send_taps(),
             }
         }
@@ -130,7 +138,6 @@ impl Control {
 
     fn each_second(&mut self) {
         self.send_report();
-        self.snapshot.save_if_due(&self.assembler, &mut self.trouble.files);
         self.gauges.resources(&self.assembler, &self.xds);
         if self.listeners.failures().next().is_some() {
             self.apply();

@@ -1,4 +1,4 @@
-//! The snapshot on disk: written when something changed, a second later at the earliest, off the loop's thread.
+//! The snapshot on disk: written soon after something changed, one write at a time, off the loop's thread.
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,11 @@ impl Snapshot {
     /// Something came in force.
     pub fn changed(&mut self) {
         self.is_behind = true;
+    }
+
+    /// Whether something came in force since it was written last.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Writes beside the loop, if there is something to write and the last time is over.
