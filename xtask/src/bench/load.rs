@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+pub use paced::Connection as Idle;
+
 use super::origin::head_length;
 
 /// Connections of every load but the paced one.

@@ -21,6 +21,8 @@ const BLOCK: usize = 64 << 10;
 pub struct Origin {
     /// HTTP/1.1: a GET of anything gets [`BODY`].
     pub http: SocketAddr,
+    /// The same once more, for who is told that it is just bytes.
+    pub opaque: SocketAddr,
     /// HTTP/2 with prior knowledge: a unary call of anything gets [`MESSAGE`].
     pub grpc: SocketAddr,
     /// Any byte gets bytes without end.
@@ -38,10 +40,11 @@ impl Origin {
             };
             runtime.block_on(async {
                 match listeners().await {
-                    Ok((origin, [http, grpc, tcp])) => {
+                    Ok((origin, [http, opaque, grpc, tcp])) => {
                         if tell.send(Ok(origin)).is_ok() {
                             tokio::join!(
                                 accept(http, Kind::Http),
+                                accept(opaque, Kind::Http),
                                 accept(grpc, Kind::Grpc),
                                 accept(tcp, Kind::Tcp)
                             );
@@ -55,11 +58,16 @@ impl Origin {
     }
 }
 
-async fn listeners() -> std::io::Result<(Origin, [TcpListener; 3])> {
+async fn listeners() -> std::io::Result<(Origin, [TcpListener; 4])> {
     let one = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let all = [one().await?, one().await?, one().await?];
-    let [http, grpc, tcp] = &all;
-    let origin = Origin { http: http.local_addr()?, grpc: grpc.local_addr()?, tcp: tcp.local_addr()? };
+    let all = [one().await?, one().await?, one().await?, one().await?];
+    let [http, opaque, grpc, tcp] = &all;
+    let origin = Origin {
+        http: http.local_addr()?,
+        opaque: opaque.local_addr()?,
+        grpc: grpc.local_addr()?,
+        tcp: tcp.local_addr()?,
+    };
     Ok((origin, all))
 }
 

@@ -15,6 +15,8 @@ pub enum Section {
     Apply,
     /// `byrnie demo`.
     Demo,
+    /// What a proxy occupies.
+    Memory,
 }
 
 impl Section {
@@ -23,6 +25,7 @@ impl Section {
             Self::Proxies => "proxies",
             Self::Apply => "apply",
             Self::Demo => "demo",
+            Self::Memory => "memory",
         }
     }
 }
@@ -54,7 +57,7 @@ mod tests {
         assert_eq!(new, "head\n<!-- bench: demo -->\n\nnew\n\n<!-- /bench: demo -->\ntail\n");
         assert_eq!(replace(&new, "demo", "new"), Some(new.clone()));
         assert_eq!(replace(page, "apply", "x"), None);
-        for section in [Section::Proxies, Section::Apply, Section::Demo] {
+        for section in [Section::Proxies, Section::Apply, Section::Demo, Section::Memory] {
             let page = std::fs::read_to_string(root().join(PAGE)).unwrap();
             assert!(replace(&page, section.name(), "x").is_some(), "{section:?}");
         }

@@ -37,8 +37,7 @@ pub fn run(to: SocketAddr, time: Duration) -> anyhow::Result<Outcome> {
 
 /// One request.
 pub fn once(to: SocketAddr, patience: Duration) -> anyhow::Result<()> {
-    let mut connection = Connection::open(to, patience)?;
-    connection.request(&get(to))
+    Connection::open(to, patience).map(drop)
 }
 
 /// A request whose connection is still busy at its time counts from then. One whose thread merely woke late counts
@@ -61,17 +60,21 @@ fn connection(to: SocketAddr, index: u32, end: Instant) -> anyhow::Result<Vec<Du
     Ok(times)
 }
 
-struct Connection {
+/// A connection that has had an answer.
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    fn open(to: SocketAddr, patience: Duration) -> anyhow::Result<Self> {
+    /// Connects and asks once.
+    pub fn open(to: SocketAddr, patience: Duration) -> anyhow::Result<Self> {
         let stream = TcpStream::connect_timeout(&to, patience)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
-        Ok(Self { stream, buffer: Vec::new() })
+        let mut connection = Self { stream, buffer: Vec::new() };
+        connection.request(&get(to))?;
+        Ok(connection)
     }
 
     fn request(&mut self, request: &[u8]) -> anyhow::Result<()> {

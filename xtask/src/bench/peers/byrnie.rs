@@ -1,14 +1,14 @@
 //! Byrnie itself, by `byrnie up`: a Gateway in front of a plain Workload, and a pair of meshed Workloads.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::{Peer, Place, Row, version, write};
+use super::{Peer, Place, Row, version};
 use crate::bench::load::Work;
 use crate::bench::origin::Origin;
 use crate::bench::process::{Process, free_address, tail, within};
@@ -18,38 +18,82 @@ const MESH: &str = include_str!("byrnie.yaml");
 /// How long the mesh may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts the mesh.
+/// Starts the mesh that is measured.
 pub fn start(place: &Place, program: &Path) -> anyhow::Result<Peer> {
     let version = version(program, "--version")?;
-    let data = place.directory.join("byrnie");
     let gateway = free_address()?;
-    let file = write(place, "byrnie.yaml", &mesh(gateway, place.origin))?;
-    let log = place.directory.join("byrnie.log");
-    let mut command = Command::new(program);
-    command.arg("--data-dir").arg(&data).args(["up", "-f"]).arg(file);
-    command.env("BYRNIE_PROXY_WORKERS", place.workers.to_string());
-    let process = Process::start(&command, &log)?;
-    let addresses = data.join("proxies/bench/client/addresses.json");
-    if !within(PATIENCE, || addresses.exists() && proxies(program, &data).is_ok_and(|all| all.len() == 3)) {
-        bail!("the mesh does not come up; its log: {}", tail(&log));
-    }
-    let pid = |all: &[(String, u32)], name: &str| -> anyhow::Result<u32> {
-        let found = all.iter().find(|(workload, _)| workload == name);
-        found.map(|(_, pid)| *pid).with_context(|| format!("no proxy of {name}"))
-    };
-    let all = proxies(program, &data)?;
-    let front = vec![pid(&all, "front")?];
-    let pair = vec![pid(&all, "client")?, pid(&all, "server")?];
-    let text = std::fs::read_to_string(&addresses)?;
-    let addresses: Value = serde_json::from_str(&text).context("addresses.json")?;
+    let text = mesh(gateway, place.origin);
+    let mesh = Mesh::start(program, &place.directory, &text, place.workers, 3, 3)?;
+    let pid = |name: &str| mesh.pid(name);
+    let front = vec![pid("front")?];
+    let pair = vec![pid("client")?, pid("server")?];
+    let upstream = |service: &str| mesh.upstream("client", service);
     let row = |work, to, pids: &Vec<u32>| Row { work, peer: "byrnie", to, pids: pids.clone() };
     let rows = vec![
         row(Work::Hop, gateway, &front),
-        row(Work::Pair, upstream(&addresses, "http")?, &pair),
-        row(Work::Grpc, upstream(&addresses, "grpc")?, &pair),
-        row(Work::Tcp, upstream(&addresses, "tcp")?, &pair),
+        row(Work::Pair, upstream("http")?, &pair),
+        row(Work::Grpc, upstream("grpc")?, &pair),
+        row(Work::Tcp, upstream("tcp")?, &pair),
     ];
-    Ok(Peer { version, rows, processes: vec![process], log })
+    Ok(Peer { version, rows, log: mesh.log, processes: vec![mesh.process] })
+}
+
+/// A mesh that `byrnie up` runs; it ends when this is dropped.
+pub struct Mesh {
+    process: Process,
+    data: PathBuf,
+    log: PathBuf,
+    proxies: Vec<(String, u32)>,
+}
+
+impl Mesh {
+    /// Starts it in namespace `bench` and waits until so many proxies are there and the client's has that many
+    /// addresses of what it calls: it writes them down as it learns of services.
+    pub fn start(
+        program: &Path,
+        directory: &Path,
+        text: &str,
+        workers: usize,
+        count: usize,
+        calls: usize,
+    ) -> anyhow::Result<Self> {
+        let (file, data, log) =
+            (directory.join("byrnie.yaml"), directory.join("byrnie"), directory.join("byrnie.log"));
+        std::fs::write(&file, text).with_context(|| file.display().to_string())?;
+        let mut command = Command::new(program);
+        command.arg("--data-dir").arg(&data).args(["up", "-f"]).arg(file);
+        command.env("BYRNIE_PROXY_WORKERS", workers.to_string());
+        let process = Process::start(&command, &log)?;
+        let mut mesh = Self { process, data, log, proxies: Vec::new() };
+        let came = within(PATIENCE, || {
+            mesh.proxies = proxies(program, &mesh.data).unwrap_or_default();
+            mesh.proxies.len() == count && mesh.upstreams("client").is_ok_and(|all| all.len() == calls)
+        });
+        if !came {
+            bail!("the mesh does not come up; its log: {}", tail(&mesh.log));
+        }
+        Ok(mesh)
+    }
+
+    /// The process of a workload's or a Gateway's proxy.
+    pub fn pid(&self, name: &str) -> anyhow::Result<u32> {
+        let found = self.proxies.iter().find(|(workload, _)| workload == name);
+        found.map(|(_, pid)| *pid).with_context(|| format!("no proxy of {name}"))
+    }
+
+    /// The local address of each service that a workload calls.
+    pub fn upstreams(&self, workload: &str) -> anyhow::Result<Vec<(String, SocketAddr)>> {
+        let path = self.data.join("proxies/bench").join(workload).join("addresses.json");
+        let text = std::fs::read_to_string(path).context("addresses.json")?;
+        upstreams(&serde_json::from_str(&text).context("addresses.json")?)
+    }
+
+    /// One of them.
+    pub fn upstream(&self, workload: &str, service: &str) -> anyhow::Result<SocketAddr> {
+        let all = self.upstreams(workload)?;
+        let found = all.iter().find(|(name, _)| name == service);
+        found.map(|(_, address)| *address).with_context(|| format!("no address of {service}"))
+    }
 }
 
 fn mesh(gateway: SocketAddr, origin: &Origin) -> String {
@@ -75,12 +119,14 @@ pub fn proxies(program: &Path, data: &Path) -> anyhow::Result<Vec<(String, u32)>
     Ok(items.iter().filter_map(one).collect())
 }
 
-/// The local address of a service.
-fn upstream(addresses: &Value, service: &str) -> anyhow::Result<SocketAddr> {
-    let all = addresses["upstreams"].as_array().context("addresses.json: no upstreams")?;
-    let found = all.iter().find(|one| one["service"] == service).with_context(|| format!("no {service}"))?;
-    let address = found["address"].as_str().unwrap_or_default();
-    address.parse().with_context(|| format!("`{address}` is no address"))
+fn upstreams(file: &Value) -> anyhow::Result<Vec<(String, SocketAddr)>> {
+    let all = file["upstreams"].as_array().context("addresses.json: no upstreams")?;
+    let one = |one: &Value| {
+        let address = one["address"].as_str().unwrap_or_default();
+        let address = address.parse().with_context(|| format!("`{address}` is no address"))?;
+        Ok((one["service"].as_str().unwrap_or_default().to_owned(), address))
+    };
+    all.iter().map(one).collect()
 }
 
 #[cfg(test)]
@@ -90,14 +136,15 @@ mod tests {
     #[test]
     fn the_mesh_is_whole() {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let text = mesh(at(1), &Origin { http: at(2), grpc: at(3), tcp: at(4) });
+        let text = mesh(at(1), &Origin { http: at(2), opaque: at(2), grpc: at(3), tcp: at(4) });
         assert!(!text.contains("{{"), "{text}");
     }
 
     #[test]
     fn addresses() {
         let file = serde_json::json!({"upstreams": [{"service": "http", "address": "127.0.0.1:7"}]});
-        assert_eq!(upstream(&file, "http").unwrap().port(), 7);
-        assert!(upstream(&file, "grpc").is_err());
+        let all = upstreams(&file).unwrap();
+        assert_eq!((all[0].0.as_str(), all[0].1.port(), all.len()), ("http", 7, 1));
+        assert!(upstreams(&serde_json::json!({})).is_err());
     }
 }
