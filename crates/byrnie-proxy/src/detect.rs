@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use byrnie_telemetry::names;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
@@ -105,18 +105,9 @@ impl<S> Prefixed<S> {
     }
 
     /// What was read and not taken yet.
-    pub fn prefix(&self) -> &[u8] {
+    #[cfg(test)]
+    fn prefix(&self) -> &[u8] {
         &self.prefix
-    }
-
-    /// What was read and not taken yet, and the rest.
-    pub fn into_parts(self) -> (Bytes, S) {
-        (self.prefix.freeze(), self.stream)
-    }
-
-    /// The stream below.
-    pub fn get_ref(&self) -> &S {
-        &self.stream
     }
 
     /// The stream below. Reading from it skips what was read already.

@@ -23,9 +23,11 @@ use crate::tls::Alpn;
 use crate::worker::Worker;
 
 mod connect;
+mod paced;
 
 use connect::Refused;
 pub use connect::{refuse, request};
+pub use paced::Paced;
 
 /// Streams on one connection, before another is opened.
 pub const STREAMS: usize = 100;
@@ -42,9 +44,10 @@ pub const FRAME: u32 = 64 * 1024;
 /// What one stream may hold that is not sent yet.
 pub const SEND_BUFFER: usize = 256 * 1024;
 
-/// Overhead of small DATA frames that h2 may hold for us, in bytes (256 for a frame of one byte). Relays take frames out
-/// at once, also those that have to wait; so it only has to bear what comes between two turns of a worker.
-pub const FRAME_BUDGET: usize = 16 * 1024 * 1024;
+/// Overhead of small DATA frames that h2 may hold for us, in bytes (255 for a frame of one byte). Relays take frames out
+/// at once, also those that have to wait; so it only has to bear what comes in one turn (see [`Paced`]), which is less
+/// than half of this.
+pub const FRAME_BUDGET: usize = 8 * 1024 * 1024;
 
 /// Largest header section that a server of tunnels reads, in bytes.
 pub const HEADERS: u32 = 16 * 1024;
@@ -238,7 +241,8 @@ async fn dial_connection(
         .data_frame_budget(FRAME_BUDGET)
         .initial_max_send_streams(STREAMS)
         .enable_push(false);
-    let (requests, driver) = builder.handshake(stream).await.map_err(|error| failed(endpoint, &error))?;
+    let (requests, driver) =
+        builder.handshake(Paced::new(stream)).await.map_err(|error| failed(endpoint, &error))?;
     let connection =
         Rc::new(Connection { requests, tls_generation, streams: Cell::new(0), used: Cell::new(true) });
     if !endpoint.gone.is_cancelled() {
@@ -260,6 +264,7 @@ async fn drive<S>(
 {
     let _counted = Counted::new(&worker);
     let mut driver = std::pin::pin!(driver);
+    let mut closing = std::pin::pin!(worker.process.closing.cancelled());
     let retire = async {
         tokio::select! {
             () = endpoint.gone.cancelled() => {}
@@ -267,22 +272,21 @@ async fn drive<S>(
             () = unused(&connection) => {}
         }
     };
-    let ended = tokio::select! {
+    let mut ended = tokio::select! {
         ended = driver.as_mut() => Some(ended),
+        () = closing.as_mut() => Some(Ok(())),
         () = retire => None,
     };
     if let Some(connection) = connection.upgrade() {
         forget(endpoint.id, &connection);
     }
-    drop(connection);
-    let ended = match ended {
-        Some(ended) => ended,
-        None => tokio::select! {
-            ended = driver => ended,
-            () = worker.process.closing.cancelled() => Ok(()),
-        },
-    };
-    if let Err(error) = ended {
+    if ended.is_none() {
+        ended = tokio::select! {
+            ended = driver => Some(ended),
+            () = closing => None,
+        };
+    }
+    if let Some(Err(error)) = ended {
         tracing::debug!("the tunnels to {} at {}: {error}", endpoint.plan.workload, endpoint.plan.address);
     }
 }

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use byrnie_decide::Outcome;
 use byrnie_plan::Dialect;
@@ -17,18 +17,19 @@ use h2::{Reason, RecvStream};
 use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use super::connect::{Place, plain};
 use super::duplex::Duplex;
 use super::observe::{Meter, Story};
-use super::relay;
+use super::relay::{self, Broken};
 use crate::admit::{self, Refusal};
 use crate::balance::{self, InFlight};
 use crate::config::{Inbound, InboundPort};
 use crate::error::{Kind, ProxyError};
 use crate::front::Peer;
 use crate::hop::header;
-use crate::hop::tunnel::{self, Tunnel};
+use crate::hop::tunnel::{self, Paced, Tunnel};
 use crate::worker::Worker;
 
 /// Serves a connection of `byrnie-tcp/1` to its end.
@@ -36,7 +37,7 @@ pub async fn serve<S>(worker: &Rc<Worker>, peer: Arc<Peer>, remote: SocketAddr, 
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    streams(worker, &Rc::new(Caller { peer, remote, dialect: Dialect::Byrnie }), stream).await;
+    streams(worker, &Caller::new(peer, remote, Dialect::Byrnie), stream).await;
 }
 
 /// Serves a connection of HBONE to its end.
@@ -44,14 +45,25 @@ pub async fn serve_hbone<S>(worker: &Rc<Worker>, peer: Arc<Peer>, remote: Socket
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    streams(worker, &Rc::new(Caller { peer, remote, dialect: Dialect::Hbone }), stream).await;
+    streams(worker, &Caller::new(peer, remote, Dialect::Hbone), stream).await;
 }
+
+/// How long a connection may outlive the policy that allowed it.
+const RECHECK: Duration = Duration::from_secs(1);
 
 /// Whose connection it is.
 struct Caller {
     peer: Arc<Peer>,
     remote: SocketAddr,
     dialect: Dialect,
+    /// Told when the configuration has changed: what was allowed may not be any more.
+    changed: Notify,
+}
+
+impl Caller {
+    fn new(peer: Arc<Peer>, remote: SocketAddr, dialect: Dialect) -> Rc<Self> {
+        Rc::new(Self { peer, remote, dialect, changed: Notify::new() })
+    }
 }
 
 /// Takes streams until the peer is done; when draining, until those that are open are.
@@ -69,13 +81,15 @@ where
         .data_frame_budget(tunnel::FRAME_BUDGET)
         .max_concurrent_streams(u32::try_from(tunnel::STREAMS).unwrap_or(u32::MAX))
         .max_header_list_size(tunnel::HEADERS);
-    let mut connection = match tokio::time::timeout(limit, builder.handshake::<_, Bytes>(stream)).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!("tunnels from {}: {error}", caller.remote),
-        Err(_) => return tracing::debug!("tunnels from {}: no HTTP/2 within {limit:?}", caller.remote),
-    };
+    let mut connection =
+        match tokio::time::timeout(limit, builder.handshake::<_, Bytes>(Paced::new(stream))).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return tracing::debug!("tunnels from {}: {error}", caller.remote),
+            Err(_) => return tracing::debug!("tunnels from {}: no HTTP/2 within {limit:?}", caller.remote),
+        };
     let mut draining = std::pin::pin!(worker.process.draining.cancelled());
     let mut is_draining = false;
+    let mut changes = std::pin::pin!(tell_changes(worker, caller));
     loop {
         tokio::select! {
             biased;
@@ -83,6 +97,7 @@ where
                 is_draining = true;
                 connection.graceful_shutdown();
             }
+            () = changes.as_mut() => {}
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
                     // A task of its own: a panic there harms this stream only.
@@ -91,6 +106,20 @@ where
                 Some(Err(error)) => return tracing::debug!("tunnels from {}: {error}", caller.remote),
                 None => return,
             }
+        }
+    }
+}
+
+/// Tells a connection's streams when the configuration has changed. One clock for all of them: each alone would wake up
+/// an idle connection every second.
+async fn tell_changes(worker: &Worker, caller: &Caller) {
+    let mut known = worker.config().generation;
+    loop {
+        tokio::time::sleep(RECHECK).await;
+        let generation = worker.config().generation;
+        if generation != known {
+            known = generation;
+            caller.changed.notify_waiters();
         }
     }
 }
@@ -113,7 +142,9 @@ async fn one(
     };
     match opened {
         Ok(opened) => match respond.send_response(Response::new(()), false) {
-            Ok(send) => run(&worker, Tunnel::accepted(send, request.into_body()), opened, &story).await,
+            Ok(send) => {
+                run(&worker, &caller, Tunnel::accepted(send, request.into_body()), opened, &story).await
+            }
             Err(error) => tracing::debug!("a tunnel from {} ended early: {error}", caller.remote),
         },
         Err(Refusal { error, policy }) => {
@@ -130,6 +161,8 @@ struct Opened {
     application: TcpStream,
     flight: InFlight,
     outcome: Outcome,
+    /// What was asked for, to ask again.
+    port: u16,
     _place: Place,
 }
 
@@ -161,7 +194,13 @@ async fn to_application(worker: &Rc<Worker>, port: &InboundPort) -> Result<Opene
     })?;
     let begun = Instant::now();
     let application = plain(cluster, endpoint).await?;
-    Ok(Opened { application, flight, outcome: Outcome::Success(begun.elapsed()), _place: place })
+    Ok(Opened {
+        application,
+        flight,
+        outcome: Outcome::Success(begun.elapsed()),
+        port: port.port,
+        _place: place,
+    })
 }
 
 /// The port that a hop header names.
@@ -210,15 +249,38 @@ fn by_address(
     Ok((Arc::clone(inbound), Arc::clone(port)))
 }
 
-/// Moves bytes until both sides are done, or one fails: then both are reset.
-async fn run(worker: &Rc<Worker>, mut tunnel: Tunnel, opened: Opened, story: &Story) {
-    let Opened { mut application, flight, outcome, .. } = opened;
+/// Moves bytes until both sides are done, one fails, or a policy refuses what it allowed before: then both are reset.
+async fn run(worker: &Rc<Worker>, caller: &Caller, mut tunnel: Tunnel, opened: Opened, story: &Story) {
+    let Opened { mut application, flight, outcome, port, .. } = opened;
     let meter = Meter::open(worker, &story.labels, flight.cluster.settings.idle_timeout);
-    let ended = relay::from_tunnel(&mut tunnel, &mut application, &meter).await;
+    let ended = tokio::select! {
+        ended = relay::from_tunnel(&mut tunnel, &mut application, &meter) => ended,
+        refusal = refused_now(worker, caller, port) => Err(Broken::Refused(refusal)),
+    };
     if ended.is_err() {
         tunnel.reset();
         application.reset();
     }
     story.ended(&ended, &meter);
     flight.finish(worker.time(Instant::now()), outcome);
+}
+
+/// Returns when a change of configuration takes away what allowed the connection.
+async fn refused_now(worker: &Worker, caller: &Caller, port: u16) -> Refusal {
+    loop {
+        caller.changed.notified().await;
+        let config = worker.config();
+        let inbound = config.inbound.as_ref().filter(|inbound| inbound.ports.contains_key(&port));
+        let allowed = match inbound {
+            Some(inbound) => admit::authorize(worker, &inbound.authorizer, Some(&caller.peer), None, port),
+            None => {
+                let what = format!("{} declares no port {port} any more", worker.process.workload);
+                let error = ProxyError::unprocessed(Kind::WrongDestination, what);
+                Err(Refusal { error, policy: String::new() })
+            }
+        };
+        if let Err(refusal) = allowed {
+            return refusal;
+        }
+    }
 }

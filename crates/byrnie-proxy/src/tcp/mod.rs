@@ -14,4 +14,4 @@ mod waiting;
 pub use duplex::Duplex;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

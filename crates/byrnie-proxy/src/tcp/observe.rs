@@ -103,12 +103,23 @@ impl Story {
 
     /// It was established, and is over.
     pub(super) fn ended(&self, ended: &Result<(), Broken>, meter: &Meter) {
-        let error = match ended {
-            // A client that resets, or a limit that the operator set: no failure.
-            Ok(()) | Err(Broken::Client(_) | Broken::Idle) => None,
-            Err(Broken::Server(error)) => Some(ProxyError::new(Kind::UpstreamReset, error.to_string())),
-        };
-        self.log(error.as_ref(), "", (meter.received.get(), meter.sent.get()));
+        let bytes = (meter.received.get(), meter.sent.get());
+        match ended {
+            Ok(()) => self.log(None, "", bytes),
+            // A client that resets, or a limit that the operator set, is no failure.
+            Err(Broken::Client(error)) => {
+                tracing::debug!("{} ended its connection: {error}", self.remote);
+                self.log(None, "", bytes);
+            }
+            Err(Broken::Idle) => {
+                tracing::debug!("nothing moved on a connection of {} for its idleTimeout", self.remote);
+                self.log(None, "", bytes);
+            }
+            Err(Broken::Server(error)) => {
+                self.log(Some(&ProxyError::new(Kind::UpstreamReset, error.to_string())), "", bytes);
+            }
+            Err(Broken::Refused(refusal)) => self.log(Some(&refusal.error), &refusal.policy, bytes),
+        }
     }
 
     fn log(&self, error: Option<&ProxyError>, policy: &str, (received, sent): (u64, u64)) {

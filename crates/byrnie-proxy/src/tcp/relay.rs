@@ -16,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use super::duplex::Duplex;
 use super::observe::Meter;
 use super::waiting::{PIECES, Waiting};
+use crate::admit::Refusal;
 use crate::hop::tunnel::Tunnel;
 
 /// Most bytes that are read at once.
@@ -33,7 +34,6 @@ thread_local! {
 }
 
 /// Why a relay ended before both sides were done.
-#[derive(Debug)]
 pub(super) enum Broken {
     /// The client's side failed.
     Client(io::Error),
@@ -41,6 +41,8 @@ pub(super) enum Broken {
     Server(io::Error),
     /// Nothing moved for as long as the service allows.
     Idle,
+    /// A policy that came into force refuses it.
+    Refused(Refusal),
 }
 
 /// Which way bytes go.

@@ -3,5 +3,5 @@
 mod bytes;
 mod failures;
 mod lifecycle;
-mod mesh;
+pub(crate) mod mesh;
 mod silence;

@@ -94,6 +94,22 @@ fn a_policy_refuses_and_is_named() {
 }
 
 #[test]
+fn a_policy_that_comes_later_ends_what_it_refuses_and_nothing_else() {
+    run(async {
+        let server = application(echo).await;
+        let pair = Pair::new(server).await;
+        let mut open = is_served(pair.address).await;
+        Accepts::new(server).put_in_force(&pair.server);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        open.write_all(b"still").await.unwrap();
+        open.read_exact(&mut [0; 5]).await.unwrap();
+        let policies = vec![deny(Operation::default())];
+        Accepts { policies, ..Accepts::new(server) }.put_in_force(&pair.server);
+        assert_eq!(open.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
 fn a_peer_with_another_identity_gets_nothing() {
     run(async {
         let mesh = Mesh::new();

@@ -23,16 +23,16 @@ use crate::tls::TlsState;
 use crate::worker::Worker;
 
 /// The port that applications declare here.
-pub(super) const PORT: u16 = 8080;
+pub(crate) const PORT: u16 = 8080;
 
 /// Runs a test as a worker runs, with a limit on its time.
-pub(super) fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await.expect("it hangs") });
 }
 
 /// Waits for something that another task does.
-pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -40,22 +40,22 @@ pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-pub(super) fn web() -> ServicePortRef {
+pub(crate) fn web() -> ServicePortRef {
     ServicePortRef { service: ObjectName::new("shop", "web"), port: 80 }
 }
 
-pub(super) fn identity(account: &str) -> WorkloadIdentity {
+pub(crate) fn identity(account: &str) -> WorkloadIdentity {
     format!("spiffe://cluster.local/ns/shop/sa/{account}").parse().unwrap()
 }
 
 /// A trust domain.
-pub(super) struct Mesh {
+pub(crate) struct Mesh {
     authority: CertificateAuthority,
     _dir: tempfile::TempDir,
 }
 
 impl Mesh {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority =
             CertificateAuthority::load_or_create(dir.path(), "cluster.local", SystemTime::now()).unwrap();
@@ -63,7 +63,7 @@ impl Mesh {
     }
 
     /// A proxy with a certificate.
-    pub(super) fn proxy(&self, account: &str) -> Rc<Worker> {
+    pub(crate) fn proxy(&self, account: &str) -> Rc<Worker> {
         let metrics = Registry::new(RegistrySettings::default());
         let dropped = metrics.counter(&names::ACCESS_LOG_DROPPED, &[]);
         let log = AccessLogWriter::start(std::io::sink(), dropped).unwrap();
@@ -74,7 +74,7 @@ impl Mesh {
     }
 
     /// A new certificate.
-    pub(super) fn certify(&self, process: &Process, account: &str) {
+    pub(crate) fn certify(&self, process: &Process, account: &str) {
         let key = KeyPair::generate().unwrap();
         let now = SystemTime::now();
         let csr = key.csr_der().unwrap();
@@ -86,7 +86,7 @@ impl Mesh {
 }
 
 /// Accepts and serves, as a worker does.
-pub(super) async fn listen(worker: &Rc<Worker>, entrance: Entrance) -> SocketAddr {
+pub(crate) async fn listen(worker: &Rc<Worker>, entrance: Entrance) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let worker = Rc::clone(worker);
@@ -105,7 +105,7 @@ pub(super) async fn listen(worker: &Rc<Worker>, entrance: Entrance) -> SocketAdd
 }
 
 /// An application: `serve` is called for each connection.
-pub(super) async fn application<F>(serve: impl Fn(TcpStream) -> F + 'static) -> SocketAddr
+pub(crate) async fn application<F>(serve: impl Fn(TcpStream) -> F + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + 'static,
 {
@@ -119,22 +119,22 @@ where
     address
 }
 
-pub(super) async fn echo(mut stream: TcpStream) {
+pub(crate) async fn echo(mut stream: TcpStream) {
     let (mut read, mut write) = stream.split();
     let _ = tokio::io::copy(&mut read, &mut write).await;
 }
 
 /// What a server's proxy accepts.
-pub(super) struct Accepts {
-    pub(super) application: SocketAddr,
-    pub(super) protocol: AppProtocol,
-    pub(super) services: Vec<ServicePortRef>,
-    pub(super) policies: Vec<AuthorizationPolicy>,
-    pub(super) settings: TrafficSettings,
+pub(crate) struct Accepts {
+    pub(crate) application: SocketAddr,
+    pub(crate) protocol: AppProtocol,
+    pub(crate) services: Vec<ServicePortRef>,
+    pub(crate) policies: Vec<AuthorizationPolicy>,
+    pub(crate) settings: TrafficSettings,
 }
 
 impl Accepts {
-    pub(super) fn new(application: SocketAddr) -> Self {
+    pub(crate) fn new(application: SocketAddr) -> Self {
         let settings = TrafficSettings::default();
         Self {
             application,
@@ -145,7 +145,7 @@ impl Accepts {
         }
     }
 
-    pub(super) fn put_in_force(self, worker: &Worker) {
+    pub(crate) fn put_in_force(self, worker: &Worker) {
         let workload = worker.process.workload.clone();
         let plan = byrnie_plan::Endpoint {
             workload: workload.clone(),
@@ -186,11 +186,11 @@ fn cluster(protocol: AppProtocol, settings: TrafficSettings, endpoints: Vec<Arc<
 }
 
 /// An endpoint behind the proxy of `account`.
-pub(super) fn meshed(proxy: SocketAddr, account: &str, dialect: Dialect) -> Arc<Endpoint> {
+pub(crate) fn meshed(proxy: SocketAddr, account: &str, dialect: Dialect) -> Arc<Endpoint> {
     endpoint(proxy, Hop::Mesh { identity: identity(account), dialect })
 }
 
-pub(super) fn endpoint(address: SocketAddr, hop: Hop) -> Arc<Endpoint> {
+pub(crate) fn endpoint(address: SocketAddr, hop: Hop) -> Arc<Endpoint> {
     let plan = byrnie_plan::Endpoint {
         workload: ObjectName::new("shop", format!("web-{}", address.port())),
         address,
@@ -204,7 +204,7 @@ pub(super) fn endpoint(address: SocketAddr, hop: Hop) -> Arc<Endpoint> {
 }
 
 /// Puts a destination into force.
-pub(super) fn call(
+pub(crate) fn call(
     worker: &Worker,
     protocol: AppProtocol,
     settings: TrafficSettings,
@@ -223,22 +223,22 @@ pub(super) fn call(
 }
 
 /// A client's proxy and a server's proxy between a client and an application.
-pub(super) struct Pair {
-    pub(super) mesh: Mesh,
-    pub(super) client: Rc<Worker>,
-    pub(super) server: Rc<Worker>,
-    pub(super) endpoint: Arc<Endpoint>,
+pub(crate) struct Pair {
+    pub(crate) mesh: Mesh,
+    pub(crate) client: Rc<Worker>,
+    pub(crate) server: Rc<Worker>,
+    pub(crate) endpoint: Arc<Endpoint>,
     /// Where the client connects.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Pair {
-    pub(super) async fn new(application: SocketAddr) -> Self {
+    pub(crate) async fn new(application: SocketAddr) -> Self {
         Self::with(Accepts::new(application), AppProtocol::Tcp, TrafficSettings::default(), Dialect::Byrnie)
             .await
     }
 
-    pub(super) async fn with(
+    pub(crate) async fn with(
         accepts: Accepts,
         protocol: AppProtocol,
         settings: TrafficSettings,
@@ -254,7 +254,7 @@ impl Pair {
         Self { mesh, client, server, endpoint, address }
     }
 
-    pub(super) async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         stream
@@ -262,11 +262,11 @@ impl Pair {
 }
 
 /// What was counted of connections since the last look.
-pub(super) fn counted(worker: &Worker) -> Vec<TcpDelta> {
+pub(crate) fn counted(worker: &Worker) -> Vec<TcpDelta> {
     worker.process.metrics.take_delta(Instant::now()).connections
 }
 
 /// Makes dropping the stream a reset.
-pub(super) fn reset(stream: TcpStream) {
+pub(crate) fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
