@@ -1,10 +1,12 @@
 //! The snapshot on disk: written soon after something changed, one write at a time, off the loop's thread.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use byrnie_plan::Key;
 use byrnie_wire::snapshot::{Kept, SnapshotError, load, save};
 use byrnie_wire::{Encoded, encode};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::config::Assembler;
@@ -17,12 +19,17 @@ pub struct Snapshot {
     path: PathBuf,
     is_behind: bool,
     writing: Option<JoinHandle<()>>,
+    /// Counts the states that were taken.
+    taken: u64,
+    /// The newest state on disk: one writer at a time, and an older state never over a newer one.
+    written: Arc<Mutex<u64>>,
 }
 
 impl Snapshot {
     /// The file in this directory.
     pub fn new(state_dir: &Path) -> Self {
-        Self { path: state_dir.join(FILE), is_behind: false, writing: None }
+        let path = state_dir.join(FILE);
+        Self { path, is_behind: false, writing: None, taken: 0, written: Arc::default() }
     }
 
     /// What the last life held; nothing, if there is none or it cannot be used.
@@ -52,11 +59,10 @@ impl Snapshot {
         if !self.is_behind || self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
         }
-        self.is_behind = false;
-        let (path, all) = (self.path.clone(), all(assembler));
+        let state = self.take(assembler);
         trouble.clear();
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            if let Err(error) = write(&path, &all) {
+            if let Err(error) = state.write() {
                 tracing::error!(%error, "the snapshot cannot be written");
             }
         }));
@@ -64,20 +70,44 @@ impl Snapshot {
 
     /// Writes now, if there is something to write.
     pub fn save(&mut self, assembler: &Assembler, trouble: &mut String) {
-        if !std::mem::take(&mut self.is_behind) {
+        if !self.is_behind {
             return;
         }
-        if let Err(error) = write(&self.path, &all(assembler)) {
+        if let Err(error) = self.take(assembler).write() {
             tracing::error!(%error, "the snapshot cannot be written");
             *trouble = error.to_string();
         }
     }
+
+    fn take(&mut self, assembler: &Assembler) -> State {
+        self.is_behind = false;
+        self.taken += 1;
+        let all = assembler.held().map(|(key, resource)| (key.clone(), encode(resource)));
+        State {
+            path: self.path.clone(),
+            number: self.taken,
+            all: all.collect(),
+            written: Arc::clone(&self.written),
+        }
+    }
 }
 
-fn all(assembler: &Assembler) -> Vec<(Key, Encoded)> {
-    assembler.held().map(|(key, resource)| (key.clone(), encode(resource))).collect()
+/// What was in force at one moment.
+struct State {
+    path: PathBuf,
+    number: u64,
+    all: Vec<(Key, Encoded)>,
+    written: Arc<Mutex<u64>>,
 }
 
-fn write(path: &Path, all: &[(Key, Encoded)]) -> Result<(), SnapshotError> {
-    save(path, all.iter().map(|(key, encoded)| (key, encoded)))
+impl State {
+    fn write(&self) -> Result<(), SnapshotError> {
+        let mut written = self.written.lock();
+        if *written > self.number {
+            return Ok(());
+        }
+        save(&self.path, self.all.iter().map(|(key, encoded)| (key, encoded)))?;
+        *written = self.number;
+        Ok(())
+    }
 }
