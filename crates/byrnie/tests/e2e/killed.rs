@@ -39,8 +39,15 @@ impl Shop {
 
     /// Waits for the next 200.
     fn answers(&self, path: &str) {
+        let mut last = String::new();
         until("the gateway answers 200", || {
-            (get(&self.gateway, path, &[]).ok()?.status == 200).then_some(())
+            let answer = get(&self.gateway, path, &[]);
+            let now = format!("{answer:?}");
+            if now != last {
+                eprintln!("{now}");
+                last = now;
+            }
+            (answer.ok()?.status == 200).then_some(())
         });
     }
 

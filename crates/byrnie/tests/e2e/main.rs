@@ -9,6 +9,7 @@
 mod harness;
 
 mod certificates;
+mod clients;
 mod demo;
 mod first_file;
 mod killed;
