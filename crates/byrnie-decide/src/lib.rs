@@ -42,6 +42,6 @@ pub use path::{
 };
 pub use request::{HeaderLookup, NoHeaders, RequestView};
 pub use retry::{Attempt, Failure, NoRetry, RetryBudget, RetryDecision, should_retry};
-pub use router::{Found, Miss, REGEX_PATTERN_LIMIT, REGEX_SIZE_LIMIT, Router, RouterError, host_matches};
+pub use router::{Found, Miss, Router, RouterError, host_matches};
 pub use time::Time;
 pub use weight::WeightedChoice;

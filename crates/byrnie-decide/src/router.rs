@@ -21,12 +21,6 @@ mod entry;
 
 use entry::{Entry, PathEntry};
 
-/// Longest regular expression, in bytes. Source: the Gateway API's limit for a path's value.
-pub const REGEX_PATTERN_LIMIT: usize = 1024;
-
-/// Largest compiled regular expression, in bytes of memory; a bigger one is refused.
-pub const REGEX_SIZE_LIMIT: usize = 1 << 20;
-
 /// What takes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {

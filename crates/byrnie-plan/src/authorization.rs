@@ -65,8 +65,9 @@ pub struct Source {
 
 /// What is asked for. Each non-empty list must have a match; no entry of a `not_` list may match.
 ///
-/// On a connection that is not HTTP: an operation that names methods or paths never matches in an ALLOW and
-/// always matches in a DENY (fail closed).
+/// On a connection that is not HTTP, method and path are not known: an operation that names methods or paths never
+/// matches in an ALLOW, and in a DENY (or AUDIT) these parts count as matching (fail closed). The ports are known
+/// there, too: `ports` and `not_ports` must match in either.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Operation {
     /// HTTP methods, upper case.

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Endpoints, GatewayRoutes, InboundPolicy, MeshSettings, ObjectName, Routes, Service, TrustBundle, Upstreams};
+use crate::{
+    Endpoints, GatewayRoutes, InboundPolicy, MeshSettings, ObjectName, Routes, Service, TrustBundle,
+    Upstreams,
+};
 
 /// The address of one compiled resource. Displayed and parsed as in design section 6,
 /// for example `Routes/shop/web@store`.

@@ -1,10 +1,13 @@
 //! One entry of a table, compiled: how each part compares.
 
-use byrnie_plan::{HeaderMatch, HostPattern, HttpMatch, PathMatch, QueryMatch, ValueMatch};
+use byrnie_plan::{
+    HeaderMatch, HostPattern, HttpMatch, PathMatch, QueryMatch, REGEX_PATTERN_LIMIT, REGEX_SIZE_LIMIT,
+    ValueMatch,
+};
 use regex::bytes::{Regex, RegexBuilder};
 use smallvec::SmallVec;
 
-use super::{Miss, REGEX_PATTERN_LIMIT, REGEX_SIZE_LIMIT, RouterError, host_matches};
+use super::{Miss, RouterError, host_matches};
 use crate::path::decode_escape;
 use crate::{HeaderLookup, RequestView, normalize_pattern};
 

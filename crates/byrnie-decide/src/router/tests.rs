@@ -1,6 +1,6 @@
 use byrnie_plan::{
-    HeaderMatch, HostPattern, HttpMatch, HttpRule, HttpTable, ObjectName, PathMatch, QueryMatch, RouteKind,
-    RouteName, Timeouts, ValueMatch,
+    HeaderMatch, HostPattern, HttpMatch, HttpRule, HttpTable, ObjectName, PathMatch, QueryMatch,
+    REGEX_PATTERN_LIMIT, RouteKind, RouteName, Timeouts, ValueMatch,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
