@@ -11,7 +11,10 @@ use byrnie_wire::generated::discovery_server::Discovery;
 use byrnie_wire::generated::{ClientMessage, ServerMessage};
 use byrnie_wire::server::{Current, Incoming, Order, Rejection, Subscriber, serve};
 use byrnie_wire::{MAX_KEYS_PER_MESSAGE, NodeInfo, ProtocolError, Role};
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::nodes::{Node, Rejected};
@@ -23,6 +26,8 @@ use crate::tls::Peer;
 pub struct DiscoveryService {
     /// Everything it stands on.
     pub control: Arc<Control>,
+    /// Counts the streams, so that nothing holds the store any more when the control plane has stopped.
+    pub tasks: TaskTracker,
 }
 
 #[tonic::async_trait]
@@ -33,15 +38,16 @@ impl Discovery for DiscoveryService {
         &self,
         request: Request<Streaming<ClientMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
-        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.identity.clone());
-        let Some(peer) = peer else {
+        let peer = request.extensions().get::<Peer>();
+        let Some((peer, until)) = peer.and_then(|peer| Some((peer.proven()?, peer.until))) else {
             self.control.metrics.streams_refused.inc();
             return Err(Status::unauthenticated(
                 "BYR0365: a discovery stream needs a certificate of this mesh",
             ));
         };
         self.control.metrics.streams.inc();
-        let stream = ProxyStream { control: Arc::clone(&self.control), peer, node: None };
+        let (control, task) = (Arc::clone(&self.control), self.tasks.token());
+        let stream = ProxyStream { control, peer, until, node: None, _task: task };
         Ok(Response::new(serve(request.into_inner(), stream)))
     }
 }
@@ -50,8 +56,12 @@ impl Discovery for DiscoveryService {
 struct ProxyStream {
     control: Arc<Control>,
     peer: WorkloadIdentity,
+    /// When the certificate ends that it came with.
+    until: Instant,
     /// Known from the first message on.
     node: Option<Arc<Node>>,
+    /// Last, so that it is dropped after what it stands for.
+    _task: TaskTrackerToken,
 }
 
 impl Subscriber for ProxyStream {
@@ -108,6 +118,9 @@ impl Subscriber for ProxyStream {
         };
         tokio::select! {
             () = self.control.stop.cancelled() => Order::Close("BYR0452: the control plane is stopping".to_owned()),
+            () = sleep_until(self.until) => {
+                Order::Close("BYR0332: the certificate of this stream has expired; come back with a renewed one".to_owned())
+            }
             () = node.close.cancelled() => {
                 Order::Close("BYR0366: this proxy's workload is gone, has another identity, or has another proxy".to_owned())
             }

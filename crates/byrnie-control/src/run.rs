@@ -56,7 +56,7 @@ pub struct Addresses {
     pub api: PathBuf,
 }
 
-/// Why a control plane does not start.
+/// Why a control plane does not start, or ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data directory or a listener.
@@ -67,7 +67,8 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// The store.
+    /// The store. A file that fails while the control plane runs ends it: nothing could be confirmed any more, and
+    /// whoever starts it again opens the file anew.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The certificate authority.
@@ -82,7 +83,8 @@ pub struct ControlPlane {
     tasks: TaskTracker,
 }
 
-/// Runs a control plane until SIGTERM or SIGINT. Tells the supervisor (`NOTIFY_SOCKET`) when it is ready.
+/// Runs a control plane until SIGTERM or SIGINT, or until its store fails. Tells the supervisor (`NOTIFY_SOCKET`)
+/// when it is ready.
 pub async fn run(options: ControlPlaneOptions) -> Result<(), StartError> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut term = signal(SignalKind::terminate()).map_err(io_error("listening for SIGTERM"))?;
@@ -90,14 +92,15 @@ pub async fn run(options: ControlPlaneOptions) -> Result<(), StartError> {
     let notifier = byrnie_net::Notifier::from_env().map_err(io_error("opening NOTIFY_SOCKET"))?;
     let plane = ControlPlane::start(options).await?;
     notifier.ready().map_err(io_error("telling the supervisor"))?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let ended = tokio::select! {
+        _ = term.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        failed = plane.store.failed() => Err(StartError::Store(failed)),
+    };
     // The supervisor may be gone; then nobody wants to know.
     let _ = notifier.stopping();
     plane.stop().await;
-    Ok(())
+    ended
 }
 
 impl ControlPlane {
@@ -153,9 +156,17 @@ impl ControlPlane {
         }
         drop(self.control);
         // Every answer that was given is on the disk already; this only frees the file for whoever comes next.
-        if let Some(store) = Arc::into_inner(self.store) {
-            store.close().await;
+        // Tasks of the HTTP libraries let go of it a moment after they count as ended.
+        let mut shared = self.store;
+        let deadline = Instant::now() + STOP_DEADLINE;
+        while Instant::now() < deadline {
+            match Arc::try_unwrap(shared) {
+                Ok(store) => return store.close().await,
+                Err(still) => shared = still,
+            }
+            tokio::task::yield_now().await;
         }
+        tracing::warn!("the store is still in use after {STOP_DEADLINE:?}");
     }
 }
 
@@ -197,10 +208,11 @@ fn spawn(
         }
     });
     let at = Arc::clone(control);
-    let connections = tls::incoming(listener, Arc::new(move || at.authority.tls()), stop.clone())
+    let connections = tls::incoming(listener, Arc::new(move || at.authority.tls()), stop.clone(), &tasks)
         .map_err(io_error("listening for proxies"))?;
-    let router =
-        transport().add_service(service(DiscoveryService { control: Arc::clone(control) })).add_service(
+    let router = transport()
+        .add_service(service(DiscoveryService { control: Arc::clone(control), tasks: tasks.clone() }))
+        .add_service(
             IdentityServer::new(SignService { control: Arc::clone(control) })
                 .max_decoding_message_size(64 << 10),
         );

@@ -24,7 +24,7 @@ pub struct SignService {
 #[tonic::async_trait]
 impl Identity for SignService {
     async fn sign(&self, request: Request<SignRequest>) -> Result<Response<SignResponse>, Status> {
-        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.identity.clone());
+        let peer = request.extensions().get::<Peer>().and_then(Peer::proven);
         let request = request.into_inner();
         let signed =
             self.attest(peer, &request.credential).and_then(|identity| self.issue(&request, &identity));

@@ -5,18 +5,19 @@ use std::net::TcpListener as StdListener;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use byrnie_identity::{PeerRole, peer_identity};
+use byrnie_identity::{PeerRole, peer_identity, peer_not_after};
 use byrnie_plan::WorkloadIdentity;
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::transport::server::Connected;
 
 /// Time for a handshake.
@@ -28,13 +29,17 @@ const HANDSHAKES: usize = 256;
 const CONNECTIONS: usize = 20_000;
 /// How long a connection without certificate may last: long enough to redeem a credential.
 const UNPROVEN_LIFETIME: Duration = Duration::from_secs(30);
+/// No connection lasts longer, whatever its certificate says.
+const MAX_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Time to tell the peer that its certificate is over, before the connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A connection whose handshake is done.
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
-    /// Ends the connection of a peer that proved nothing.
-    end: Option<Pin<Box<Sleep>>>,
+    /// Ends the connection: of a peer that proved nothing soon, of another one with its certificate.
+    end: Pin<Box<Sleep>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -42,7 +47,16 @@ pub struct Connection {
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// What its certificate says; `None`: it showed none, so it may only redeem a credential.
-    pub identity: Option<WorkloadIdentity>,
+    identity: Option<WorkloadIdentity>,
+    /// When its certificate ends, or when it must have redeemed its credential.
+    pub until: Instant,
+}
+
+impl Peer {
+    /// What its certificate says, while it is valid.
+    pub fn proven(&self) -> Option<WorkloadIdentity> {
+        self.identity.clone().filter(|_| Instant::now() < self.until)
+    }
 }
 
 impl Connected for Connection {
@@ -59,9 +73,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(end) = &mut self.end
-            && end.as_mut().poll(cx).is_ready()
-        {
+        if self.end.as_mut().poll(cx).is_ready() {
             // As if the peer had closed.
             return Poll::Ready(Ok(()));
         }
@@ -91,11 +103,12 @@ pub fn incoming(
     listener: StdListener,
     config: CurrentConfig,
     stop: CancellationToken,
-) -> io::Result<impl Stream<Item = io::Result<Connection>>> {
+    tasks: &TaskTracker,
+) -> io::Result<impl Stream<Item = io::Result<Connection>> + use<>> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let (done, accepted) = mpsc::channel(HANDSHAKES);
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
             () = accept(listener, config, done) => {}
@@ -143,6 +156,11 @@ async fn handshake(
         None => None,
         Some(chain) => Some(peer_identity(Some(chain), PeerRole::Client).map_err(io::Error::other)?),
     };
-    let end = identity.is_none().then(|| Box::pin(tokio::time::sleep(UNPROVEN_LIFETIME)));
-    Ok(Connection { stream, peer: Peer { identity }, end, _permit: permit })
+    let not_after = peer_not_after(stream.get_ref().1.peer_certificates());
+    let lifetime = not_after.map_or(UNPROVEN_LIFETIME, |end| {
+        end.duration_since(SystemTime::now()).unwrap_or_default().min(MAX_LIFETIME)
+    });
+    let until = Instant::now() + lifetime;
+    let end = Box::pin(tokio::time::sleep_until(until + LAST_WORDS));
+    Ok(Connection { stream, peer: Peer { identity, until }, end, _permit: permit })
 }

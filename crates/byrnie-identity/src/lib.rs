@@ -34,7 +34,7 @@ pub use svid::{KeyPair, Svid};
 pub use tls::{
     ClientAuth, ClientTls, bootstrap_client_config, client_config, server_config, unused_server_name,
 };
-pub use verify::{MAX_CHAIN, peer_identity};
+pub use verify::{MAX_CHAIN, peer_identity, peer_not_after};
 
 #[cfg(test)]
 mod testing;

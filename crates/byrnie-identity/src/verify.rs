@@ -27,6 +27,12 @@ pub fn peer_identity(
     leaf.map(|leaf| leaf.identity).map_err(|fault| PeerError { peer, fault })
 }
 
+/// When a peer's certificate ends, for connections that must not outlive it. `None`: there is none that can be read.
+pub fn peer_not_after(certificates: Option<&[CertificateDer<'_>]>) -> Option<SystemTime> {
+    let leaf = Leaf::parse(certificates?.first()?).ok()?;
+    Some(leaf.not_after)
+}
+
 /// What a leaf says, after the rules of X509-SVID section 4 and 5.2 hold for it.
 pub(crate) struct Leaf {
     pub identity: WorkloadIdentity,

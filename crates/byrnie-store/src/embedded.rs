@@ -5,6 +5,7 @@
 //! same file and the same transactions, so that a slow watch costs nobody anything, and one from before a
 //! restart continues ([`follow`]).
 
+mod failure;
 mod follow;
 mod reader;
 mod schema;
@@ -21,6 +22,7 @@ use std::thread;
 use redb::Database;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::embedded::failure::Failure;
 use crate::embedded::reader::{MAX_READERS, Reader};
 use crate::embedded::writer::Command;
 use crate::error::{StoreError, open};
@@ -53,6 +55,7 @@ pub struct EmbeddedStore {
     commands: mpsc::Sender<Command>,
     latest: watch::Receiver<u64>,
     reader: Reader,
+    failure: Failure,
     database: Arc<Database>,
     stopped: oneshot::Receiver<()>,
 }
@@ -65,11 +68,12 @@ impl EmbeddedStore {
         }
         let database = Arc::new(schema::open_database(path)?);
         let state = schema::check(&database, path)?;
-        let reader = Reader::new(&database, state.epoch.clone());
+        let failure = Failure::default();
+        let reader = Reader::new(&database, state.epoch.clone(), failure.clone());
         let (commands, queue) = mpsc::channel(QUEUE);
         let (told, latest) = watch::channel(state.sequence);
         let (stop, stopped) = oneshot::channel();
-        let writer = writer::Writer::new(database.clone(), state, options.event_log, told);
+        let writer = writer::Writer::new(database.clone(), state, options.event_log, told, failure.clone());
         thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
@@ -77,7 +81,13 @@ impl EmbeddedStore {
                 let _ = stop.send(()); // nobody may be waiting
             })
             .map_err(open(path))?;
-        Ok(Self { commands, latest, reader, database, stopped })
+        Ok(Self { commands, latest, reader, failure, database, stopped })
+    }
+
+    /// Waits until a read or write of the file fails: from then on nothing is read or written any more, so the
+    /// process should end and begin anew.
+    pub async fn failed(&self) -> StoreError {
+        self.failure.happened().await
     }
 
     /// Waits for what is under way, ends all watches, and lets go of the file.

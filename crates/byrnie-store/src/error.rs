@@ -33,8 +33,8 @@ pub enum StoreError {
     /// A read or write of the file failed. The engine refuses everything from then on, since it cannot know what
     /// is on the disk: open the file again, best by starting the process again.
     #[error(
-        "BYR0472: the store's file cannot be read or written; check the disk for space and errors, then start \
-         the control plane again"
+        "BYR0472: the store's file cannot be read or written: {source}; check the disk for space and errors, then \
+         start the control plane again"
     )]
     Storage {
         /// What the engine said.

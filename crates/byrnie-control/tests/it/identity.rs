@@ -161,3 +161,28 @@ async fn the_trust_domain_is_chosen_before_the_first_workload() {
     assert_eq!(mesh.bundle().trust_domain, "example.org");
     assert_eq!(mesh.renew(&svid).await.unwrap().identity(), svid.identity());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_does_not_outlive_its_certificate() {
+    let mesh = Mesh::start().await;
+    let short = r#"[{"apiVersion": "mesh.byrnie.dev/v1alpha1", "kind": "Mesh", "metadata": {"name": "default"},
+                     "spec": {"certificates": {"lifetime": "10s"}}}]"#;
+    mesh.apply(short).await;
+    mesh.apply(SHOP).await;
+    let token = mesh.credential("shop/web-1", Role::Sidecar).await.unwrap();
+    let svid = mesh.redeem(&token).await.unwrap();
+    let mut proxy = mesh.proxy_as("shop/web-1", Role::Sidecar, &svid);
+    proxy.subscribe(&["InboundPolicy/shop/web-1"]);
+    proxy.until("InboundPolicy/shop/web-1", |policy| policy.is_some()).await;
+    let reason = proxy.disconnected().await;
+    assert!(std::time::SystemTime::now() >= svid.not_after(), "{reason}");
+    assert!(reason.contains("BYR0332"), "{reason}");
+    let again = proxy.disconnected().await;
+    assert!(!again.contains("BYR0332"), "with the same certificate it gets no stream any more: {again}");
+    // A renewed one opens a stream again.
+    let token = mesh.credential("shop/web-1", Role::Sidecar).await.unwrap();
+    let svid = mesh.redeem(&token).await.unwrap();
+    let mut proxy = mesh.proxy_as("shop/web-1", Role::Sidecar, &svid);
+    proxy.subscribe(&["InboundPolicy/shop/web-1"]);
+    proxy.until("InboundPolicy/shop/web-1", |policy| policy.is_some()).await;
+}

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::Semaphore;
 
+use super::failure::Failure;
 use super::schema::{self, EVENTS, Epoch, META, OBJECTS, row};
 use crate::error::{StoreError, engine};
 use crate::types::{Event, ListQuery, ObjectKey, Page, PageToken, StoredObject, Version};
@@ -17,6 +18,7 @@ pub(super) const MAX_READERS: u32 = 32;
 pub(super) struct Reader {
     database: Weak<Database>,
     permits: Arc<Semaphore>,
+    failure: Failure,
     pub(super) epoch: Epoch,
 }
 
@@ -29,8 +31,8 @@ pub(super) enum Logged {
 }
 
 impl Reader {
-    pub(super) fn new(database: &Arc<Database>, epoch: Epoch) -> Self {
-        Self { database: Arc::downgrade(database), permits: super::permits(), epoch }
+    pub(super) fn new(database: &Arc<Database>, epoch: Epoch, failure: Failure) -> Self {
+        Self { database: Arc::downgrade(database), permits: super::permits(), failure, epoch }
     }
 
     /// Waits for all reads under way and refuses new ones.
@@ -52,7 +54,7 @@ impl Reader {
             drop(permit);
             result
         });
-        work.await.map_err(|_| StoreError::Closed)?
+        work.await.map_err(|_| StoreError::Closed)?.inspect_err(|error| self.failure.note(error))
     }
 
     pub(super) async fn get(&self, key: ObjectKey) -> Result<Option<StoredObject>, StoreError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use redb::{Database, Durability, WriteTransaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::failure::Failure;
 use super::schema::State;
 use super::stage::Stage;
 use super::tables::Tables;
@@ -53,6 +54,7 @@ pub(super) struct Writer {
     state: State,
     event_log: u64,
     told: watch::Sender<u64>,
+    failure: Failure,
 }
 
 impl Writer {
@@ -61,8 +63,9 @@ impl Writer {
         state: State,
         event_log: u64,
         told: watch::Sender<u64>,
+        failure: Failure,
     ) -> Self {
-        Self { database, state, event_log, told }
+        Self { database, state, event_log, told, failure }
     }
 
     /// Until the last store handle is gone.
@@ -88,6 +91,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(%error, cause = ?error, "the store cannot commit");
+                self.failure.note(&error);
                 worked.into_iter().for_each(|call| call.answer(Some(&error)));
                 group.into_iter().for_each(|command| command.refuse(&error));
             }

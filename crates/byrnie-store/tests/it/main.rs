@@ -6,6 +6,7 @@
 
 mod contract;
 mod crash;
+mod disk;
 mod file;
 mod model;
 
