@@ -5,6 +5,7 @@
 
 mod route;
 mod server;
+mod words;
 
 use byrnie_plan::{Key, ObjectName, Resource, Service, ServicePortRef, WorkloadIdentity};
 
@@ -162,8 +163,8 @@ impl Destination {
 
     fn step(&self) -> WhyStep {
         let port = self.service.ports.iter().find(|p| p.port == self.port);
-        let speaks = port.map_or_else(String::new, |p| format!("{:?}", p.protocol).to_lowercase());
-        let detail = format!("port {} of Service {}, protocol {speaks}", self.port, self.service.name);
+        let speaks = port.map_or("", |p| words::protocol(p.protocol));
+        let detail = format!("port {} of Service {}, appProtocol {speaks}", self.port, self.service.name);
         step("service", true, format!("{}:{}", self.service.name, self.port), detail)
     }
 }

@@ -6,7 +6,7 @@ use byrnie_plan::{
     ListenerProtocol, ObjectName, Resource, Routes, TcpRule,
 };
 
-use super::{Destination, Ending, Request, Source, step};
+use super::{Destination, Ending, Request, Source, step, words};
 use crate::api::{ErrorBody, WhyStep, WhyVerdict};
 use crate::error;
 use crate::table::Table;
@@ -164,13 +164,13 @@ fn http_rule(entry: &HttpMatch, rule: &HttpRule, request: &Request, steps: &mut 
         }
     }
     let unusable = rule.backends.iter().filter(|b| b.weight > 0).find_map(|b| match &b.target {
-        BackendTarget::Invalid(why) => Some(why),
+        BackendTarget::Invalid(why) => Some(words::invalid(*why)),
         BackendTarget::Service { .. } => None,
     });
     let hops = hops(&rule.backends, Some((request.method.clone(), path)));
     match unusable {
         Some(why) => {
-            let detail = format!("a backend cannot be used ({why:?}): its share is answered with 500");
+            let detail = format!("a backend cannot be used ({why}): its share is answered with 500");
             steps.push(step("route", false, rule.name.to_string(), detail));
         }
         None if hops.is_empty() => {
@@ -206,7 +206,7 @@ fn unreachable(summary: &str) -> Choice {
 }
 
 fn describe(entry: &HttpMatch, passed: &[byrnie_decide::RouteStep]) -> String {
-    let mut parts = vec![format!("host {:?}", entry.host), format!("path {:?}", entry.path)];
+    let mut parts = vec![words::host(&entry.host), words::path(&entry.path)];
     parts.extend(entry.method.iter().map(|method| format!("method {method}")));
     parts.extend(entry.headers.iter().map(|header| format!("header {}", header.name)));
     parts.extend(entry.queries.iter().map(|query| format!("query {}", query.name)));

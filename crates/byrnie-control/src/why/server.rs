@@ -4,7 +4,7 @@ use byrnie_decide::{Authorizer, HttpOperation, PeerView, Reason};
 use byrnie_plan::{Endpoint, Hop as HopKind, InboundPolicy, Key, ObjectName, Resource, ServicePortRef};
 
 use super::route::Hop;
-use super::{Destination, Ending, Source, step};
+use super::{Destination, Ending, Source, step, words};
 use crate::api::{WhyStep, WhyVerdict};
 use crate::nodes::{Nodes, timestamp};
 use crate::table::Table;
@@ -129,9 +129,10 @@ fn authorize(
         .map(|(method, path)| HttpOperation { method: Some(method.as_str()), path: Some(path.as_str()) });
     for seen in authorizer.steps(peer, operation, endpoint.app_port) {
         let dry = if seen.dry_run { " (dry run)" } else { "" };
+        let action = words::action(seen.action);
         let detail = match seen.matched_rule {
-            Some(rule) => format!("{:?}{dry}: rule {rule} matches at {}", seen.action, endpoint.workload),
-            None => format!("{:?}{dry}: no rule matches at {}", seen.action, endpoint.workload),
+            Some(rule) => format!("{action}{dry}: rule {rule} matches at {}", endpoint.workload),
+            None => format!("{action}{dry}: no rule matches at {}", endpoint.workload),
         };
         tell(step("policy", true, seen.policy, detail));
     }
@@ -142,7 +143,9 @@ fn authorize(
         Reason::NotAllowed => {
             format!("AuthorizationPolicy {} (ALLOW) and every other one: no rule matches;", verdict.policy)
         }
-        Reason::Default => format!("the mesh's default ({:?})", policy.default_action),
+        Reason::Default => {
+            format!("the Mesh's defaultInboundPolicy ({})", words::default_action(policy.default_action))
+        }
     };
     tell(step("policy", verdict.is_allowed(), verdict.policy, sentence.clone()));
     if verdict.is_allowed() { Ok(sentence) } else { Err(sentence) }
