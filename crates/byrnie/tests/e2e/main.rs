@@ -8,9 +8,12 @@
 
 mod harness;
 
+mod authorization;
 mod certificates;
+mod changes;
 mod clients;
 mod demo;
+mod endpoints;
 mod first_file;
 mod killed;
 mod manual;
