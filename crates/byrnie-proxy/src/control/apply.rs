@@ -50,6 +50,9 @@ impl Control {
             return;
         }
         self.listeners.bring(&self.workers, &wanted);
+        if self.xds.fresh && self.voice.is_ready() {
+            self.listeners.drop_leftovers();
+        }
         self.trouble.ports = self.listeners.failures().next().map(str::to_owned).unwrap_or_default();
     }
 

@@ -127,10 +127,21 @@ impl Listeners {
         changed
     }
 
-    /// Stops accepting everywhere. The supervisor keeps the sockets: what connects now waits for the next life.
-    pub fn stop_accepting(&mut self) {
-        let serving = self.bound.iter().filter(|(what, _)| **what != What::Admin);
-        serving.for_each(|(_, bound)| bound.stop.cancel());
+    /// Stops accepting, but for peers: the token that is returned ends that, too. The supervisor keeps the sockets:
+    /// what connects then waits for the next life.
+    pub fn stop_accepting(&self) -> Option<CancellationToken> {
+        let stopped = self.bound.iter().filter(|(what, _)| !matches!(what, What::Admin | What::Mesh));
+        stopped.for_each(|(_, bound)| bound.stop.cancel());
+        self.bound.get(&What::Mesh).map(|bound| bound.stop.clone())
+    }
+
+    /// Closes what the last life left behind and nobody wants any more, here and at the supervisor.
+    pub fn drop_leftovers(&mut self) {
+        let names: Vec<String> = self.inherited.names().map(str::to_owned).collect();
+        for name in names.iter().filter(|name| name.starts_with("listen:")) {
+            self.inherited.remove(name);
+            self.tell(self.notifier.remove(name));
+        }
     }
 
     /// Where this is bound.

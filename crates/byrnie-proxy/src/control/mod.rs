@@ -48,6 +48,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const DISK: Duration = Duration::from_millis(100);
 /// How often tap events are fetched while somebody watches.
 const TAP: Duration = Duration::from_millis(200);
+/// How long peers that have not heard yet that this proxy leaves are still let in, to be sent elsewhere: a connection
+/// that nobody accepts would keep them waiting.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// After the deadline of a drain connections are cut; how long their tasks may take to end.
 const CUT: Duration = Duration::from_secs(1);
 
@@ -168,7 +171,12 @@ impl Control {
         self.voice.stopping();
         self.process.draining.cancel();
         self.tell();
-        self.listeners.stop_accepting();
+        if let Some(peers) = self.listeners.stop_accepting() {
+            tokio::spawn(async move {
+                tokio::time::sleep(FAREWELL).await;
+                peers.cancel();
+            });
+        }
         let limit = self.process.config.load().settings.drain_timeout;
         let connections = self.process.connections.clone();
         connections.close();

@@ -71,9 +71,9 @@ impl Control {
     /// Configuration and certificate of the last life.
     fn take_up(&mut self, kept: Option<Vec<u8>>) {
         for resource in self.snapshot.load() {
-            self.xds.knows(resource.key.clone(), resource.version);
-            if let Err(refusal) = self.assembler.offer(resource.key, Some(resource.resource)) {
-                tracing::warn!(code = refusal.code, "not taken from the snapshot: {}", refusal.reason);
+            match self.assembler.offer(resource.key.clone(), Some(resource.resource)) {
+                Ok(()) => self.xds.knows(resource.key, resource.version),
+                Err(why) => tracing::warn!(code = why.code, "not taken from the snapshot: {}", why.reason),
             }
         }
         if !self.xds.synced {

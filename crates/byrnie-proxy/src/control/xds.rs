@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process;
 
-use byrnie_identity::Svid;
+use byrnie_identity::{ClientTls, Svid};
 use byrnie_plan::{Key, Resource};
 use byrnie_wire::client::{Backoff, ClientOptions, Event, Handle, client};
 use byrnie_wire::{DecodeError, NodeInfo, Version};
@@ -36,6 +36,8 @@ pub(super) struct Xds {
     pub(super) connected: bool,
     /// Everything was answered once, or came from the snapshot.
     pub(super) synced: bool,
+    /// Everything was answered by the control plane in this life.
+    pub(super) fresh: bool,
 }
 
 impl Xds {
@@ -104,7 +106,10 @@ impl Control {
                 self.xds.rejected.remove(&key);
                 self.assembler.unchanged(&key);
             }
-            Event::Synced => self.xds.synced = true,
+            Event::Synced => {
+                self.xds.synced = true;
+                self.xds.fresh = true;
+            }
             Event::TapRequest(tap) => {
                 if !self.process.tap.add(tap.id, super::report::tap_filter(tap.filter), tap.limit) {
                     tracing::warn!(id = tap.id, "too many taps, this one shows nothing");
@@ -139,17 +144,17 @@ impl Control {
 
     /// What only this process can know to be unusable.
     fn check(&self, resource: &Resource) -> Result<(), Refusal> {
-        let tls = self.process.tls.load();
-        let Some(tls) = tls.as_ref() else { return Ok(()) };
         match resource {
-            Resource::InboundPolicy(policy) if policy.identity != *tls.svid.identity() => {
+            Resource::InboundPolicy(policy) => {
+                let Some(own) = self.process.identity().filter(|own| *own != policy.identity) else {
+                    return Ok(());
+                };
                 self.refused.notify_one();
-                let own = tls.svid.identity();
                 let reason = format!("the certificate in force is for {own}, not for {}", policy.identity);
                 Err(Refusal { code: WRONG_IDENTITY, reason })
             }
             Resource::TrustBundle(bundle) if !bundle.roots_der.is_empty() => {
-                let usable = crate::tls::TlsState::new(tls.svid.clone(), bundle.clone().into());
+                let usable = ClientTls::new(None, bundle, &[]);
                 usable.map(drop).map_err(|error| Refusal { code: error.code(), reason: error.to_string() })
             }
             _ => Ok(()),

@@ -1,14 +1,14 @@
 //! What is reused, what is swapped, what waits, what is refused.
 
 use byrnie_plan::{
-    AuthorizationPolicy, Backend, BackendTarget, ConnectionLimits, DefaultAction, Dialect, Endpoints, Filter,
-    GatewayListener, HeaderModifier, Hop, HttpMatch, HttpRule, HttpTable, InboundPort, ListenerProtocol,
-    PathMatch, PortEndpoints, PortRoutes, RouteName, Routes, Service, ServicePort, Timeouts, TrafficSettings,
-    Upstream, WorkloadIdentity,
+    AppProtocol, AuthorizationPolicy, Backend, BackendTarget, ConnectionLimits, DefaultAction, Dialect,
+    Endpoints, Filter, GatewayListener, HeaderModifier, Hop, HostPattern, HttpMatch, HttpRule, HttpTable,
+    InboundPort, ListenerProtocol, PathMatch, PortEndpoints, PortRoutes, RouteKind, RouteName, Routes,
+    Service, ServicePort, ServicePortRef, Timeouts, TrafficSettings, Upstream, WorkloadIdentity,
 };
 
 use super::*;
-use crate::config::Cluster;
+use crate::config::{Cluster, Destination};
 
 fn name(text: &str) -> ObjectName {
     text.parse().unwrap()

@@ -1,0 +1,114 @@
+//! Destinations and listeners of one configuration.
+
+use std::sync::Arc;
+
+use byrnie_plan::{AppProtocol, HostPattern, Key, Resource, RouteKind, ServicePortRef};
+use foldhash::HashMap;
+
+use super::clusters::Round;
+use super::compiled::{Cache, Compiled, Source};
+use super::{Assembler, Held};
+use crate::config::{Destination, HttpRoutes, Listener};
+
+/// One assembly: what was, and what is becoming.
+pub(super) struct Build<'a, 'r> {
+    pub(super) assembler: &'a Assembler,
+    pub(super) round: &'r mut Round<'a>,
+    pub(super) cache: &'r mut Cache,
+}
+
+impl Build<'_, '_> {
+    pub(super) fn destinations(&mut self) -> HashMap<ServicePortRef, Arc<Destination>> {
+        let upstreams = self.assembler.upstreams().map(|u| u.upstreams.as_slice()).unwrap_or_default();
+        let mut out = HashMap::default();
+        for upstream in upstreams {
+            let name = ServicePortRef { service: upstream.service.clone(), port: upstream.port };
+            if let Some(destination) = self.destination(&name) {
+                out.insert(name, destination);
+            }
+        }
+        out
+    }
+
+    /// `None`: there is no such Service or port.
+    fn destination(&mut self, name: &ServicePortRef) -> Option<Arc<Destination>> {
+        let cluster = self.round.cluster(name, &[]).ok()?;
+        let Compiled { http, tcp } = self.routes(name)?;
+        let tcp = tcp.into_iter().next().map(|(_, route)| route);
+        let protocol = effective(cluster.protocol, http.as_deref());
+        let before = self.assembler.config.destinations.get(name);
+        let same = before.filter(|before| {
+            before.protocol == protocol
+                && Arc::ptr_eq(&before.cluster, &cluster)
+                && same(&before.http, &http)
+                && same(&before.tcp, &tcp)
+        });
+        Some(match same {
+            Some(before) => Arc::clone(before),
+            None => Arc::new(Destination { name: name.clone(), protocol, http, tcp, cluster }),
+        })
+    }
+
+    /// The consumer's routes where they exist, else the producer's.
+    fn routes(&mut self, name: &ServicePortRef) -> Option<Compiled> {
+        let own_namespace = self.assembler.own.namespace.clone();
+        let key = |client_namespace| Key::Routes { service: name.service.clone(), client_namespace };
+        for key in [key(Some(own_namespace)), key(None)] {
+            let Some(Held { resource: Resource::Routes(routes), revision }) = self.assembler.held.get(&key)
+            else {
+                continue;
+            };
+            let Some(port) = routes.ports.iter().find(|port| port.port == name.port) else { break };
+            let tcp = port.tcp.iter().map(|rule| (&HostPattern::Any, rule)).collect();
+            let source =
+                Source { place: (key, name.port), revision: *revision, http: port.http.as_ref(), tcp };
+            return self.cache.compile(&self.assembler.cache, source, self.round);
+        }
+        Some(Compiled { http: None, tcp: Vec::new() })
+    }
+
+    pub(super) fn listeners(&mut self) -> HashMap<u16, Arc<Listener>> {
+        let key = Key::GatewayRoutes(self.assembler.own.clone());
+        let Some(Held { resource: Resource::GatewayRoutes(gateway), revision }) =
+            self.assembler.held.get(&key)
+        else {
+            return HashMap::default();
+        };
+        let mut out = HashMap::default();
+        for plan in &gateway.listeners {
+            let source = Source {
+                place: (key.clone(), plan.port),
+                revision: *revision,
+                // A table without entries where something else is spoken.
+                http: Some(&plan.http),
+                tcp: plan.tcp.iter().map(|(host, rule)| (host, rule)).collect(),
+            };
+            let compiled = self.cache.compile(&self.assembler.cache, source, self.round);
+            let Some(Compiled { http: Some(http), tcp }) = compiled else { continue };
+            let listener =
+                Listener { name: plan.name.clone(), port: plan.port, protocol: plan.protocol, http, tcp };
+            out.insert(plan.port, Arc::new(listener));
+        }
+        out
+    }
+}
+
+/// Routes for requests make a port that declares nothing speak HTTP; GRPCRoutes alone make it speak gRPC.
+fn effective(declared: AppProtocol, http: Option<&HttpRoutes>) -> AppProtocol {
+    match http {
+        Some(routes) if declared == AppProtocol::Detect => {
+            let grpc =
+                !routes.rules.is_empty() && routes.rules.iter().all(|rule| rule.name.kind == RouteKind::Grpc);
+            if grpc { AppProtocol::Grpc } else { AppProtocol::Http1 }
+        }
+        _ => declared,
+    }
+}
+
+fn same<T>(a: &Option<Arc<T>>, b: &Option<Arc<T>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
