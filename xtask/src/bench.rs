@@ -95,6 +95,9 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
     if options.write {
         page::write(section, &text)?;
     }
+    if text.contains(report::NOT_MEASURED) {
+        bail!("not everything could be measured");
+    }
     Ok(())
 }
 
@@ -115,7 +118,7 @@ fn proxies(options: &Options, scratch: PathBuf) -> anyhow::Result<String> {
         let field = peers::start(&place, byrnie.as_deref(), options);
         missing.clone_from(&field.missing);
         if field.rows.is_empty() {
-            bail!("nothing to measure: {}", missing.join("; "));
+            bail!("no row to measure; missing: [{}]", missing.join("; "));
         }
         runs.push((workers, rounds::run(options, workers, &field)?));
     }

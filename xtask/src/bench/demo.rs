@@ -84,9 +84,13 @@ fn text(alive: Duration, proxies: &[(String, Memory)], whole: u64, answers: &[(S
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     let rows = |(name, memory): &(String, Memory)| {
-        vec![name.clone(), number(Some(mib(memory.rss))), number(Some(mib(memory.pss)))]
+        let sizes = [memory.rss, memory.pss, memory.anonymous].map(|bytes| number(Some(mib(bytes))));
+        std::iter::once(name.clone()).chain(sizes).collect()
     };
-    let mut text = table(&["proxy of", "RSS MiB", "PSS MiB"], &proxies.iter().map(rows).collect::<Vec<_>>());
+    let mut text = table(
+        &["proxy of", "RSS MiB", "PSS MiB", "anonymous MiB"],
+        &proxies.iter().map(rows).collect::<Vec<Vec<String>>>(),
+    );
     text.push('\n');
     let rows =
         |(name, time): &(String, Duration)| vec![format!("byrnie {name}"), number(Some(millis(*time)))];

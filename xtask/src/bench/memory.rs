@@ -24,12 +24,12 @@ const SETTLING: Duration = Duration::from_secs(20);
 /// The growth after a burst that is not waited for any longer.
 const SETTLED: f64 = 1.1;
 
-/// RSS and PSS of both proxies at one moment.
+/// Both proxies at one moment, in MiB: RSS, and the client's anonymous pages.
 struct Moment {
     name: String,
     client: f64,
     server: f64,
-    pss: f64,
+    anonymous: f64,
 }
 
 /// Measures and returns the report.
@@ -40,7 +40,12 @@ pub fn run(program: &Path, scratch: &Path) -> anyhow::Result<String> {
     let look = |name: String| -> anyhow::Result<Moment> {
         let (client, server) = (memory(mesh.pid("client")?)?, memory(mesh.pid("server")?)?);
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        Ok(Moment { name, client: mib(client.rss), server: mib(server.rss), pss: mib(client.pss) })
+        Ok(Moment {
+            name,
+            client: mib(client.rss),
+            server: mib(server.rss),
+            anonymous: mib(client.anonymous),
+        })
     };
     let mut moments = vec![look("fresh".to_owned())?];
     let upstreams = mesh.upstreams("client")?;
@@ -112,10 +117,10 @@ fn raise_descriptors() {
 
 fn text(moments: &[Moment]) -> String {
     let row = |moment: &Moment| {
-        let numbers = [moment.client, moment.server, moment.pss].map(|value| number(Some(value)));
+        let numbers = [moment.client, moment.server, moment.anonymous].map(|value| number(Some(value)));
         std::iter::once(moment.name.clone()).chain(numbers).collect()
     };
-    let heads = ["MiB", "client's proxy, RSS", "server's proxy, RSS", "client's proxy, PSS"];
+    let heads = ["MiB", "client's proxy, RSS", "server's proxy, RSS", "client's proxy, anonymous"];
     let mut text = table(&heads, &moments.iter().map(row).collect::<Vec<Vec<String>>>());
     let [_, knowing, burst, after] = moments else { return text };
     let each = |before: f64, now: f64| (now - before).max(0.0) * 1024.0 / CONNECTIONS as f64;

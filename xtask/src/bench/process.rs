@@ -157,6 +157,8 @@ pub struct Memory {
     pub rss: u64,
     /// The same, but a page that n processes share counts 1/n.
     pub pss: u64,
+    /// Pages that are nobody's file: what the process itself has written.
+    pub anonymous: u64,
 }
 
 /// What a process occupies now.
@@ -168,7 +170,7 @@ pub fn memory(pid: u32) -> anyhow::Result<Memory> {
         let kib = line.split_ascii_whitespace().next().unwrap_or_default();
         Ok(kib.parse::<u64>().with_context(|| path.clone())? * 1024)
     };
-    Ok(Memory { rss: field("Rss:")?, pss: field("Pss:")? })
+    Ok(Memory { rss: field("Rss:")?, pss: field("Pss:")?, anonymous: field("Anonymous:")? })
 }
 
 /// Says what is in the way when a program does not come up: the last lines of its log.

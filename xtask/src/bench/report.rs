@@ -7,6 +7,8 @@ use super::rounds::{Measured, Run, median, median_millis};
 use super::table::{number, table};
 use super::{Options, budget};
 
+/// Before what was asked of a peer that is there and could not be measured.
+pub const NOT_MEASURED: &str = "could not be measured";
 const MIB: f64 = 1_048_576.0;
 
 /// All of it.
@@ -15,7 +17,9 @@ pub fn text(options: &Options, runs: &[(usize, Run)], missing: &[String]) -> Str
         runs.iter().flat_map(|(_, run)| &run.versions).map(String::as_str).collect();
     let mut text = versions.into_iter().map(|version| format!("- {version}\n")).collect::<String>();
     for line in missing {
-        text += &format!("- missing: {line}\n");
+        // Others need not be here; what is measured must be.
+        let what = if line.contains("byrnie") { NOT_MEASURED } else { "missing" };
+        text += &format!("- {what}: {line}\n");
     }
     text += &format!(
         "\nMedians of {} rounds of {} s for each row; HTTP/1.1 GET over {CONNECTIONS} connections by {}.\n",
@@ -26,10 +30,11 @@ pub fn text(options: &Options, runs: &[(usize, Run)], missing: &[String]) -> Str
     for (workers, run) in runs {
         let plural = if *workers == 1 { "" } else { "s" };
         text += &format!("\n### {workers} worker{plural} in each proxy\n\n");
-        text += &[saturated(run), paced(run), bulk(run), budget::text(&budget::of(run))].join("\n");
+        let parts = [saturated(run), paced(run), bulk(run), budget::text(&budget::of(run))];
+        text += &parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
         let failures: BTreeSet<&String> = run.rows.iter().flat_map(|row| &row.failures).collect();
         for failure in failures {
-            text += &format!("\n- could not be measured: {failure}\n");
+            text += &format!("\n- {NOT_MEASURED}: {failure}\n");
         }
     }
     text
@@ -67,7 +72,7 @@ fn paced(run: &Run) -> String {
         "added p99",
         "RSS MiB each, idle",
         "after",
-        "PSS after",
+        "anonymous after",
     ];
     let rows = run.rows.iter().filter(|row| !row.paced.is_empty());
     let cells = |row: &Measured| {
@@ -84,7 +89,7 @@ fn paced(run: &Run) -> String {
             unless_direct(added.map(|(_, p99)| p99)),
             memory(row.idle.rss),
             memory(row.after.rss),
-            memory(row.after.pss),
+            memory(row.after.anonymous),
         ]
     };
     table(&heads, &rows.map(cells).collect::<Vec<_>>())

@@ -98,6 +98,7 @@ fn together(pids: &[u32]) -> anyhow::Result<Memory> {
         let one = memory(pid)?;
         sum.rss += one.rss;
         sum.pss += one.pss;
+        sum.anonymous += one.anonymous;
     }
     Ok(sum)
 }
