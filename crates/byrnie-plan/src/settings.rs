@@ -28,7 +28,7 @@ pub struct MeshSettings {
     pub drain_timeout: Duration,
     /// Largest header section, in bytes. Default 64 KiB.
     pub max_header_bytes: u32,
-    /// Largest number of header lines. Default 128.
+    /// Largest number of header lines. Default 100.
     pub max_headers: u32,
     /// Concurrent streams on one HTTP/2 connection from a client. Default 256.
     pub max_concurrent_streams: u32,
@@ -69,7 +69,7 @@ impl Default for MeshSettings {
             detect_timeout: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(10),
             max_header_bytes: 64 * 1024,
-            max_headers: 128,
+            max_headers: 100,
             max_concurrent_streams: 256,
             max_connections: 10_000,
             header_timeout: Duration::from_secs(30),

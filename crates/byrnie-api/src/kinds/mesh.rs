@@ -124,7 +124,7 @@ pub struct ProxyDefaults {
     /// Largest header section of a request, in bytes. Default 65,536 (64 KiB; Envoy's is 60 KiB).
     #[schemars(range(min = 1024, max = 1_048_576))]
     pub max_header_bytes: u32,
-    /// Largest number of header lines. Default 128 (Envoy's is 100).
+    /// Largest number of header lines. Default 100, as Envoy's.
     #[schemars(range(min = 8, max = 4096))]
     pub max_headers: u32,
     /// Concurrent streams on one HTTP/2 connection from a client. Default 256.
@@ -168,7 +168,7 @@ impl Default for ProxyDefaults {
             detect_timeout: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(10),
             max_header_bytes: 64 * 1024,
-            max_headers: 128,
+            max_headers: 100,
             max_concurrent_streams: 256,
             max_connections: 10_000,
             header_timeout: Duration::from_secs(30),
