@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use byrnie_telemetry::Registry;
+use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -71,7 +71,8 @@ fn respond<B>(request: &Request<B>, process: &Process, readiness: &Readiness) ->
     }
     match path {
         "/metrics" => {
-            let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+            let accept =
+                request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
             let (body, kind) = match accept.contains("application/openmetrics-text") {
                 true => (process.metrics.render(Instant::now()), Registry::CONTENT_TYPE),
                 false => (process.metrics.render_classic(Instant::now()), Registry::CLASSIC_CONTENT_TYPE),
