@@ -11,6 +11,9 @@ use crate::cli::failure::Failure;
 use crate::output;
 use crate::output::style::{Tone, stdout};
 
+/// Explains each check.
+const PAGE: &str = "docs/checks.md";
+
 #[derive(Debug, Serialize)]
 struct Report {
     success: bool,
@@ -68,6 +71,11 @@ impl Check {
             Self::error(description, wrong.join("\n"), hint)
         }
     }
+}
+
+/// A hint, and where the check is explained.
+fn hint(anchor: &str, what: &str) -> String {
+    format!("{what} ({PAGE}#{anchor})")
 }
 
 /// Runs the checks and prints them. Warnings leave the exit code at 0, an error makes it 1.

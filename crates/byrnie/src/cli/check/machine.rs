@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Check;
+use super::{Check, hint};
 use crate::cli::mesh::MeshDir;
 
 /// Descriptors that a demo needs with room to spare: two for each connection, some hundred connections.
@@ -18,13 +18,13 @@ fn system() -> Check {
     if os == "linux" && matches!(arch, "x86_64" | "aarch64") {
         return Check::good(about);
     }
-    Check::warning(about, format!("this is {os} on {arch}"), "nobody tests Byrnie there")
+    Check::warning(about, format!("this is {os} on {arch}"), &hint("system", "nobody tests Byrnie there"))
 }
 
 /// The directory itself, or the nearest one above that exists: `up` makes the rest.
 fn data_dir(path: &Path) -> Check {
     let about = format!("the data directory {} is writable", path.display());
-    let hint = "name another with --data-dir or BYRNIE_DATA_DIR";
+    let hint = &hint("data-directory", "name another with --data-dir or BYRNIE_DATA_DIR");
     let Some(existing) = path.ancestors().find(|path| path.exists()) else {
         return Check::error(about, "it does not exist", hint);
     };
@@ -45,14 +45,15 @@ fn loopback() -> Check {
     match std::net::TcpListener::bind(("127.0.0.1", 0)) {
         Ok(_) => Check::good(about),
         Err(error) => {
-            Check::error(about, error.to_string(), "`ip link set lo up` brings the loopback interface up")
+            let hint = hint("loopback", "`ip link set lo up` brings the loopback interface up");
+            Check::error(about, error.to_string(), &hint)
         }
     }
 }
 
 fn descriptors() -> Check {
     let about = format!("at least {MIN_DESCRIPTORS} open files are allowed");
-    let hint = "raise it: `ulimit -n 65536`";
+    let hint = &hint("open-files", "raise it: `ulimit -n 65536`");
     match std::fs::read_to_string("/proc/self/limits").ok().as_deref().and_then(max_open_files) {
         Some(limit) if limit >= MIN_DESCRIPTORS => Check::good(about),
         Some(limit) => Check::warning(about, format!("the limit is {limit}"), hint),
@@ -73,9 +74,10 @@ fn program() -> Check {
     match std::env::current_exe() {
         Ok(path) if path.exists() => Check::good(about),
         Ok(path) => {
-            Check::error(about, format!("{} is gone", path.display()), "it was replaced: start the new one")
+            let hint = hint("program", "it was replaced: start the new one");
+            Check::error(about, format!("{} is gone", path.display()), &hint)
         }
-        Err(error) => Check::error(about, error.to_string(), "is /proc mounted?"),
+        Err(error) => Check::error(about, error.to_string(), &hint("program", "is /proc mounted?")),
     }
 }
 

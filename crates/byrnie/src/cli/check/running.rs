@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use byrnie_control::api::{FindingItem, ProxyItem, SyncState, VersionInfo};
 
-use super::{Category, Check};
+use super::{Category, Check, hint};
 use crate::cli::Context;
 use crate::cli::failure::{NOT_RUNNING, object_name};
 use crate::cli::version::VERSION;
@@ -18,12 +18,12 @@ pub async fn categories(context: &Context) -> Vec<Category> {
     let info = match context.client.version().await {
         Ok(info) => info,
         Err(body) if body.code == NOT_RUNNING => {
-            let hint = "start one with `byrnie up -f FILE` or `byrnie demo`";
-            let check = Check::warning(about, body.message, hint);
+            let hint = hint("control-plane", "start one with `byrnie up -f FILE` or `byrnie demo`");
+            let check = Check::warning(about, body.message, &hint);
             return vec![Category { category_name: "control-plane", checks: vec![check] }];
         }
         Err(body) => {
-            let check = Check::error(about, body.message, &body.remedy);
+            let check = Check::error(about, body.message, &hint("control-plane", &body.remedy));
             return vec![Category { category_name: "control-plane", checks: vec![check] }];
         }
     };
@@ -42,7 +42,11 @@ pub async fn categories(context: &Context) -> Vec<Category> {
 }
 
 fn asked(what: &str, error: impl Display) -> Check {
-    Check::error(format!("the control plane tells {what}"), error.to_string(), "try again in a second")
+    Check::error(
+        format!("the control plane tells {what}"),
+        error.to_string(),
+        &hint("control-plane", "try again in a second"),
+    )
 }
 
 fn control_plane(info: &VersionInfo) -> Vec<Check> {
@@ -52,15 +56,15 @@ fn control_plane(info: &VersionInfo) -> Vec<Check> {
         Check::good(same)
     } else {
         let error = format!("the control plane is {}, this program {VERSION}", info.version);
-        Check::warning(same, error, "restart `byrnie up` with this program")
+        Check::warning(same, error, &hint("versions", "restart `byrnie up` with this program"))
     };
     vec![Check::good(about), skew]
 }
 
 fn proxy_checks(proxies: &[ProxyItem], version: &str) -> Vec<Check> {
     if proxies.is_empty() {
-        let hint = "apply a Workload: `byrnie up -f FILE`";
-        return vec![Check::warning("a proxy is connected", "none has connected yet", hint)];
+        let hint = hint("proxies-connected", "apply a Workload: `byrnie up -f FILE`");
+        return vec![Check::warning("a proxy is connected", "none has connected yet", &hint)];
     }
     let which = |wrong: &dyn Fn(&ProxyItem) -> Option<String>| -> Vec<String> {
         let line = |proxy: &ProxyItem| {
@@ -91,16 +95,28 @@ fn proxy_checks(proxies: &[ProxyItem], version: &str) -> Vec<Check> {
         Check::all(
             &format!("all {} proxies are connected", proxies.len()),
             &away,
-            "see the log of `byrnie up`",
+            &hint("proxies-connected", "see the log of `byrnie up`"),
         ),
         Check::all(
             "no proxy refuses a resource",
             &rejected,
-            "`byrnie proxy-status` shows which; the last good one rules",
+            &hint("proxies-refuse", "`byrnie proxy-status` shows which; the last good one rules"),
         ),
-        warn("all proxies obey the latest state", &stale, "try again in a second; `byrnie proxy-status`"),
-        Check::all("certificates are renewed in time", &expiring, "see the log of `byrnie up`: identity"),
-        warn("proxies and control plane have the same version", &skewed, "restart `byrnie up`"),
+        warn(
+            "all proxies obey the latest state",
+            &stale,
+            &hint("proxies-behind", "try again in a second; `byrnie proxy-status`"),
+        ),
+        Check::all(
+            "certificates are renewed in time",
+            &expiring,
+            &hint("certificates", "see the log of `byrnie up`: identity"),
+        ),
+        warn(
+            "proxies and control plane have the same version",
+            &skewed,
+            &hint("versions", "restart `byrnie up`"),
+        ),
     ]
 }
 
@@ -113,7 +129,7 @@ fn configuration(findings: &[FindingItem]) -> Vec<Check> {
         findings.iter().filter(|finding| finding.severity == severity).map(line).collect()
     };
     let (errors, warnings) = (of("error"), of("warning"));
-    let hint = "`byrnie analyze` says what to do about each";
+    let hint = &hint("findings", "`byrnie analyze` says what to do about each");
     let warned = match warnings.as_slice() {
         [] => Check::good("no object has warnings"),
         lines => Check::warning("no object has warnings", lines.join("\n"), hint),
