@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use byrnie_net::Notifier;
 use parking_lot::Mutex;
@@ -57,6 +58,7 @@ impl Voice {
         if !std::mem::replace(&mut self.ready, true) {
             tracing::info!("ready");
             told(self.notifier.ready());
+            tokio::spawn(forget_start());
         }
     }
 
@@ -68,6 +70,17 @@ impl Voice {
     /// The proxy finishes what it has.
     pub fn stopping(&mut self) {
         told(self.notifier.stopping());
+    }
+}
+
+/// What the start needed is most of the program, and not needed again; what the first connections needed is the most of
+/// the rest.
+async fn forget_start() {
+    for pause in [Duration::ZERO, Duration::from_secs(5), Duration::from_secs(55)] {
+        tokio::time::sleep(pause).await;
+        if let Err(error) = byrnie_net::limits::forget_program_pages() {
+            tracing::debug!(%error, "the start's pages stay");
+        }
     }
 }
 
