@@ -248,7 +248,7 @@ pub static KINDS: &[KindInfo] = &[
         short_names: &["wl"],
         scope: Scope::Namespaced,
         acted_on: &["spec"],
-        not_acted_on: NONE,
+        not_acted_on: &["spec.locality"],
         cluster_only: NONE,
     },
     KindInfo {
@@ -262,7 +262,7 @@ pub static KINDS: &[KindInfo] = &[
         short_names: &["tp"],
         scope: Scope::Namespaced,
         acted_on: &["spec"],
-        not_acted_on: NONE,
+        not_acted_on: &["spec.slowStart"],
         cluster_only: NONE,
     },
     KindInfo {
