@@ -60,7 +60,7 @@ pub async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Reques
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let (worker, remote) = (Rc::clone(worker), front.remote);
-    tokio::task::spawn_local(async move {
+    tokio::task::spawn_local(front.tunnels.track_future(async move {
         match upgraded.await {
             Ok(io) => {
                 let front = Front::new(Entrance::Upstream(service.name.clone()), None, remote);
@@ -68,7 +68,7 @@ pub async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Reques
             }
             Err(error) => tracing::debug!("a client went away while its tunnel was opened: {error}"),
         }
-    });
+    }));
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::OK;
     response

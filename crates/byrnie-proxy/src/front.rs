@@ -4,10 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use byrnie_plan::{ServicePortRef, WorkloadIdentity};
 use http::HeaderValue;
 use http::uri::Authority;
+use tokio_util::task::TaskTracker;
 
 use crate::admit::Admission;
 use crate::config::{Destination, Listener};
@@ -52,8 +54,13 @@ pub struct Front {
     pub remote: SocketAddr,
     /// Requests that began: the watchdog of idle connections looks whether it moves.
     pub requests: Cell<u64>,
-    /// Requests that have not ended.
+    /// Requests whose responses have not ended.
     pub in_flight: Cell<u32>,
+    /// Set by every read, cleared when a request begins or ends: on a quiet connection, whether the head of another
+    /// request is on its way.
+    pub heard: Arc<AtomicBool>,
+    /// What this connection became: upgrades and tunnels, which outlive the codec.
+    pub tunnels: TaskTracker,
     /// Where the last request was for, at which generation of the configuration.
     target: RefCell<Option<(u64, Target)>>,
     /// The last Host header and what it parses to.
@@ -80,6 +87,8 @@ impl Front {
             remote,
             requests: Cell::new(0),
             in_flight: Cell::new(0),
+            heard: Arc::default(),
+            tunnels: TaskTracker::new(),
             target: RefCell::default(),
             authority: RefCell::default(),
             admission: RefCell::default(),
@@ -102,6 +111,18 @@ impl Front {
         };
         *self.target.borrow_mut() = Some((config.generation, target.clone()));
         Some(target)
+    }
+
+    /// A request's head has come.
+    pub fn begin(&self) {
+        self.requests.set(self.requests.get() + 1);
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    /// A response is complete, or was given up.
+    pub fn end(&self) {
+        self.in_flight.set(self.in_flight.get() - 1);
+        self.heard.store(false, Relaxed);
     }
 
     /// The port of a Gateway's listener.

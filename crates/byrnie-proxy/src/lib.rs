@@ -34,6 +34,8 @@ mod route;
 mod run;
 mod tcp;
 mod tls;
+#[cfg(test)]
+mod tests;
 mod tries;
 mod worker;
 

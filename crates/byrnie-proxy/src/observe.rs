@@ -1,7 +1,6 @@
 //! What is seen of one request: metrics, access log, tap. Everything is told once, when the exchange is over.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use crate::balance::InFlight;
 use crate::config::{Endpoint, Rule};
 use crate::error::{Kind, ProxyError};
 use crate::front::Front;
-use crate::http::body::BodyError;
+use crate::http::body::{BodyError, Upload};
 use crate::pool::Lease;
 use crate::worker::Worker;
 
@@ -84,8 +83,8 @@ pub struct Exchange {
     pub is_grpc: bool,
     /// Tries after the first.
     pub retries: u32,
-    /// Counts the request's body where there is one.
-    pub request_bytes: Option<Rc<Cell<u64>>>,
+    /// The request's body where there is one.
+    pub upload: Option<Rc<Upload>>,
     /// The connection, given back when the response is complete.
     pub lease: Option<Lease>,
     /// The policy that refused.
@@ -104,6 +103,7 @@ pub struct Exchange {
 impl Exchange {
     /// A request that came just now.
     pub fn new(worker: &Rc<Worker>, front: &Rc<Front>, direction: Direction, facts: Facts) -> Self {
+        front.begin();
         Self {
             worker: Rc::clone(worker),
             front: Rc::clone(front),
@@ -114,7 +114,7 @@ impl Exchange {
             flight: None,
             is_grpc: false,
             retries: 0,
-            request_bytes: None,
+            upload: None,
             lease: None,
             policy: None,
             series: None,
@@ -136,7 +136,9 @@ impl Exchange {
     /// The head of the response is about to go back.
     pub fn on_head(&mut self, status: u16, headers: &HeaderMap) {
         self.status = status;
-        self.first_byte = Some(self.started.elapsed());
+        if self.error.is_none() {
+            self.first_byte = Some(self.started.elapsed());
+        }
         if self.is_grpc {
             self.note_grpc_status(headers);
         }
@@ -214,18 +216,27 @@ impl Exchange {
             (Some(BodyError::TimedOut), _) => {
                 self.error = Some((Kind::Timeout, Cow::Borrowed("the request's time ran out within the response")));
             }
+            (Some(error), _) if self.is_broken_off() => {
+                self.error = Some((Kind::ClientGone, Cow::Owned(format!("within the request's body: {error}"))));
+            }
             (Some(error), _) => self.error = Some((Kind::UpstreamReset, Cow::Owned(error.to_string()))),
         }
         self.tell();
     }
 
+    /// Whether the caller broke off within its body: whatever fails then is not the endpoint's fault.
+    pub fn is_broken_off(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.broken.get())
+    }
+
     fn tell(&mut self) {
+        self.front.end();
         let now = Instant::now();
         let duration = now.saturating_duration_since(self.started);
         let code = self.error.as_ref().map_or("", |(kind, _)| kind.describe().code);
         self.settle(now, duration);
         let policy = self.policy.as_deref().unwrap_or_default();
-        let request_bytes = self.request_bytes.as_ref().map_or(0, |bytes| bytes.get());
+        let request_bytes = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
         let end = RequestEnd {
             status: self.status,
             grpc_status: self.grpc_status,
@@ -252,10 +263,15 @@ impl Exchange {
         }
     }
 
-    /// Tells the balancer how it went. 429 and 5xx count against an endpoint; so does a break after the head.
+    /// Tells the balancer how it went. 429, 5xx and their gRPC kin count against an endpoint; so does a break after the
+    /// head.
     fn settle(&mut self, now: Instant, duration: Duration) {
         let Some(flight) = self.flight.take() else { return };
-        let blamed = matches!(self.status, 429 | 500..) || self.error.as_ref().is_some_and(|(kind, _)| kind.blames_endpoint());
+        let blamed = match &self.error {
+            // An answer of our own says something about the endpoint only where it says so.
+            Some((kind, _)) => kind.blames_endpoint(),
+            None => matches!(self.status, 429 | 500..) || self.grpc_status.is_some_and(is_grpc_failure),
+        };
         let outcome = match (blamed, self.first_byte) {
             (true, _) => Outcome::Failure(duration),
             (false, Some(first)) => Outcome::Success(first),
@@ -334,6 +350,11 @@ impl Drop for Exchange {
             self.tell();
         }
     }
+}
+
+/// The gRPC codes that stand for 429 and 5xx: deadline exceeded, resource exhausted, internal, unavailable, data loss.
+fn is_grpc_failure(code: u16) -> bool {
+    matches!(code, 4 | 8 | 13 | 14 | 15)
 }
 
 fn find_series(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>, now: Instant) -> Arc<RequestSeries> {

@@ -62,6 +62,10 @@ fn redirect_to(
     let port = match (redirect.port, &redirect.scheme) {
         (Some(port), _) => Some(port),
         (None, Some(_)) => None,
+        // A service's address is local: the port by which the caller reached it is the way back to it.
+        (None, None) if redirect.hostname.is_none() => {
+            front.listener_port().or(asked.as_ref().and_then(|asked| asked.port))
+        }
         (None, None) => front.listener_port(),
     };
     let default = if scheme == "https" { 443 } else { 80 };

@@ -24,13 +24,6 @@ impl HeaderLookup for Headers<'_> {
 /// readings. Absolute-form and HTTP/2 requests come out in origin-form with a Host header.
 pub fn normalize(head: &mut request::Parts) -> Result<(), ProxyError> {
     let bad = |what: String| ProxyError::unprocessed(Kind::BadRequest, what);
-    // An absolute form's authority goes before the Host header (RFC 9112 section 3.2.2).
-    if let Some(authority) = head.uri.authority()
-        && head.version != Version::HTTP_2
-    {
-        let host = http::HeaderValue::from_str(authority.as_str()).map_err(|_| bad("the URI's host is odd".into()))?;
-        head.headers.insert(HOST, host);
-    }
     {
         let mut hosts = head.headers.get_all(HOST).iter();
         match (hosts.next(), hosts.next()) {
@@ -39,6 +32,15 @@ pub fn normalize(head: &mut request::Parts) -> Result<(), ProxyError> {
             _ => {}
         }
     }
+    // An absolute form's authority goes before the Host header (RFC 9112 section 3.2.2).
+    if let Some(authority) = head.uri.authority()
+        && head.version != Version::HTTP_2
+    {
+        let host = http::HeaderValue::from_str(authority.as_str()).map_err(|_| bad("the URI's host is odd".into()))?;
+        head.headers.insert(HOST, host);
+    }
+    // Also where no route looks at it: what the application would read in its own way is refused.
+    host(&head.headers)?;
     let path = match normalize_path(head.uri.path().as_bytes()) {
         Normalized::Refused(refusal) => return Err(bad(refusal.to_string())),
         Normalized::Borrowed(_) if head.uri.scheme().is_none() && head.uri.authority().is_none() => return Ok(()),

@@ -1,6 +1,5 @@
 //! One try after the other: balance → pool → hop, until there is an answer or no sense in another try.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use crate::config::{Cluster, Rule};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::hop::{self, Outgoing};
-use crate::http::body::{Body, ReplayBody};
+use crate::http::body::{Body, ReplayBody, Upload};
 use crate::http::headers::strip_hop_by_hop;
 use crate::observe::Exchange;
 use crate::pool::SendFailure;
@@ -86,7 +85,12 @@ pub async fn send(
                 Some(failure) => Failed::Answer(failure, Box::new(response)),
                 None => return Ok((response, deadline)),
             },
-            Err(failure) => Failed::Nothing(failure),
+            Err(mut failed) => {
+                if exchange.is_broken_off() {
+                    failed.error = ProxyError::new(Kind::ClientGone, failed.error.context);
+                }
+                Failed::Nothing(failed)
+            }
         };
         let now = worker.time(Instant::now());
         let attempt = Attempt {
@@ -95,6 +99,9 @@ pub async fn send(
             replayable: failed.is_replayable(plan, replay.as_ref()),
             deadline,
         };
+        if !failed.may_end_otherwise(plan, exchange) {
+            return failed.into_result().map(|response| (response, deadline));
+        }
         let decision =
             should_retry(failed.failure(), &attempt, &plan.retry, &plan.cluster.budget, now, worker.random());
         let (RetryDecision::Retry { backoff }, Some(spare)) = (decision, spare) else {
@@ -104,8 +111,9 @@ pub async fn send(
             return failed.into_result().map(|response| (response, deadline));
         };
         failed_at = exchange.flight.as_ref().map(|flight| flight.endpoint.id);
+        let outcome = failed.outcome();
         body = failed.into_body(replay.as_ref());
-        give_up(exchange, now);
+        give_up(exchange, now, outcome);
         head = spare;
         exchange.retries += 1;
         if !backoff.is_zero() {
@@ -119,9 +127,9 @@ fn prepare(plan: &Plan<'_>, exchange: &mut Exchange, body: Body) -> (Body, Optio
     if body.is_finished() {
         return (body, None);
     }
-    let bytes = Rc::new(Cell::new(0));
-    exchange.request_bytes = Some(Rc::clone(&bytes));
-    let body = Body::Counted(Box::new((body, bytes)));
+    let upload = Rc::new(Upload::default());
+    exchange.upload = Some(Rc::clone(&upload));
+    let body = Body::Counted(Box::new((body, upload)));
     if plan.upgrade.is_some() || plan.retry.attempts == 0 {
         return (body, None);
     }
@@ -130,10 +138,10 @@ fn prepare(plan: &Plan<'_>, exchange: &mut Exchange, body: Body) -> (Body, Optio
 }
 
 /// Tells the balancer that a try failed, before the next one takes its place in the exchange.
-fn give_up(exchange: &mut Exchange, now: Time) {
+fn give_up(exchange: &mut Exchange, now: Time, outcome: Outcome) {
     exchange.lease = None;
     if let Some(flight) = exchange.flight.take() {
-        flight.finish(now, Outcome::Failure(Duration::ZERO));
+        flight.finish(now, outcome);
     }
 }
 
@@ -226,6 +234,28 @@ impl Failed {
         match self {
             Self::Nothing(failed) => failed.failure,
             Self::Answer(failure, _) => *failure,
+        }
+    }
+
+    /// Whether another try can end otherwise. What is wrong with the request itself, or with this proxy, stays wrong;
+    /// and where no endpoint could be picked, there is none to try.
+    fn may_end_otherwise(&self, plan: &Plan<'_>, exchange: &Exchange) -> bool {
+        let Self::Nothing(failed) = self else { return true };
+        let has_other = || plan.cluster.endpoints.load().endpoints.len() > 1;
+        exchange.flight.is_some()
+            && match failed.error.kind {
+                Kind::Overload => has_other(),
+                // The application's own proxy has nobody else to ask; the caller's proxy may.
+                Kind::ConnectFailed => has_other() || plan.front.entrance != Entrance::Mesh,
+                kind => kind.blames_endpoint(),
+            }
+    }
+
+    /// What the try says about its endpoint.
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Nothing(failed) if !failed.error.kind.blames_endpoint() => Outcome::Unknown,
+            _ => Outcome::Failure(Duration::ZERO),
         }
     }
 

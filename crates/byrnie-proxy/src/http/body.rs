@@ -53,12 +53,21 @@ pub enum Body {
     Watched(Box<Watched>),
     /// The bytes of one direction after an upgrade.
     Tunnel(Box<Tunnel>),
-    /// A body whose bytes are counted.
-    Counted(Box<(Body, Rc<Cell<u64>>)>),
+    /// A request's body that is counted.
+    Counted(Box<(Body, Rc<Upload>)>),
     /// A request's body that a mirrored copy hears, too.
     Overheard(Box<Overheard>),
     /// The copy's body.
     Copy(Box<mpsc::Receiver<Heard>>),
+}
+
+/// What is known of a request's body while it is on its way.
+#[derive(Default)]
+pub struct Upload {
+    /// Bytes that came.
+    pub bytes: Cell<u64>,
+    /// The caller broke off.
+    pub broken: Cell<bool>,
 }
 
 /// A body whose end is the end of an exchange.
@@ -96,12 +105,15 @@ impl HttpBody for Body {
             Self::Watched(body) => body.poll_frame(cx),
             Self::Tunnel(body) => body.poll_frame(cx),
             Self::Counted(counted) => {
-                let (body, bytes) = &mut **counted;
+                let (body, upload) = &mut **counted;
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                if let Some(Ok(frame)) = &frame
-                    && let Some(data) = frame.data_ref()
-                {
-                    bytes.set(bytes.get() + data.len() as u64);
+                match &frame {
+                    Some(Ok(frame)) => {
+                        let more = frame.data_ref().map_or(0, Bytes::len);
+                        upload.bytes.set(upload.bytes.get() + more as u64);
+                    }
+                    Some(Err(_)) => upload.broken.set(true),
+                    None => {}
                 }
                 Poll::Ready(frame)
             }

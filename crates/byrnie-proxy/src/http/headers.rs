@@ -18,7 +18,9 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     match name.as_str().as_bytes().first() {
         Some(b'c') => *name == CONNECTION,
         Some(b'k') => *name == KEEP_ALIVE,
-        Some(b'p') => *name == PROXY_CONNECTION || *name == PROXY_AUTHENTICATE || *name == PROXY_AUTHORIZATION,
+        Some(b'p') => {
+            *name == PROXY_CONNECTION || *name == PROXY_AUTHENTICATE || *name == PROXY_AUTHORIZATION
+        }
         Some(b't') => *name == TE || *name == TRANSFER_ENCODING,
         Some(b'u') => *name == UPGRADE,
         Some(b'h') => *name == HTTP2_SETTINGS,
@@ -81,16 +83,20 @@ pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValu
     }
     let token = headers.get(UPGRADE)?;
     let text = token.to_str().ok()?.trim();
-    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade"))
-    });
+    let named = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
     let single = !text.is_empty() && !text.contains(',') && !text.eq_ignore_ascii_case("h2c");
     (named && single).then(|| token.clone())
 }
 
 /// Whether the request is a gRPC call.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(http::header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 #[cfg(test)]

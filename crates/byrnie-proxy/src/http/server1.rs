@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming as HyperBody;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -16,7 +16,7 @@ use super::body::Body;
 use super::headers::upgrade_token;
 use super::upgrade::ClientUpgrade;
 use super::noting::Noting;
-use super::{Incoming, answer, idle};
+use super::{CODEC_HEADERS, Incoming, answer, idle};
 use crate::front::{Entrance, Front};
 use crate::worker::Worker;
 
@@ -26,10 +26,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let settings = Arc::clone(&worker.config().settings);
-    let partial = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(Noting::new(stream, Arc::clone(&partial)));
+    let io = TokioIo::new(Noting::new(stream, Arc::clone(&front.heard)));
     let service = service_fn(|request: Request<HyperBody>| {
-        partial.store(false, Relaxed);
+        front.heard.store(false, Relaxed);
         let (worker, front) = (Rc::clone(worker), Rc::clone(front));
         async move { Ok::<_, Infallible>(exchange(&worker, &front, request).await) }
     });
@@ -37,15 +36,17 @@ where
     builder
         .half_close(true)
         .header_read_timeout(None)
-        .max_headers(settings.max_headers as usize)
         .max_header_size(settings.max_header_bytes as usize)
         .max_buf_size((settings.max_header_bytes as usize).max(MIN_BUFFER));
+    if settings.max_headers != CODEC_HEADERS {
+        builder.max_headers(settings.max_headers as usize);
+    }
     let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
     let mut expired = std::pin::pin!(idle::expired(
         front,
         settings.client_idle_timeout,
         Some(settings.header_timeout),
-        || partial.load(Relaxed)
+        || front.heard.load(Relaxed)
     ));
     let draining = worker.process.draining.clone();
     let mut drain = std::pin::pin!(draining.cancelled());
@@ -58,7 +59,12 @@ where
                 asked.set(true);
                 connection.as_mut().graceful_shutdown();
             }
-            () = expired.as_mut() => return,
+            () = expired.as_mut() => {
+                if front.heard.load(Relaxed) {
+                    worker.process.counters.limit_header_timeout.inc();
+                }
+                return;
+            }
         }
     };
     if let Err(error) = ended {
@@ -67,6 +73,9 @@ where
         }
         tracing::debug!("HTTP/1 connection from {}: {error}", front.remote);
     }
+    // What it became counts as a connection, and a drain waits for it.
+    front.tunnels.close();
+    front.tunnels.wait().await;
 }
 
 /// hyper's smallest buffer.
@@ -84,13 +93,17 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
         .filter(|_| http_body::Body::is_end_stream(request.body()));
     let Some(token) = token else {
         let request = request.map(|body| if http_body::Body::is_end_stream(&body) { Body::Empty } else { Body::H1(body) });
-        return answer(worker, front, Incoming { request, upgrade: None }).await;
+        let mut response = answer(worker, front, Incoming { request, upgrade: None }).await;
+        // As which version it came from upstream says nothing about this connection; hyper would think so, and leave
+        // HTTP/1.0 clients without a word about keep-alive.
+        *response.version_mut() = Version::HTTP_11;
+        return response;
     };
     let (client, body) = ClientUpgrade::new(hyper::upgrade::on(&mut request));
     let request = request.map(|_| body);
     let mut response = answer(worker, front, Incoming { request, upgrade: Some(token) }).await;
     match response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE) {
-        Some(token) => client.accept(response, token),
+        Some(token) => client.accept(&front.tunnels, response, token),
         None => response,
     }
 }

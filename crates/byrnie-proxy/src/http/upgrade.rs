@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
 use tokio_util::io::poll_read_buf;
+use tokio_util::task::TaskTracker;
 
 use super::body::{Body, BodyError};
 
@@ -85,17 +86,17 @@ impl ClientUpgrade {
     }
 
     /// Turns the mesh's answer into a 101 and lets the bytes flow.
-    pub fn accept(self, answer: Response<Body>, token: HeaderValue) -> Response<Body> {
+    pub fn accept(self, tunnels: &TaskTracker, answer: Response<Body>, token: HeaderValue) -> Response<Body> {
         let (mut head, body) = answer.into_parts();
         head.status = StatusCode::SWITCHING_PROTOCOLS;
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, token);
-        tokio::task::spawn_local(async move {
+        tokio::task::spawn_local(tunnels.track_future(async move {
             match self.on_upgrade.await {
                 Ok(upgraded) => join(upgraded, self.from_client, body).await,
                 Err(error) => tracing::debug!("a client went away while it was upgraded: {error}"),
             }
-        });
+        }));
         Response::from_parts(head, Body::Empty)
     }
 }

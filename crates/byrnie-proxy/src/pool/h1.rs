@@ -17,6 +17,8 @@ use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
 use crate::http::body::Body;
+use crate::http::headers::strip_mesh_headers;
+use crate::http::CODEC_HEADERS;
 use crate::http::noting::Noting;
 use crate::http::upgrade;
 use crate::worker::Worker;
@@ -121,11 +123,12 @@ async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Res
     let received = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(Noting::new(stream, Arc::clone(&received)));
     let settings = Arc::clone(&worker.config().settings);
-    let handshake = hyper::client::conn::http1::Builder::new()
-        .max_headers(settings.max_headers as usize)
-        .max_header_size(settings.max_header_bytes as usize)
-        .handshake(io)
-        .await;
+    let mut builder = hyper::client::conn::http1::Builder::new();
+    builder.max_header_size(settings.max_header_bytes as usize);
+    if settings.max_headers != CODEC_HEADERS {
+        builder.max_headers(settings.max_headers as usize);
+    }
+    let handshake = builder.handshake(io).await;
     let (sender, connection) = handshake.map_err(|error| {
         ProxyError::unprocessed(Kind::ConnectFailed, format!("{}: {error}", pool.endpoint.plan.workload))
     })?;
@@ -147,32 +150,50 @@ impl Lease {
         let upgrade = request.headers().contains_key(http::header::UPGRADE);
         let (request, tunnel) = if upgrade { take_tunnel(request) } else { (request, None) };
         match self.connection.sender.try_send_request(request).await {
-            Ok(response) => {
-                let response = match tunnel {
-                    Some(tunnel) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Ok(mut response) => {
+                // What proxies tell each other is not believed of an application.
+                strip_mesh_headers(response.headers_mut());
+                let response = match (response.status(), tunnel) {
+                    (StatusCode::SWITCHING_PROTOCOLS, Some(tunnel)) => {
                         upgrade::accept_from_application(response, tunnel)
                     }
+                    (StatusCode::SWITCHING_PROTOCOLS, None) => return Err(self.switched_unasked()),
                     _ => response.map(Body::H1),
                 };
                 Ok((response, AnyLease::H1(self)))
             }
             Err(mut error) => {
-                let request = error.take_message().map(Box::new);
-                let error = error.into_error();
-                let failure = match (&request, self.reused, self.connection.received.load(Relaxed)) {
-                    (Some(_), ..) => Failure::NotProcessed,
-                    (None, true, false) => Failure::ReusedConnectionDied,
-                    (None, ..) => Failure::ConnectionDied,
+                let unsent = error.take_message();
+                let mut failed = self.failed(&error.into_error(), unsent.is_some());
+                // What the client will say after the switch has not been read, whatever became of the request.
+                failed.request = match tunnel {
+                    Some(tunnel) => Some(Box::new(Request::new(tunnel))),
+                    None => unsent.map(Box::new),
                 };
-                let kind = if error.is_parse() { Kind::UpstreamProtocol } else { Kind::UpstreamReset };
-                let context = format!("{}: {}", self.pool.endpoint.plan.workload, explain(&error));
-                let error = match failure {
-                    Failure::NotProcessed => ProxyError::unprocessed(kind, context),
-                    _ => ProxyError::new(kind, context),
-                };
-                Err(SendFailure { error, failure, request })
+                Err(failed)
             }
         }
+    }
+
+    fn failed(&self, error: &hyper::Error, unsent: bool) -> SendFailure {
+        let failure = match (unsent, self.reused, self.connection.received.load(Relaxed)) {
+            (true, ..) => Failure::NotProcessed,
+            (false, true, false) => Failure::ReusedConnectionDied,
+            (false, ..) => Failure::ConnectionDied,
+        };
+        let kind = if error.is_parse() { Kind::UpstreamProtocol } else { Kind::UpstreamReset };
+        let context = format!("{}: {}", self.pool.endpoint.plan.workload, explain(error));
+        let error = match failure {
+            Failure::NotProcessed => ProxyError::unprocessed(kind, context),
+            _ => ProxyError::new(kind, context),
+        };
+        SendFailure { error, failure, request: None }
+    }
+
+    fn switched_unasked(&self) -> SendFailure {
+        let context = format!("{}: a switch of protocols that nobody asked for", self.pool.endpoint.plan.workload);
+        let error = ProxyError::new(Kind::UpstreamProtocol, context);
+        SendFailure { error, failure: Failure::ConnectionDied, request: None }
     }
 
     /// The response is complete. When others wait for a place that this worker's requests do not need, the connection

@@ -19,6 +19,7 @@ use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
 use crate::http::body::{Body, H2Body, send_body};
+use crate::http::headers::strip_mesh_headers;
 use crate::http::upgrade::BYRNIE_UPGRADE;
 use crate::tls::Alpn;
 use crate::worker::Worker;
@@ -126,9 +127,9 @@ pub async fn acquire(
                 }
             },
         };
-        let opened = dialing.await;
-        *pool.dialing.borrow_mut() = None;
-        match opened {
+        match dialing.await {
+            // So many waited for it that it is full already.
+            Ok(connection) if connection.streams.get() >= STREAMS && !connection.leaving.get() => {}
             Ok(connection) => {
                 connection.streams.set(connection.streams.get() + 1);
                 return Ok(Lease { pool: Rc::clone(pool), connection });
@@ -150,13 +151,18 @@ fn begin(
     let counted = Counted::new(&worker, &endpoint);
     let dialing = async move {
         let opened = dial::within(limit, &endpoint, open(&worker, &endpoint, alpn, counted, generation)).await;
-        if let (Ok(connection), Some(pool)) = (&opened, pool_weak.upgrade()) {
-            pool.connections.borrow_mut().push(Rc::clone(connection));
+        if let Some(pool) = pool_weak.upgrade() {
+            pool.dialing.borrow_mut().take();
+            if let Ok(connection) = &opened {
+                pool.connections.borrow_mut().push(Rc::clone(connection));
+            }
         }
         opened.map_err(Rc::new)
     };
     let dialing = dialing.boxed_local().shared();
     *pool.dialing.borrow_mut() = Some(dialing.clone());
+    // It goes on when who asked for it goes away: others may wait for it, too.
+    tokio::task::spawn_local(dialing.clone().map(drop));
     dialing
 }
 
@@ -221,7 +227,10 @@ impl Lease {
         let mut sender = self.connection.sender.borrow().clone();
         let (response, stream) = match sender.send_request(Request::from_parts(head, ()), end) {
             Ok(sent) => sent,
-            Err(error) => return Err(self.failed(&error, true)),
+            Err(error) => {
+                let request = Some(Box::new(Request::new(body)));
+                return Err(SendFailure { request, ..self.failed(&error, true) });
+            }
         };
         let pumping = (!end).then(|| tokio::task::spawn_local(send_body(body, stream)));
         let pumping = pumping.map(|task| AbortOnDrop(Some(task)));
@@ -230,9 +239,13 @@ impl Lease {
                 self.connection.served.set(true);
                 // The rest of the body goes on by itself: streams in both directions.
                 pumping.map(AbortOnDrop::let_go);
-                let response = response.map(|body| {
+                let mut response = response.map(|body| {
                     if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) }
                 });
+                if !self.pool.endpoint.is_secured() {
+                    // What proxies tell each other is not believed of an application.
+                    strip_mesh_headers(response.headers_mut());
+                }
                 Ok((response, AnyLease::H2(self)))
             }
             Err(error) => Err(self.failed(&error, false)),
@@ -251,14 +264,22 @@ impl Lease {
         if at_once || sent_away || error.is_io() || error.is_go_away() {
             self.connection.leaving.set(true);
         }
-        let kind = match error.is_reset() && !refused && error.reason() == Some(Reason::PROTOCOL_ERROR) {
-            true => Kind::UpstreamProtocol,
-            false => Kind::UpstreamReset,
+        let kind = match error.reason() {
+            Some(Reason::PROTOCOL_ERROR) if error.is_reset() => Kind::UpstreamProtocol,
+            _ if is_refused_by_tls(error) => Kind::TlsFailed,
+            _ => Kind::UpstreamReset,
         };
+        let failure = if kind == Kind::TlsFailed { Failure::NotProcessed } else { failure };
         let context = format!("{}: {error}", self.pool.endpoint.plan.workload);
         let unprocessed = failure == Failure::NotProcessed;
         SendFailure { error: ProxyError { kind, unprocessed, context: context.into() }, failure, request: None }
     }
+}
+
+/// In TLS 1.3 a server judges the client's certificate after the client thinks that the handshake is done: its refusal
+/// comes as an alert. h2 keeps the words of an error only.
+fn is_refused_by_tls(error: &h2::Error) -> bool {
+    error.is_io() && error.to_string().contains("received fatal alert")
 }
 
 /// Stops sending a body whose request is given up.

@@ -73,7 +73,7 @@ pub struct SendFailure {
     pub error: ProxyError,
     /// What it means for another try.
     pub failure: Failure,
-    /// The request itself, when nothing of it was sent.
+    /// The request, when its body is still whole; of its head a try has a copy.
     pub request: Option<Box<Request<Body>>>,
 }
 
@@ -179,7 +179,8 @@ pub async fn sweep(worker: Weak<Worker>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         let Some(worker) = worker.upgrade() else { return };
-        worker.pools.h1.borrow_mut().retain(|_, pool| pool.sweep());
-        worker.pools.h2.borrow_mut().retain(|_, pool| pool.sweep());
+        // A request that is under way holds its pool, and gives its connection back to it.
+        worker.pools.h1.borrow_mut().retain(|_, pool| pool.sweep() || Rc::strong_count(pool) > 1);
+        worker.pools.h2.borrow_mut().retain(|_, pool| pool.sweep() || Rc::strong_count(pool) > 1);
     }
 }

@@ -1,0 +1,17 @@
+//! Requests over real sockets: clients, proxies and applications, all in one process.
+
+mod bad;
+mod balancing;
+mod client;
+mod filters;
+mod grpc;
+mod hops;
+mod kit;
+mod lifecycle;
+mod limits;
+mod protocols;
+mod retries;
+mod routing;
+mod sight;
+mod streams;
+mod upgrades;

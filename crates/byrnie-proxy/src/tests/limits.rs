@@ -1,0 +1,237 @@
+//! Limits: each is reached, refuses what is beyond, and is counted.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use byrnie_plan::{AppProtocol, ConnectionLimits, Hop, MeshSettings, TrafficSettings};
+use http::Request;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+
+use super::client::{Client, Client2, ask, get, post};
+use super::kit::{Roads, as_seen, direct, origin, text};
+use crate::config::Config;
+use crate::front::Entrance;
+use crate::tcp::tests::mesh::{Mesh, application, call, endpoint, listen, run, until, web};
+use crate::worker::Worker;
+
+/// A proxy whose service `web` has this one HTTP/2 endpoint.
+pub(super) async fn direct2(settings: TrafficSettings, app: SocketAddr) -> (Rc<Worker>, SocketAddr) {
+    let worker = Mesh::new().proxy("front");
+    call(&worker, AppProtocol::Http2, settings, vec![endpoint(app, Hop::Plaintext)]);
+    let address = listen(&worker, Entrance::Upstream(web())).await;
+    (worker, address)
+}
+
+/// An application that answers when it is allowed to, and how many wait for that.
+async fn gated() -> (SocketAddr, Rc<Semaphore>, Rc<Cell<usize>>) {
+    let (gate, waiting) = (Rc::new(Semaphore::new(0)), Rc::new(Cell::new(0)));
+    let (open, count) = (Rc::clone(&gate), Rc::clone(&waiting));
+    let address = origin(move |_: Request<Incoming>| {
+        let (open, count) = (Rc::clone(&open), Rc::clone(&count));
+        async move {
+            count.set(count.get() + 1);
+            open.acquire().await.unwrap().forget();
+            count.set(count.get() - 1);
+            text("ok")
+        }
+    })
+    .await;
+    (address, gate, waiting)
+}
+
+fn limits(max_connections: u32, max_pending: u32, max_in_flight: u32) -> TrafficSettings {
+    let limits = ConnectionLimits { max_connections, max_pending, max_in_flight };
+    TrafficSettings { limits, ..TrafficSettings::default() }
+}
+
+#[test]
+fn connections_to_an_endpoint_are_limited_and_the_others_wait() {
+    run(async {
+        let (app, gate, waiting) = gated().await;
+        let (worker, address) = direct(limits(2, 3, 100), &[app]).await;
+        let mut clients = Vec::new();
+        for _ in 0..5 {
+            let mut client = Client::to(address).await;
+            client.say(get("/")).await;
+            clients.push(client);
+        }
+        let pending = || {
+            worker.config().destinations[&web()].cluster.pending.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        until("two are served, three wait", || waiting.get() == 2 && pending() == 3).await;
+        let answer = ask(address, get("/")).await;
+        assert_eq!((answer.status, &answer.header("byrnie-error")[..7]), (503, "BYR0209"));
+        assert!(answer.text().contains("maxPending"), "{}", answer.text());
+        assert_eq!(worker.process.counters.limit_pending.get(), 1);
+        assert_eq!(worker.process.counters.upstream.get(), 2);
+        gate.add_permits(5);
+        for client in &mut clients {
+            assert_eq!(client.answer().await.text(), "ok");
+        }
+        assert_eq!((worker.process.counters.upstream.get(), pending()), (2, 0));
+    });
+}
+
+#[test]
+fn who_waits_for_a_connection_and_goes_away_takes_nobodys_place() {
+    run(async {
+        let (app, gate, waiting) = gated().await;
+        let (worker, address) = direct(limits(1, 3, 100), &[app]).await;
+        let mut first = Client2::to(address).await;
+        let serving = tokio::task::spawn_local(async move { first.get("/").await.text() });
+        until("one is served", || waiting.get() == 1).await;
+        for _ in 0..5 {
+            let mut gone = Client2::to(address).await;
+            let _ = tokio::time::timeout(Duration::from_millis(10), gone.get("/")).await;
+        }
+        let pending = || {
+            worker.config().destinations[&web()].cluster.pending.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        until("who went away does not wait", || pending() == 0).await;
+        gate.add_permits(2);
+        assert_eq!(serving.await.unwrap(), "ok");
+        assert_eq!(ask(address, get("/")).await.text(), "ok");
+    });
+}
+
+#[test]
+fn requests_in_flight_are_limited_on_every_wire() {
+    run(async {
+        let (app, gate, waiting) = gated().await;
+        let (plain, plain_address) = direct(limits(100, 100, 2), &[app]).await;
+        let pair = super::kit::pair(app, AppProtocol::Http1).await;
+        call(&pair.client, AppProtocol::Http1, limits(100, 100, 2), vec![Arc::clone(&pair.endpoint)]);
+        for (worker, address) in [(&plain, plain_address), (&pair.client, pair.address)] {
+            let mut clients = [Client::to(address).await, Client::to(address).await];
+            for client in &mut clients {
+                client.say(get("/")).await;
+            }
+            until("two are served", || waiting.get() == 2).await;
+            let answer = ask(address, post("/", "x")).await;
+            assert_eq!((answer.status, &answer.header("byrnie-error")[..7]), (503, "BYR0209"));
+            assert_eq!(worker.process.counters.limit_in_flight.get(), 1);
+            gate.add_permits(2);
+            for client in &mut clients {
+                assert_eq!(client.answer().await.text(), "ok");
+            }
+            gate.add_permits(1);
+            assert_eq!(ask(address, get("/")).await.text(), "ok");
+        }
+    });
+}
+
+fn with(worker: &Worker, settings: MeshSettings) {
+    let before = worker.config();
+    let config = Config {
+        generation: before.generation + 1,
+        settings: Arc::new(settings),
+        destinations: before.destinations.clone(),
+        listeners: before.listeners.clone(),
+        inbound: before.inbound.clone(),
+    };
+    drop(before);
+    worker.process.config.store(Arc::new(config));
+}
+
+#[test]
+fn a_head_that_comes_too_slowly_ends_its_connection() {
+    run(async {
+        let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
+        let worker = &roads.pair.client;
+        with(worker, MeshSettings { header_timeout: Duration::from_millis(200), ..MeshSettings::default() });
+        for before in ["", &get("/")] {
+            let mut client = Client::to(roads.mesh).await;
+            if !before.is_empty() {
+                client.ask(before).await;
+            }
+            let began = Instant::now();
+            let mut drip = "GET / HTTP/1.1\r\nhost: a\r\nx: ".bytes().chain(std::iter::repeat(b'x'));
+            loop {
+                let byte = drip.next().unwrap();
+                if tokio::io::AsyncWriteExt::write_all(&mut client.stream, &[byte]).await.is_err() {
+                    break;
+                }
+                let read = tokio::time::timeout(Duration::from_millis(20), client.rest()).await;
+                if read.is_ok() {
+                    break;
+                }
+                assert!(began.elapsed() < Duration::from_secs(3), "slowly, and for ever");
+            }
+            assert!(began.elapsed() >= Duration::from_millis(150));
+        }
+        assert_eq!(worker.process.counters.limit_header_timeout.get(), 2);
+    });
+}
+
+#[test]
+fn only_a_connection_that_does_nothing_is_idle() {
+    run(async {
+        let app = application(async |mut stream: tokio::net::TcpStream| {
+            use tokio::io::AsyncWriteExt;
+            while let Some(head) = super::kit::read_head(&mut stream).await {
+                let body: &[u8] = if head.starts_with("POST") { b"5\r\nhello\r\n" } else { b"" };
+                if !body.is_empty() {
+                    let mut space = [0; 4];
+                    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut space).await.unwrap();
+                }
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+                for _ in 0..8 {
+                    let _ = stream.write_all(b"1\r\nx\r\n").await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                let _ = stream.write_all(b"0\r\n\r\n").await;
+            }
+        });
+        let roads = Roads::new(app.await, AppProtocol::Http1).await;
+        let settings = MeshSettings {
+            client_idle_timeout: Duration::from_millis(400),
+            header_timeout: Duration::from_millis(200),
+            ..MeshSettings::default()
+        };
+        with(&roads.pair.client, settings);
+        let mut client = Client::to(roads.mesh).await;
+        assert_eq!(client.ask(get("/")).await.text(), "xxxxxxxx", "a slow answer is no idleness");
+        let post = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody";
+        assert_eq!(client.ask(post).await.text(), "xxxxxxxx");
+        let began = Instant::now();
+        assert!(client.rest().await.is_empty());
+        // The body that was read is not the beginning of another head: that would end it after 200 ms.
+        let took = began.elapsed();
+        assert!(took > Duration::from_millis(300) && took < Duration::from_millis(900), "{took:?}");
+        assert_eq!(roads.pair.client.process.counters.limit_header_timeout.get(), 0);
+    });
+}
+
+#[test]
+fn streams_of_a_connection_are_limited() {
+    run(async {
+        let (app, gate, waiting) = gated().await;
+        let (worker, address) = direct(TrafficSettings::default(), &[app]).await;
+        with(&worker, MeshSettings { max_concurrent_streams: 3, ..MeshSettings::default() });
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::task::spawn_local(connection);
+        let mut sender = sender.ready().await.unwrap();
+        let mut answers = Vec::new();
+        // Until the settings have come a client does not know the limit.
+        let request = Request::get("http://web.shop/").body(()).unwrap();
+        let (first, _): (_, h2::SendStream<bytes::Bytes>) = sender.send_request(request, true).unwrap();
+        gate.add_permits(1);
+        assert_eq!(first.await.unwrap().status(), 200);
+        for _ in 0..10 {
+            let request = Request::get("http://web.shop/").body(()).unwrap();
+            let (answer, _): (_, h2::SendStream<bytes::Bytes>) = sender.send_request(request, true).unwrap();
+            answers.push(answer);
+        }
+        until("three are served", || waiting.get() == 3).await;
+        gate.add_permits(10);
+        for answer in answers {
+            assert_eq!(answer.await.unwrap().status(), 200);
+            assert!(waiting.get() <= 3);
+        }
+    });
+}

@@ -1,0 +1,195 @@
+//! WebSocket and other upgrades: switched, refused, half-closed.
+
+use std::net::SocketAddr;
+
+use byrnie_plan::AppProtocol;
+use h2::ext::Protocol;
+use http::{Method, Request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::client::{Client, get};
+use super::kit::{Roads, counted, read_head};
+use crate::tcp::tests::mesh::{application, run, until};
+
+const ASK: &str = "GET /chat HTTP/1.1\r\nhost: web.shop\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
+
+/// Switches, says `welcome` in the same breath, and echoes until the client has said all; then says `bye`.
+async fn chat(mut stream: TcpStream) {
+    while let Some(head) = read_head(&mut stream).await {
+        if !head.contains("upgrade: websocket") {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            continue;
+        }
+        assert!(head.contains("connection: upgrade") && head.contains("sec-websocket-key: "), "{head}");
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nx-more: 1\r\n\r\n";
+        let _ = stream.write_all(format!("{answer}welcome").as_bytes()).await;
+        let (mut read, mut write) = stream.split();
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+        let _ = write.write_all(b"bye").await;
+        return;
+    }
+}
+
+#[test]
+fn an_upgrade_carries_bytes_both_ways_and_each_end_by_itself() {
+    run(async {
+        let roads = Roads::new(application(chat).await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let mut client = Client::to(address).await;
+            assert_eq!(client.ask(get("/")).await.text(), "ok");
+            // What follows the request at once belongs to the new protocol.
+            client.say(format!("{ASK}early")).await;
+            let answer = client.head().await;
+            assert_eq!((answer.status, answer.header("upgrade")), (101, "websocket"), "{road}");
+            assert!(
+                answer.header("connection").eq_ignore_ascii_case("upgrade") && answer.header("x-more") == "1"
+            );
+            assert_eq!(client.take(12).await, b"welcomeearly", "{road}");
+            for _ in 0..3 {
+                client.say("hello").await;
+                assert_eq!(client.take(5).await, b"hello", "{road}");
+            }
+            client.stream.shutdown().await.unwrap();
+            assert_eq!(client.rest().await, b"bye", "{road}: the other direction goes on");
+        }
+        until("nothing is left in flight", || roads.pair.endpoint.load.in_flight() == 0).await;
+        for delta in counted(&roads.pair.client) {
+            assert_eq!(delta.outcome.error, "", "{delta:?}");
+        }
+    });
+}
+
+#[test]
+fn an_upgrade_that_is_refused_is_an_answer() {
+    run(async {
+        let app = application(async |mut stream: TcpStream| {
+            while read_head(&mut stream).await.is_some() {
+                let _ =
+                    stream.write_all(b"HTTP/1.1 426 Upgrade Required\r\ncontent-length: 2\r\n\r\nno").await;
+            }
+        });
+        let roads = Roads::new(app.await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let mut client = Client::to(address).await;
+            for _ in 0..2 {
+                let answer = client.ask(ASK).await;
+                assert_eq!((answer.status, answer.text().as_str()), (426, "no"), "{road}");
+            }
+        }
+    });
+}
+
+/// Answers the first connection's first request and closes in the moment in which the next one is sent.
+async fn closing() -> SocketAddr {
+    let first = std::rc::Rc::new(std::cell::Cell::new(true));
+    application(move |mut stream: TcpStream| {
+        let first = std::rc::Rc::clone(&first);
+        async move {
+            if !first.replace(false) {
+                return chat(stream).await;
+            }
+            let _ = read_head(&mut stream).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            let _ = stream.read_u8().await;
+        }
+    })
+    .await
+}
+
+#[test]
+fn an_upgrade_survives_an_idle_connection_that_the_application_closes() {
+    run(async {
+        let roads = Roads::new(closing().await, AppProtocol::Http1).await;
+        let mut client = Client::to(roads.plain).await;
+        assert_eq!(client.ask(get("/")).await.text(), "ok");
+        client.say(ASK).await;
+        assert_eq!(client.head().await.status, 101);
+        client.say("hello").await;
+        assert_eq!(client.take(12).await, b"welcomehello");
+    });
+}
+
+#[test]
+fn an_http2_client_upgrades_by_extended_connect() {
+    run(async {
+        let roads = Roads::new(application(chat).await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+            tokio::task::spawn_local(connection);
+            let mut sender = sender.ready().await.unwrap();
+            while !sender.is_extended_connect_protocol_enabled() {
+                tokio::task::yield_now().await;
+            }
+            let request = Request::builder().method(Method::CONNECT).uri("http://web.shop/chat");
+            let request = request.extension(Protocol::from_static("websocket")).body(()).unwrap();
+            let (answer, mut stream) = sender.send_request(request, false).unwrap();
+            let answer = answer.await.unwrap();
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["x-more"]),
+                (200, &"1".parse().unwrap()),
+                "{road}"
+            );
+            stream.send_data("hello".into(), true).unwrap();
+            let (mut body, mut all) = (answer.into_body(), Vec::new());
+            while let Some(data) = body.data().await {
+                all.extend(data.unwrap());
+            }
+            assert_eq!(all, b"welcomehellobye", "{road}");
+            // An ordinary CONNECT asks for a tunnel to anywhere: that is not offered.
+            let request = Request::builder().method(Method::CONNECT).uri("web.shop:80").body(()).unwrap();
+            let (answer, _) = sender.send_request(request, true).unwrap();
+            assert_eq!(answer.await.unwrap().status(), 501, "{road}");
+        }
+    });
+}
+
+#[test]
+fn to_an_extended_connect_no_success_is_said_without_a_switch() {
+    run(async {
+        let app = application(async |mut stream: TcpStream| {
+            while read_head(&mut stream).await.is_some() {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno").await;
+            }
+        });
+        let roads = Roads::new(app.await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+            tokio::task::spawn_local(connection);
+            let mut sender = sender.ready().await.unwrap();
+            while !sender.is_extended_connect_protocol_enabled() {
+                tokio::task::yield_now().await;
+            }
+            let request = Request::builder().method(Method::CONNECT).uri("http://web.shop/chat");
+            let request = request.extension(Protocol::from_static("websocket")).body(()).unwrap();
+            let (answer, _stream) = sender.send_request(request, false).unwrap();
+            assert_eq!(answer.await.unwrap().status(), 502, "{road}");
+        }
+    });
+}
+
+#[test]
+fn a_tunnel_through_the_proxys_port_leads_to_the_service() {
+    run(async {
+        let roads = Roads::new(application(chat).await, AppProtocol::Http1).await;
+        let mut client = Client::to(roads.proxy).await;
+        client.say("CONNECT web.shop:80 HTTP/1.1\r\nhost: web.shop:80\r\n\r\n").await;
+        let answer = client.head().await;
+        assert_eq!(answer.status, 200);
+        assert!(
+            !answer.headers.contains_key("content-length")
+                && !answer.headers.contains_key("transfer-encoding")
+        );
+        assert_eq!(client.ask(get("/")).await.text(), "ok");
+        client.say(ASK).await;
+        assert_eq!(client.head().await.status, 101);
+        client.say("hello").await;
+        assert_eq!(client.take(12).await, b"welcomehello");
+        let mut client = Client::to(roads.proxy).await;
+        let answer = client.ask("CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n").await;
+        assert_eq!(answer.status, 404);
+    });
+}
