@@ -77,7 +77,8 @@ pub enum ListenerProtocol {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct HttpTable {
     /// In the Gateway API's order of precedence already: host (exact, longer wildcard, any), path (exact, longer
-    /// prefix, regular expression, and last the prefix `/`, which says nothing about a path), method, number of headers, number of queries, older route, name, rule.
+    /// prefix, regular expression, and last the prefix `/`, which says nothing about a path), method, number of
+    /// headers, number of queries, older route, name, rule.
     ///
     /// Listener isolation: a request whose host matches a more specific host pattern of this table is never
     /// offered to a less specific one, *when the specific pattern belongs to another listener*; the compiler

@@ -156,7 +156,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Gives a connection to the worker that has fewest; keeps it when that is this one.
-fn hand_over(worker: &Rc<Worker>, seats: &Arc<[Seat]>, stream: TcpStream, remote: SocketAddr, entrance: &Entrance) {
+fn hand_over(
+    worker: &Rc<Worker>,
+    seats: &Arc<[Seat]>,
+    stream: TcpStream,
+    remote: SocketAddr,
+    entrance: &Entrance,
+) {
     let least = (0..seats.len()).min_by_key(|i| seats.get(*i).map(|seat| seat.connections.load(Relaxed)));
     let Some((index, seat)) = least.and_then(|index| Some((index, seats.get(index)?))) else { return };
     // Counted before the other thread wakes up, so that a burst is spread.
@@ -164,7 +170,9 @@ fn hand_over(worker: &Rc<Worker>, seats: &Arc<[Seat]>, stream: TcpStream, remote
     if index == worker.index {
         return serve(worker, seats, stream, remote, entrance.clone());
     }
-    let sent = stream.into_std().map(|stream| seat.orders.send(Order::Serve(stream, remote, entrance.clone())).is_ok());
+    let sent = stream
+        .into_std()
+        .map(|stream| seat.orders.send(Order::Serve(stream, remote, entrance.clone())).is_ok());
     if !matches!(sent, Ok(true)) {
         seat.connections.fetch_sub(1, Relaxed);
         tracing::warn!("a connection from {remote} could not be handed over");
@@ -172,7 +180,13 @@ fn hand_over(worker: &Rc<Worker>, seats: &Arc<[Seat]>, stream: TcpStream, remote
 }
 
 /// Serves a connection in a task of its own: a panic there harms nothing else.
-fn serve(worker: &Rc<Worker>, seats: &Arc<[Seat]>, stream: TcpStream, remote: SocketAddr, entrance: Entrance) {
+fn serve(
+    worker: &Rc<Worker>,
+    seats: &Arc<[Seat]>,
+    stream: TcpStream,
+    remote: SocketAddr,
+    entrance: Entrance,
+) {
     let seated = Seated { seats: Arc::clone(seats), index: worker.index };
     let Some(place) = worker.process.admit_connection() else { return };
     let worker = Rc::clone(worker);

@@ -96,6 +96,7 @@ pub struct Facts {
 
 impl Kind {
     /// The fixed facts of this kind.
+    #[rustfmt::skip] // A table: one kind, two lines.
     pub fn describe(self) -> Facts {
         use Side::{Client, Mesh, Upstream};
         let facts = |code, flag, side, status, grpc, sentence| Facts { code, flag, side, status, grpc, sentence };
@@ -143,7 +144,11 @@ impl Kind {
     pub fn blames_endpoint(self) -> bool {
         matches!(
             self,
-            Self::ConnectFailed | Self::TlsFailed | Self::UpstreamReset | Self::UpstreamProtocol | Self::Timeout
+            Self::ConnectFailed
+                | Self::TlsFailed
+                | Self::UpstreamReset
+                | Self::UpstreamProtocol
+                | Self::Timeout
         )
     }
 }

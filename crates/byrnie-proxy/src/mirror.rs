@@ -24,7 +24,13 @@ const BEHIND: usize = 64;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Sends a copy to where the filter says, for its share of requests. Gives the body back, which the copy now hears.
-pub fn send_copy(worker: &Rc<Worker>, front: &Rc<Front>, to: &MirrorTo, head: &request::Parts, body: Body) -> Body {
+pub fn send_copy(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    to: &MirrorTo,
+    head: &request::Parts,
+    body: Body,
+) -> Body {
     let Ok(cluster) = &to.cluster else { return body };
     let drawn = (u128::from(worker.random()) * u128::from(to.denominator)) >> 64;
     if drawn >= u128::from(to.numerator) {
@@ -39,14 +45,20 @@ pub fn send_copy(worker: &Rc<Worker>, front: &Rc<Front>, to: &MirrorTo, head: &r
         true => (body, Body::Empty),
         false => {
             let (sender, receiver) = mpsc::channel(BEHIND);
-            (Body::Overheard(Box::new(Overheard { inner: body, to: Some(sender) })), Body::Copy(Box::new(receiver)))
+            (
+                Body::Overheard(Box::new(Overheard { inner: body, to: Some(sender) })),
+                Body::Copy(Box::new(receiver)),
+            )
         }
     };
     let (worker, front, cluster) = (Rc::clone(worker), Rc::clone(front), std::sync::Arc::clone(cluster));
     tokio::task::spawn_local(async move {
         let sending = send(&worker, &front, &cluster, version, copy, heard);
         if tokio::time::timeout(LIMIT, sending).await.is_err() {
-            tracing::debug!("a mirrored request to {} was not answered within {LIMIT:?}", cluster.service.service);
+            tracing::debug!(
+                "a mirrored request to {} was not answered within {LIMIT:?}",
+                cluster.service.service
+            );
         }
     });
     body

@@ -134,7 +134,9 @@ impl Work<'_> {
                     None => self.send(exchange, Arc::clone(&service.cluster), None, head, body).await,
                 }
             }
-            Some(Target::Gateway(listener)) => self.follow_routes(exchange, &listener.http, None, head, body).await,
+            Some(Target::Gateway(listener)) => {
+                self.follow_routes(exchange, &listener.http, None, head, body).await
+            }
         }
     }
 
@@ -159,7 +161,10 @@ impl Work<'_> {
         }
         let chosen = rule.choice.choose(self.worker.random()).and_then(|index| rule.backends.get(index));
         let backend = chosen.ok_or_else(|| {
-            ProxyError::unprocessed(Kind::InvalidBackend, format!("{} has no backend with a weight", rule.name))
+            ProxyError::unprocessed(
+                Kind::InvalidBackend,
+                format!("{} has no backend with a weight", rule.name),
+            )
         })?;
         let cluster = backend.cluster.as_ref().map_err(|why| invalid_backend(rule, *why))?;
         if let Some(response) = policy::apply(&backend.filters, self.front, matched, &mut head)? {

@@ -42,7 +42,9 @@ pub fn failure(error: &ProxyError, is_grpc: bool, tell: Tell) -> Response<Body> 
         *response.status_mut() = facts.status;
         let text = match tell {
             Tell::Everything => format!("{}\n", sentence(error)),
-            Tell::Status => format!("{}\n", facts.status.canonical_reason().unwrap_or("error").to_lowercase()),
+            Tell::Status => {
+                format!("{}\n", facts.status.canonical_reason().unwrap_or("error").to_lowercase())
+            }
         };
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -50,7 +52,8 @@ pub fn failure(error: &ProxyError, is_grpc: bool, tell: Tell) -> Response<Body> 
         *response.body_mut() = Body::Full(Bytes::from(text));
     }
     if tell == Tell::Everything
-        && let Ok(value) = HeaderValue::from_str(&format!("{} {} side={}", facts.code, facts.flag, facts.side.as_str()))
+        && let Ok(value) =
+            HeaderValue::from_str(&format!("{} {} side={}", facts.code, facts.flag, facts.side.as_str()))
     {
         response.headers_mut().insert(BYRNIE_ERROR, value);
     }

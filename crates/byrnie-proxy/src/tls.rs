@@ -54,10 +54,12 @@ pub enum Alpn {
 impl TlsState {
     /// Prepares everything.
     pub fn new(svid: Arc<Svid>, bundle: Arc<TrustBundle>) -> Result<Self, IdentityError> {
-        let client = |alpn| Ok::<_, IdentityError>(Client {
-            tls: ClientTls::new(Some(&svid), &bundle, &[alpn])?,
-            peers: Mutex::default(),
-        });
+        let client = |alpn| {
+            Ok::<_, IdentityError>(Client {
+                tls: ClientTls::new(Some(&svid), &bundle, &[alpn])?,
+                peers: Mutex::default(),
+            })
+        };
         Ok(Self {
             generation: NEXT_GENERATION.fetch_add(1, Relaxed),
             server: server_config(

@@ -32,7 +32,14 @@ impl Worker {
     /// A worker without connections.
     pub fn new(index: usize, process: Arc<Process>) -> Rc<Self> {
         let random = Cell::new(rand::random::<u64>() | 1);
-        Rc::new(Self { index, process, pools: Pools::default(), series: RefCell::default(), decisions: Decisions::default(), random })
+        Rc::new(Self {
+            index,
+            process,
+            pools: Pools::default(),
+            series: RefCell::default(),
+            decisions: Decisions::default(),
+            random,
+        })
     }
 
     /// The configuration in force now.

@@ -25,14 +25,13 @@ impl Registry {
     /// same; a counter's family has the name of its samples there, and nothing marks the end.
     pub fn render_classic(&self, now: Instant) -> String {
         let text = self.render(now);
-        let counters: BTreeSet<&str> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
-            .collect();
+        let counters: BTreeSet<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
         let mut out = String::with_capacity(text.len() + 1024);
         for line in text.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
             let family = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
-            let family = family.and_then(|rest| rest.split(' ').next()).filter(|name| counters.contains(name));
+            let family =
+                family.and_then(|rest| rest.split(' ').next()).filter(|name| counters.contains(name));
             match family.and_then(|name| line.split_once(name)) {
                 Some((before, after)) => {
                     out.push_str(before);

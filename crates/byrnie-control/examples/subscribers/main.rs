@@ -1,5 +1,6 @@
 //! Simulated proxies for `cargo xtask bench --apply`: each with an identity, a connection and subscriptions of its own,
-//! against the running control plane of a data directory. Changes things, and prints how long that takes to all, as JSON.
+//! against the running control plane of a data directory. Changes things, and prints how long that takes to all, as
+//! JSON.
 //!
 //! `subscribers DATA_DIR PROXIES CHANGES REMOVALS`
 

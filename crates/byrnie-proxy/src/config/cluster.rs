@@ -65,8 +65,10 @@ pub struct Endpoint {
 impl EndpointSet {
     /// Compiles.
     pub fn new(settings: &TrafficSettings, endpoints: Vec<Arc<Endpoint>>) -> Self {
-        let named: Vec<(u32, String)> =
-            endpoints.iter().map(|e| (e.plan.weight, format!("{}|{}", e.plan.address, e.plan.app_port))).collect();
+        let named: Vec<(u32, String)> = endpoints
+            .iter()
+            .map(|e| (e.plan.weight, format!("{}|{}", e.plan.address, e.plan.app_port)))
+            .collect();
         Self { picker: Picker::new(&settings.balancer, &named), endpoints }
     }
 }

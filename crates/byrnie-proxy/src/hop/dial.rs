@@ -19,7 +19,10 @@ use crate::worker::Worker;
 pub async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
     let address = endpoint.plan.address;
     let failed = |error: std::io::Error| {
-        ProxyError::unprocessed(Kind::ConnectFailed, format!("{} at {address}: {error}", endpoint.plan.workload))
+        ProxyError::unprocessed(
+            Kind::ConnectFailed,
+            format!("{} at {address}: {error}", endpoint.plan.workload),
+        )
     };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
     byrnie_net::socket::tune(&stream, byrnie_net::socket::DEFAULT_USER_TIMEOUT).map_err(failed)?;
@@ -27,7 +30,11 @@ pub async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
 }
 
 /// An mTLS connection to the endpoint's proxy, which proves exactly the identity of the plan.
-pub async fn tls(worker: &Rc<Worker>, endpoint: &Endpoint, alpn: Alpn) -> Result<TlsStream<TcpStream>, ProxyError> {
+pub async fn tls(
+    worker: &Rc<Worker>,
+    endpoint: &Endpoint,
+    alpn: Alpn,
+) -> Result<TlsStream<TcpStream>, ProxyError> {
     let Hop::Mesh { identity, .. } = &endpoint.plan.hop else {
         return Err(ProxyError::unprocessed(Kind::Internal, "a plaintext endpoint has no TLS"));
     };
@@ -67,7 +74,10 @@ pub async fn within<T>(
         Ok(result) => result,
         Err(_) => Err(ProxyError::unprocessed(
             Kind::ConnectFailed,
-            format!("{} at {}: no connection within {limit:?}", endpoint.plan.workload, endpoint.plan.address),
+            format!(
+                "{} at {}: no connection within {limit:?}",
+                endpoint.plan.workload, endpoint.plan.address
+            ),
         )),
     }
 }

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let route = RouteName { kind: RouteKind::Http, route: ObjectName::new("shop", "front"), rule: "0".into() };
+        let route =
+            RouteName { kind: RouteKind::Http, route: ObjectName::new("shop", "front"), rule: "0".into() };
         let text = format!("{}{};p=8080;h=20;a=2;d=1500", hop_prefix(&web()), hop_part(&route));
         let read = parse(&HeaderValue::from_str(&text).unwrap()).unwrap();
         assert_eq!((read.port, &read.service, read.version), (8080, &web(), Some(Version::HTTP_2)));
@@ -174,7 +175,10 @@ mod tests {
     #[test]
     fn bytes_have_no_version() {
         let read = parse(&for_bytes(&hop_prefix(&web()), None, 5432).unwrap()).unwrap();
-        assert_eq!((read.port, read.version, read.attempt, read.remaining, read.route), (5432, None, 0, None, None));
+        assert_eq!(
+            (read.port, read.version, read.attempt, read.remaining, read.route),
+            (5432, None, 0, None, None)
+        );
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub async fn send(
     body: Body,
 ) -> Result<(Response<Body>, Lease), SendFailure> {
     let prepared = match wire(outgoing) {
-        Ok(wire) => pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire).await.map(|slot| (wire, slot)),
+        Ok(wire) => {
+            pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire).await.map(|slot| (wire, slot))
+        }
         Err(error) => Err(error),
     };
     let shaped = match &prepared {
@@ -98,7 +100,9 @@ fn shape1(outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), Prox
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, token.clone());
         // RFC 8441 clients send no key; HTTP/1.1 origins insist on one.
-        if token.as_bytes().eq_ignore_ascii_case(b"websocket") && !head.headers.contains_key(SEC_WEBSOCKET_KEY) {
+        if token.as_bytes().eq_ignore_ascii_case(b"websocket")
+            && !head.headers.contains_key(SEC_WEBSOCKET_KEY)
+        {
             head.headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("YnlybmllLWJ5cm5pZS0wMA=="));
         }
     }
@@ -111,7 +115,8 @@ fn shape2(front: &Front, outgoing: &Outgoing<'_>, head: &mut request::Parts) -> 
     head.version = Version::HTTP_2;
     let host = match head.headers.remove(HOST) {
         Some(host) if !host.is_empty() => host,
-        _ => HeaderValue::from_str(&outgoing.cluster.host()).map_err(|_| bad("the service's name is no host"))?,
+        _ => HeaderValue::from_str(&outgoing.cluster.host())
+            .map_err(|_| bad("the service's name is no host"))?,
     };
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(Scheme::HTTP);

@@ -25,7 +25,9 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
     let stream = match tokio::time::timeout(HANDSHAKE, accepting).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!("a peer at {remote} was refused: {error}"),
-        Err(_) => return tracing::debug!("a peer at {remote} did not complete its handshake within {HANDSHAKE:?}"),
+        Err(_) => {
+            return tracing::debug!("a peer at {remote} did not complete its handshake within {HANDSHAKE:?}");
+        }
     };
     let (_, session) = stream.get_ref();
     let peer = match peer_identity(session.peer_certificates(), PeerRole::Client) {

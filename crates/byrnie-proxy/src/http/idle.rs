@@ -13,7 +13,12 @@ const LOOKS: u32 = 4;
 
 /// Returns when no request began for `idle`, and none is in flight; or, where `head` is given, when the head of one has
 /// been on its way for that long (`is_partial` says whether bytes of a head have come).
-pub async fn expired(front: &Rc<Front>, idle: Duration, head: Option<Duration>, is_partial: impl Fn() -> bool) {
+pub async fn expired(
+    front: &Rc<Front>,
+    idle: Duration,
+    head: Option<Duration>,
+    is_partial: impl Fn() -> bool,
+) {
     let step = head.map_or(idle, |head| head.min(idle)) / LOOKS;
     let step = step.max(Duration::from_millis(10));
     let (mut seen, mut quiet, mut partial) = (u64::MAX, Duration::ZERO, Duration::ZERO);
