@@ -244,12 +244,16 @@ fn addresses_that_cannot_be_listened_on() {
         (json!({"type": "test/fake-invalid-type", "value": "x"}), false),
         (json!({"value": "nowhere"}), false),
     ] {
-        let spec =
-            json!({"gatewayClassName": "byrnie", "addresses": [address], "listeners": one_listener(80)});
+        let spec = json!({"gatewayClassName": "byrnie", "addresses": [address.clone()], "listeners": one_listener(80)});
         let compiler = compile(&[object("Gateway", "a/g", 1, spec)]);
         assert_eq!(gateway(&compiler, "a/g").is_some(), served, "{address}");
         let accepted = &conditions(&status(&compiler, "Gateway", "a/g")["conditions"])[0];
         assert_eq!(accepted == "Accepted=False/UnsupportedAddress", !served, "{address}");
+        let said = match (served, address["value"].as_str()) {
+            (true, value) => json!([{"type": "IPAddress", "value": value.unwrap_or("127.0.0.1")}]),
+            (false, _) => json!([]),
+        };
+        assert_eq!(status(&compiler, "Gateway", "a/g")["addresses"], said, "where its proxy listens");
     }
 }
 
