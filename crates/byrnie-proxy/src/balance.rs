@@ -21,6 +21,17 @@ pub fn pick(
     hash: Option<u64>,
     except: Option<u64>,
 ) -> Result<Arc<Endpoint>, ProxyError> {
+    pick_other(worker, cluster, now, hash, except.as_slice())
+}
+
+/// As [`pick`], for who has seen several fail.
+pub fn pick_other(
+    worker: &Worker,
+    cluster: &Cluster,
+    now: Time,
+    hash: Option<u64>,
+    except: &[u64],
+) -> Result<Arc<Endpoint>, ProxyError> {
     let set = cluster.endpoints.load();
     let limit = cluster.settings.limits.max_in_flight;
     let has_room = |endpoint: &Endpoint| endpoint.load.in_flight() < limit;
@@ -31,7 +42,10 @@ pub fn pick(
         return if has_room(only) { Ok(Arc::clone(only)) } else { Err(overload(worker, cluster)) };
     }
     let Some(first) = set.endpoints.first() else {
-        return Err(ProxyError::unprocessed(Kind::NoEndpoint, format!("{} has no endpoint", cluster.service.service)));
+        return Err(ProxyError::unprocessed(
+            Kind::NoEndpoint,
+            format!("{} has no endpoint", cluster.service.service),
+        ));
     };
     let context = PickContext { now, random: worker.random(), hash };
     let load = |index: usize| at(index).map_or(&first.load, |endpoint| &endpoint.load);
@@ -39,16 +53,18 @@ pub fn pick(
         set.picker.pick(context, load, |index| {
             at(index).is_some_and(|endpoint| {
                 has_room(endpoint)
-                    && (!strict || (Some(endpoint.id) != except && !endpoint.outlier.is_ejected(now)))
+                    && (!strict || (!except.contains(&endpoint.id) && !endpoint.outlier.is_ejected(now)))
             })
         })
     };
     match wanted(true).or_else(|| wanted(false)).and_then(at) {
         Some(endpoint) => Ok(Arc::clone(endpoint)),
-        None if set.endpoints.iter().all(|endpoint| endpoint.plan.weight == 0) => Err(ProxyError::unprocessed(
-            Kind::NoEndpoint,
-            format!("all endpoints of {} have weight 0", cluster.service.service),
-        )),
+        None if set.endpoints.iter().all(|endpoint| endpoint.plan.weight == 0) => {
+            Err(ProxyError::unprocessed(
+                Kind::NoEndpoint,
+                format!("all endpoints of {} have weight 0", cluster.service.service),
+            ))
+        }
         None => Err(overload(worker, cluster)),
     }
 }
@@ -65,7 +81,11 @@ fn overload(worker: &Worker, cluster: &Cluster) -> ProxyError {
 }
 
 /// Takes a place at the endpoint. `None`: others were faster and its limit is reached.
-pub fn start<'a>(worker: &Worker, cluster: &'a Arc<Cluster>, endpoint: &'a Arc<Endpoint>) -> Option<InFlight> {
+pub fn start<'a>(
+    worker: &Worker,
+    cluster: &'a Arc<Cluster>,
+    endpoint: &'a Arc<Endpoint>,
+) -> Option<InFlight> {
     if !endpoint.load.try_start(cluster.settings.limits.max_in_flight) {
         worker.process.counters.limit_in_flight.inc();
         return None;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use byrnie_decide::{Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, Time, should_retry, try_timeout};
 use byrnie_plan::{AppProtocol, Retry, Timeouts};
 use http::{HeaderValue, Request, Response, Version, request};
+use smallvec::SmallVec;
 
 use crate::balance;
 use crate::config::{Cluster, Rule};
@@ -77,10 +78,10 @@ pub async fn send(
     let deadline = Deadline::new(started, plan.timeouts, &plan.cluster.settings, plan.incoming);
     plan.cluster.budget.deposit(started);
     let (mut body, replay) = prepare(plan, exchange, body);
-    let mut failed_at = None;
+    let mut failed_at: SmallVec<[u64; 4]> = SmallVec::new();
     loop {
         let spare = (exchange.retries < plan.retry.attempts).then(|| clone_head(&head));
-        let failed = match once_in_time(plan, exchange, head, body, failed_at, deadline).await {
+        let failed = match once_in_time(plan, exchange, head, body, &failed_at, deadline).await {
             Ok(response) => match worth_another_try(&response, &plan.retry) {
                 Some(failure) => Failed::Answer(failure, Box::new(response)),
                 None => return Ok((response, deadline)),
@@ -110,7 +111,7 @@ pub async fn send(
             }
             return failed.into_result().map(|response| (response, deadline));
         };
-        failed_at = exchange.flight.as_ref().map(|flight| flight.endpoint.id);
+        failed_at.extend(exchange.flight.as_ref().map(|flight| flight.endpoint.id));
         let outcome = failed.outcome();
         body = failed.into_body(replay.as_ref());
         give_up(exchange, now, outcome);
@@ -150,7 +151,7 @@ async fn once_in_time(
     exchange: &mut Exchange,
     head: request::Parts,
     body: Body,
-    except: Option<u64>,
+    except: &[u64],
     deadline: Deadline,
 ) -> Result<Response<Body>, SendFailure> {
     let now = plan.worker.time(Instant::now());
@@ -168,7 +169,7 @@ async fn once(
     exchange: &mut Exchange,
     head: request::Parts,
     body: Body,
-    except: Option<u64>,
+    except: &[u64],
     deadline: Deadline,
     now: Time,
 ) -> Result<Response<Body>, SendFailure> {
@@ -177,7 +178,7 @@ async fn once(
         error,
         request: Some(Box::new(Request::from_parts(head, body))),
     };
-    let endpoint = match balance::pick(plan.worker, &plan.cluster, now, None, except) {
+    let endpoint = match balance::pick_other(plan.worker, &plan.cluster, now, None, except) {
         Ok(endpoint) => endpoint,
         Err(error) => return Err(unsent(error, head, body)),
     };

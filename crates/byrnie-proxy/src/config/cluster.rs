@@ -56,6 +56,8 @@ pub struct Endpoint {
     pub waiting: AtomicU32,
     /// A connection was closed: somebody who waits may open one.
     pub freed: Notify,
+    /// Somebody waits: who keeps idle connections closes one.
+    pub wanted: Notify,
     /// Cancelled when it is no longer an endpoint: pools close what is idle, streams in flight end by themselves.
     pub gone: CancellationToken,
     /// Whether any request ever was answered: for the first request's patience.
@@ -104,6 +106,7 @@ impl Endpoint {
             connections: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
             freed: Notify::new(),
+            wanted: Notify::new(),
             gone: CancellationToken::new(),
             answered: AtomicBool::new(false),
         }

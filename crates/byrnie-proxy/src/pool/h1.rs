@@ -11,6 +11,7 @@ use http::{Request, Response, StatusCode};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Counted, Lease as AnyLease, SendFailure, reserve, wait_for_turn};
 use crate::config::{Cluster, Endpoint};
@@ -29,6 +30,9 @@ const MAX_IDLE: usize = 128;
 /// what the retry of a reused connection is for).
 const IDLE: Duration = Duration::from_secs(60);
 
+/// One in so many connections that are given back goes to another worker, when requests wait here and there.
+const TURN: u64 = 16;
+
 /// The connections of one worker to one endpoint.
 pub struct Pool {
     endpoint: Arc<Endpoint>,
@@ -38,6 +42,8 @@ pub struct Pool {
     freed: Notify,
     /// Requests of this worker that wait.
     waiting: Cell<u32>,
+    /// Ends [`yield_idle`] with the pool.
+    yielding: RefCell<Option<AbortOnDropHandle<()>>>,
 }
 
 struct Idle {
@@ -62,13 +68,22 @@ pub struct Lease {
 impl Pool {
     /// A pool without connections.
     pub fn new(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>) -> Rc<Self> {
-        Rc::new(Self {
+        let pool = Rc::new(Self {
             endpoint: Arc::clone(endpoint),
             worker: Rc::downgrade(worker),
             idle: RefCell::default(),
             freed: Notify::new(),
             waiting: Cell::new(0),
-        })
+            yielding: RefCell::default(),
+        });
+        let yielding = tokio::task::spawn_local(yield_idle(Rc::downgrade(&pool), Arc::clone(endpoint)));
+        pool.yielding.replace(Some(AbortOnDropHandle::new(yielding)));
+        pool
+    }
+
+    /// Requests of other workers that wait for a connection to the endpoint.
+    fn waiting_elsewhere(&self) -> u32 {
+        self.endpoint.waiting.load(Relaxed).saturating_sub(self.waiting.get())
     }
 
     /// The most recently used connection that is still open.
@@ -88,6 +103,26 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|idle| !gone && !idle.connection.sender.is_closed() && idle.since.elapsed() < IDLE);
         !(idle.is_empty() && self.waiting.get() == 0)
+    }
+}
+
+/// Closes an idle connection when another worker's request waits for one: the limit is the process's.
+async fn yield_idle(pool: Weak<Pool>, endpoint: Arc<Endpoint>) {
+    loop {
+        let mut wanted = std::pin::pin!(endpoint.wanted.notified());
+        // From here on no call is missed; what was called before is seen in the count.
+        wanted.as_mut().enable();
+        match pool.upgrade() {
+            Some(pool) if pool.waiting_elsewhere() > 0 && pool.waiting.get() == 0 => {
+                let mut idle = pool.idle.borrow_mut();
+                if !idle.is_empty() {
+                    idle.remove(0);
+                }
+            }
+            Some(_) => {}
+            None => return,
+        }
+        wanted.await;
     }
 }
 
@@ -204,7 +239,9 @@ impl Lease {
             return;
         }
         let here = pool.waiting.get();
-        if here == 0 && pool.endpoint.waiting.load(Relaxed) > 0 {
+        // Now and then also when requests wait here: those of the other workers would never get a turn.
+        let turn = || pool.worker.upgrade().is_none_or(|worker| worker.random() % TURN == 0);
+        if pool.waiting_elsewhere() > 0 && (here == 0 || turn()) {
             return;
         }
         let mut idle = pool.idle.borrow_mut();

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use byrnie_decide::Failure;
 use bytes::Bytes;
@@ -118,12 +119,12 @@ pub async fn acquire(
             // As many connections as allowed: share them beyond what is good.
             None => match pool.least_loaded(generation, u32::MAX) {
                 Some(lease) => return Ok(lease),
+                // Other workers have them all, and a connection cannot be shared between threads: each worker may have
+                // one (as in Envoy), or its requests would fail for ever.
                 None => {
                     worker.process.counters.limit_upstream_connections.inc();
-                    return Err(ProxyError::unprocessed(
-                        Kind::Overload,
-                        format!("{} has as many connections as allowed (maxConnections)", pool.endpoint.plan.workload),
-                    ));
+                    pool.endpoint.connections.fetch_add(1, Relaxed);
+                    begin(worker, cluster, pool, alpn, generation)
                 }
             },
         };

@@ -150,6 +150,7 @@ async fn wait_for_turn(worker: &Worker, cluster: &Cluster, endpoint: &Endpoint, 
     let limit = cluster.settings.limits.max_pending;
     let waiting = Waiting { cluster, endpoint };
     endpoint.waiting.fetch_add(1, Relaxed);
+    endpoint.wanted.notify_waiters();
     if cluster.pending.fetch_add(1, Relaxed) >= limit {
         drop(waiting);
         worker.process.counters.limit_pending.inc();

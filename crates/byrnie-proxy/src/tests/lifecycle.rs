@@ -14,7 +14,18 @@ use tokio::sync::Semaphore;
 use super::client::{Client, ask, get};
 use super::kit::{Roads, as_seen, direct, origin, read_head, status, text};
 use crate::accept::{Entrance, Workers};
+use crate::process::Process;
 use crate::tcp::tests::mesh::{application, run, until, web};
+
+/// Real worker threads that accept for the service `web`.
+fn workers(process: &Arc<Process>, count: usize) -> (Workers, std::net::SocketAddr) {
+    let workers = Workers::start(process, count).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    workers.listen(listener, Entrance::Upstream(web()));
+    (workers, address)
+}
 
 #[test]
 fn a_drain_ends_what_is_idle_and_waits_for_what_is_not() {
@@ -121,11 +132,7 @@ fn numbers_mean_the_process_and_not_a_worker() {
             let (worker, _) =
                 direct(TrafficSettings { retry: retry.clone(), ..TrafficSettings::default() }, &[app]).await;
             let process = Arc::clone(&worker.process);
-            let workers = Workers::start(&process, count).unwrap();
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.set_nonblocking(true).unwrap();
-            let address = listener.local_addr().unwrap();
-            workers.listen(listener, Entrance::Upstream(web()));
+            let (workers, address) = workers(&process, count);
             let clients = (0..6).map(|_| async {
                 let mut client = Client::to(address).await;
                 for _ in 0..20 {
@@ -138,6 +145,49 @@ fn numbers_mean_the_process_and_not_a_worker() {
             process.closing.cancel();
             tokio::task::spawn_blocking(|| workers.join()).await.unwrap();
         }
+    });
+}
+
+#[test]
+fn one_connection_to_an_endpoint_serves_all_workers_in_turn() {
+    run(async {
+        let open = Rc::new(std::cell::Cell::new(0));
+        let most = Rc::new(std::cell::Cell::new(0));
+        let (now, peak) = (Rc::clone(&open), Rc::clone(&most));
+        let app = application(move |mut stream: TcpStream| {
+            let (now, peak) = (Rc::clone(&now), Rc::clone(&peak));
+            async move {
+                now.set(now.get() + 1);
+                peak.set(peak.get().max(now.get()));
+                while read_head(&mut stream).await.is_some() {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                }
+                now.set(now.get() - 1);
+            }
+        })
+        .await;
+        let limits = byrnie_plan::ConnectionLimits { max_connections: 1, ..Default::default() };
+        let (worker, _) = direct(TrafficSettings { limits, ..TrafficSettings::default() }, &[app]).await;
+        let process = Arc::clone(&worker.process);
+        let (workers, address) = workers(&process, 3);
+        // One after the other: each worker's idle connection would be in the way of the next one.
+        let mut clients = [Client::to(address).await, Client::to(address).await, Client::to(address).await];
+        for _ in 0..3 {
+            for client in &mut clients {
+                assert_eq!(client.ask(get("/")).await.status, 200);
+            }
+        }
+        // All at once: nobody waits for ever.
+        let clients = clients.iter_mut().map(|client| async {
+            for _ in 0..200 {
+                assert_eq!(client.ask(get("/")).await.status, 200);
+            }
+        });
+        futures_util::future::join_all(clients).await;
+        // What was closed may not have been seen here when the next one comes.
+        assert!(most.get() <= 2, "{}", most.get());
+        process.closing.cancel();
+        tokio::task::spawn_blocking(|| workers.join()).await.unwrap();
     });
 }
 
@@ -157,11 +207,7 @@ fn connections_beyond_the_limit_are_closed_and_counted() {
             ..Default::default()
         };
         process.config.store(Arc::new(config));
-        let workers = Workers::start(&process, 3).unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        workers.listen(listener, Entrance::Upstream(web()));
+        let (workers, address) = workers(&process, 3);
         let mut clients = [Client::to(address).await, Client::to(address).await];
         for client in &mut clients {
             assert_eq!(client.ask(get("/")).await.status, 200);
@@ -188,5 +234,27 @@ fn a_task_that_panics_is_counted_and_the_others_go_on() {
             .unwrap();
         assert_eq!(worker.process.counters.panics.get(), 1);
         assert_eq!(ask(address, get("/")).await.status, 200);
+    });
+}
+
+#[test]
+fn a_limit_below_the_number_of_workers_fails_no_request_over_the_mesh() {
+    run(async {
+        let pair = super::kit::pair(origin(as_seen).await, AppProtocol::Http1).await;
+        let limits = byrnie_plan::ConnectionLimits { max_connections: 1, ..Default::default() };
+        let settings = TrafficSettings { limits, ..TrafficSettings::default() };
+        let endpoints = vec![Arc::clone(&pair.endpoint)];
+        crate::tcp::tests::mesh::call(&pair.client, AppProtocol::Http1, settings, endpoints);
+        let process = Arc::clone(&pair.client.process);
+        let (workers, address) = workers(&process, 3);
+        let mut clients = [Client::to(address).await, Client::to(address).await, Client::to(address).await];
+        for _ in 0..5 {
+            for client in &mut clients {
+                assert_eq!(client.ask(get("/")).await.status, 200);
+            }
+        }
+        assert!(process.counters.upstream.get() <= 3);
+        process.closing.cancel();
+        tokio::task::spawn_blocking(|| workers.join()).await.unwrap();
     });
 }

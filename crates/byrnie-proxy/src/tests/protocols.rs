@@ -86,6 +86,24 @@ fn pipelined_requests_are_answered_in_order() {
     });
 }
 
+#[test]
+fn a_client_that_has_said_all_still_hears_the_answer() {
+    run(async {
+        let app = origin(async |request: Request<Incoming>| {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            as_seen(request).await
+        });
+        let roads = Roads::new(app.await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let mut client = Client::to(address).await;
+            client.say(post("/", "all")).await;
+            tokio::io::AsyncWriteExt::shutdown(&mut client.stream).await.unwrap();
+            assert!(client.answer().await.text().ends_with("\n\nall"), "{road}");
+            assert!(client.rest().await.is_empty(), "{road}");
+        }
+    });
+}
+
 /// Answers whose length is said without a body.
 async fn bodiless(request: Request<Incoming>) -> Reply {
     let mut reply = text(match request.uri().path() {
