@@ -18,8 +18,8 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr, e
         return; // It is gone already.
     }
     match entrance {
-        Entrance::Mesh => hop::serve::serve(worker, stream, remote).await,
-        Entrance::HttpProxy => http::serve(worker, &Front::new(entrance, None, remote), stream).await,
+        Entrance::Mesh => Box::pin(hop::serve::serve(worker, stream, remote)).await,
+        Entrance::HttpProxy => Box::pin(http::serve(worker, &Front::new(entrance, None, remote), stream)).await,
         Entrance::Upstream(_) | Entrance::Gateway(_) => {
             serve_stream(worker, &Front::new(entrance, None, remote), stream).await;
         }
@@ -32,10 +32,11 @@ pub async fn serve_stream<S: Duplex>(worker: &Rc<Worker>, front: &Rc<Front>, str
     let Some(target) = front.target(worker) else { return };
     let (port, speaks) = speaks(&target);
     match speaks {
-        Speaks::Http => http::serve(worker, front, stream).await,
+        // Boxed: a connection of bytes must not keep room for what HTTP needs.
+        Speaks::Http => Box::pin(http::serve(worker, front, stream)).await,
         Speaks::Bytes => tcp::outbound::serve(worker, front, Prefixed::new(stream), target).await,
         Speaks::Unknown => match detect::detect(&worker.process, port, stream).await {
-            Ok((stream, spoken)) if spoken.is_http() => http::serve(worker, front, stream).await,
+            Ok((stream, spoken)) if spoken.is_http() => Box::pin(http::serve(worker, front, stream)).await,
             Ok((stream, spoken)) => tcp::outbound::serve_detected(worker, front, stream, spoken, target).await,
             Err(error) => tracing::debug!("{} went away before it said anything: {error}", front.remote),
         },

@@ -112,7 +112,7 @@ pub(super) async fn connect(
     way: &Way,
     remote: SocketAddr,
     story: &mut Story,
-) -> Result<Connected, ProxyError> {
+) -> Result<Box<Connected>, ProxyError> {
     let cluster = &way.cluster;
     let hash = hash(cluster, remote);
     let mut except = None;
@@ -160,7 +160,11 @@ async fn another(worker: &Worker, cluster: &Cluster, retries: u32) -> bool {
     }
 }
 
-async fn attempt(worker: &Rc<Worker>, way: &Way, endpoint: &Arc<Endpoint>) -> Result<Connected, ProxyError> {
+async fn attempt(
+    worker: &Rc<Worker>,
+    way: &Way,
+    endpoint: &Arc<Endpoint>,
+) -> Result<Box<Connected>, ProxyError> {
     let cluster = &way.cluster;
     let place = Place::take(worker, cluster, endpoint)?;
     let flight = balance::start(worker, cluster, endpoint)
@@ -177,7 +181,7 @@ async fn attempt(worker: &Rc<Worker>, way: &Way, endpoint: &Arc<Endpoint>) -> Re
     match opened {
         Ok(upstream) => {
             let outcome = Outcome::Success(now.saturating_duration_since(begun));
-            Ok(Connected { upstream, flight, outcome, _place: place })
+            Ok(Box::new(Connected { upstream, flight, outcome, _place: place }))
         }
         Err(error) => {
             if error.kind.blames_endpoint() {

@@ -131,7 +131,7 @@ async fn one(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
-    let mut story = Story::new(&worker, caller.remote, Direction::Inbound);
+    let mut story = Box::new(Story::new(&worker, caller.remote, Direction::Inbound));
     story.labels.destination = Some(worker.process.workload.clone());
     story.labels.peer_identity = Some(caller.peer.identity.clone());
     story.labels.secured = true;
@@ -142,8 +142,10 @@ async fn one(
     };
     match opened {
         Ok(opened) => match respond.send_response(Response::new(()), false) {
+            // A task of its own: this one holds what was needed to get here, and the connection may last for days.
             Ok(send) => {
-                run(&worker, &caller, Tunnel::accepted(send, request.into_body()), opened, &story).await
+                let tunnel = Tunnel::accepted(send, request.into_body());
+                tokio::task::spawn_local(run(worker, caller, tunnel, opened, story));
             }
             Err(error) => tracing::debug!("a tunnel from {} ended early: {error}", caller.remote),
         },
@@ -172,10 +174,10 @@ async fn open(
     caller: &Caller,
     request: &Request<RecvStream>,
     story: &mut Story,
-) -> Result<Opened, Refusal> {
+) -> Result<Box<Opened>, Refusal> {
     let plain_refusal = |error| Refusal { error, policy: String::new() };
     let found = match caller.dialect {
-        Dialect::Byrnie => by_hop(worker, request, story),
+        Dialect::Byrnie => by_hop(worker, request, story).await,
         Dialect::Hbone => by_address(worker, request),
     };
     let (inbound, port) = found.map_err(plain_refusal)?;
@@ -186,7 +188,7 @@ async fn open(
     to_application(worker, &port).await.map_err(plain_refusal)
 }
 
-async fn to_application(worker: &Rc<Worker>, port: &InboundPort) -> Result<Opened, ProxyError> {
+async fn to_application(worker: &Rc<Worker>, port: &InboundPort) -> Result<Box<Opened>, ProxyError> {
     let (cluster, endpoint) = (&port.cluster, &port.application);
     let place = Place::take(worker, cluster, endpoint)?;
     let flight = balance::start(worker, cluster, endpoint).ok_or_else(|| {
@@ -194,17 +196,12 @@ async fn to_application(worker: &Rc<Worker>, port: &InboundPort) -> Result<Opene
     })?;
     let begun = Instant::now();
     let application = plain(cluster, endpoint).await?;
-    Ok(Opened {
-        application,
-        flight,
-        outcome: Outcome::Success(begun.elapsed()),
-        port: port.port,
-        _place: place,
-    })
+    let outcome = Outcome::Success(begun.elapsed());
+    Ok(Box::new(Opened { application, flight, outcome, port: port.port, _place: place }))
 }
 
 /// The port that a hop header names.
-fn by_hop(
+async fn by_hop(
     worker: &Worker,
     request: &Request<RecvStream>,
     story: &mut Story,
@@ -216,7 +213,7 @@ fn by_hop(
     let value = request.headers().get(header::HOP).ok_or_else(|| bad("no byrnie-hop header"))?;
     let hop = header::parse(value).ok_or_else(|| bad("the byrnie-hop header cannot be read"))?;
     story.labels.route = hop.route_name();
-    let found = admit::find_port(worker, &hop)?;
+    let found = admit::catch_up(|| admit::find_port(worker, &hop)).await?;
     // Only now: before, it is a name that a peer made up.
     story.labels.service = Some(hop.service.service);
     Ok(found)
@@ -250,19 +247,25 @@ fn by_address(
 }
 
 /// Moves bytes until both sides are done, one fails, or a policy refuses what it allowed before: then both are reset.
-async fn run(worker: &Rc<Worker>, caller: &Caller, mut tunnel: Tunnel, opened: Opened, story: &Story) {
-    let Opened { mut application, flight, outcome, port, .. } = opened;
-    let meter = Meter::open(worker, &story.labels, flight.cluster.settings.idle_timeout);
+async fn run(
+    worker: Rc<Worker>,
+    caller: Rc<Caller>,
+    mut tunnel: Tunnel,
+    mut opened: Box<Opened>,
+    story: Box<Story>,
+) {
+    let idle = opened.flight.cluster.settings.idle_timeout;
+    let meter = Meter::open(&worker, &story.labels, idle);
     let ended = tokio::select! {
-        ended = relay::from_tunnel(&mut tunnel, &mut application, &meter) => ended,
-        refusal = refused_now(worker, caller, port) => Err(Broken::Refused(refusal)),
+        ended = relay::from_tunnel(&mut tunnel, &mut opened.application, &meter) => ended,
+        refusal = refused_now(&worker, &caller, opened.port) => Err(Broken::Refused(Box::new(refusal))),
     };
     if ended.is_err() {
         tunnel.reset();
-        application.reset();
+        opened.application.reset();
     }
     story.ended(&ended, &meter);
-    flight.finish(worker.time(Instant::now()), outcome);
+    opened.flight.finish(worker.time(Instant::now()), opened.outcome);
 }
 
 /// Returns when a change of configuration takes away what allowed the connection.

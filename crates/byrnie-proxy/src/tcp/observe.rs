@@ -54,7 +54,7 @@ impl Meter {
         let Some(limit) = self.idle else { return std::future::pending().await };
         loop {
             let due = self.last.get() + limit;
-            tokio::time::sleep_until(due).await;
+            Box::pin(tokio::time::sleep_until(due)).await; // Most connections have no limit, and no room for a timer.
             if self.last.get() + limit <= Instant::now() {
                 return;
             }

@@ -1,6 +1,7 @@
 //! Connections of clients: of the workload to an upstream's address, or from outside to a Gateway's listener.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ pub async fn serve<S: Duplex>(
     mut client: Prefixed<S>,
     target: Target,
 ) {
-    let mut story = Story::new(worker, front.remote, Direction::Outbound);
+    let mut story = Box::new(Story::new(worker, front.remote, Direction::Outbound));
     let sni = match &target {
         Target::Gateway(listener) if listener.protocol == ListenerProtocol::TlsPassthrough => {
             match server_name(worker, listener.port, &mut client).await {
@@ -36,12 +37,13 @@ pub async fn serve<S: Duplex>(
         _ => None,
     };
     let connected = match choose(worker, &target, sni.as_deref(), &mut story) {
-        // Boxed: what it takes to connect must not be kept for as long as the connection lasts.
+        // Boxed, as all that is needed to connect: it must not be kept for as long as the connection lasts.
         Ok(way) => Box::pin(connect::connect(worker, &way, front.remote, &mut story)).await,
         Err(error) => Err(error),
     };
+    drop((sni, target));
     match connected {
-        Ok(connected) => run(worker, &mut client, connected, &story).await,
+        Ok(connected) => run(worker, client, connected, story).await,
         Err(error) => refuse(&mut client, &mut story, &error),
     }
 }
@@ -59,11 +61,11 @@ pub async fn serve_detected<S: Duplex>(
     if spoken != Spoken::Silent {
         return serve(worker, front, client, target).await;
     }
-    let mut story = Story::new(worker, front.remote, Direction::Outbound);
+    let mut story = Box::new(Story::new(worker, front.remote, Direction::Outbound));
     let way = choose(worker, &target, None, &mut story);
     match Box::pin(first_word(worker, front.remote, &mut client, &target, way, &mut story)).await {
-        FirstWord::Http => http::serve(worker, front, client).await,
-        FirstWord::Bytes(connected) => run(worker, &mut client, *connected, &story).await,
+        FirstWord::Http => Box::pin(http::serve(worker, front, client)).await,
+        FirstWord::Bytes(connected) => run(worker, client, connected, story).await,
         FirstWord::Failed(error) => refuse(&mut client, &mut story, &error),
     }
 }
@@ -89,7 +91,7 @@ async fn first_word<S: Duplex>(
     let mut words = std::pin::pin!(client.first_words(process, port));
     let connecting = async {
         match &way {
-            Ok(way) => connect::connect(worker, way, remote, story).await.map(Box::new),
+            Ok(way) => connect::connect(worker, way, remote, story).await,
             Err(error) => Err(ProxyError::unprocessed(error.kind, error.context.clone())),
         }
     };
@@ -175,20 +177,28 @@ fn choose(worker: &Worker, target: &Target, sni: Option<&str>, story: &mut Story
     Ok(way)
 }
 
-/// Moves bytes until both sides are done, or one fails: then both are reset.
-async fn run<S: Duplex>(worker: &Rc<Worker>, client: &mut Prefixed<S>, connected: Connected, story: &Story) {
-    let Connected { mut upstream, flight, outcome, .. } = connected;
-    let meter = Meter::open(worker, &story.labels, flight.cluster.settings.idle_timeout);
-    let ended = match &mut upstream {
-        Upstream::Socket(socket) => relay::sockets(client, socket, &meter).await,
-        Upstream::Tunnel(tunnel) => relay::to_tunnel(client, tunnel, &meter).await,
-    };
-    if ended.is_err() {
-        client.reset();
-        upstream.reset();
-    }
-    story.ended(&ended, &meter);
-    flight.finish(worker.time(Instant::now()), outcome);
+/// Moves bytes until both sides are done, or one fails: then both are reset. A future of its own, so that what lives for
+/// days holds nothing that was needed to get there.
+fn run<S: Duplex>(
+    worker: &Rc<Worker>,
+    mut client: Prefixed<S>,
+    mut connected: Box<Connected>,
+    story: Box<Story>,
+) -> Pin<Box<impl Future<Output = ()>>> {
+    let idle = connected.flight.cluster.settings.idle_timeout;
+    let meter = Meter::open(worker, &story.labels, idle);
+    Box::pin(async move {
+        let ended = match &mut connected.upstream {
+            Upstream::Socket(socket) => relay::sockets(&mut client, socket, &meter).await,
+            Upstream::Tunnel(tunnel) => relay::to_tunnel(&mut client, tunnel, &meter).await,
+        };
+        if ended.is_err() {
+            client.reset();
+            connected.upstream.reset();
+        }
+        story.ended(&ended, &meter);
+        connected.flight.finish(worker.time(Instant::now()), connected.outcome);
+    })
 }
 
 /// Says that there is no connection.

@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -42,7 +42,7 @@ pub(super) enum Broken {
     /// Nothing moved for as long as the service allows.
     Idle,
     /// A policy that came into force refuses it.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
 }
 
 /// Which way bytes go.
@@ -59,8 +59,8 @@ pub(super) async fn sockets<C: Duplex, S: Duplex>(
     meter: &Meter,
 ) -> Result<(), Broken> {
     let (client, server) = (Io::new(client, Broken::Client), Io::new(server, Broken::Server));
-    let up = copy(&client, &server, |bytes| meter.count(Flow::FromClient, bytes));
-    let down = copy(&server, &client, |bytes| meter.count(Flow::ToClient, bytes));
+    let up = pin!(copy(&client, &server, |bytes| meter.count(Flow::FromClient, bytes)));
+    let down = pin!(copy(&server, &client, |bytes| meter.count(Flow::ToClient, bytes)));
     both(up, down, meter).await
 }
 
@@ -72,10 +72,9 @@ pub(super) async fn to_tunnel<C: Duplex>(
 ) -> Result<(), Broken> {
     let client = Io::new(client, Broken::Client);
     let Tunnel { send, receive, early, .. } = tunnel;
-    let early = std::mem::take(early);
-    let up = send_all(&client, send, Broken::Server, |bytes| meter.count(Flow::FromClient, bytes));
-    let down =
-        receive_all(early, receive, &client, Broken::Server, |bytes| meter.count(Flow::ToClient, bytes));
+    let blame: Blame = Broken::Server;
+    let up = pin!(send_all(&client, send, blame, |bytes| meter.count(Flow::FromClient, bytes)));
+    let down = pin!(receive_all(early, receive, &client, blame, |bytes| meter.count(Flow::ToClient, bytes)));
     both(up, down, meter).await
 }
 
@@ -87,20 +86,20 @@ pub(super) async fn from_tunnel<S: Duplex>(
 ) -> Result<(), Broken> {
     let server = Io::new(server, Broken::Server);
     let Tunnel { send, receive, early, .. } = tunnel;
-    let early = std::mem::take(early);
-    let up =
-        receive_all(early, receive, &server, Broken::Client, |bytes| meter.count(Flow::FromClient, bytes));
-    let down = send_all(&server, send, Broken::Client, |bytes| meter.count(Flow::ToClient, bytes));
+    let blame: Blame = Broken::Client;
+    let up = pin!(receive_all(early, receive, &server, blame, |bytes| meter.count(Flow::FromClient, bytes)));
+    let down = pin!(send_all(&server, send, blame, |bytes| meter.count(Flow::ToClient, bytes)));
     both(up, down, meter).await
 }
 
+/// Both directions at once. They are pinned where they were made: each move of a future would make the task larger.
 async fn both(
-    up: impl Future<Output = Result<(), Broken>>,
-    down: impl Future<Output = Result<(), Broken>>,
+    up: Pin<&mut impl Future<Output = Result<(), Broken>>>,
+    down: Pin<&mut impl Future<Output = Result<(), Broken>>>,
     meter: &Meter,
 ) -> Result<(), Broken> {
     tokio::select! {
-        ended = async { tokio::try_join!(up, down) } => ended.map(|_| ()),
+        ended = futures_util::future::try_join(up, down) => ended.map(|_| ()),
         () = meter.idle() => Err(Broken::Idle),
     }
 }
@@ -128,7 +127,7 @@ impl<'a, S: Duplex> Io<'a, S> {
                 *space = BytesMut::with_capacity(BLOCK);
             }
             let mut target = (&mut *space).limit(READ);
-            let read = ready!(std::pin::pin!(socket.read_buf(&mut target)).poll(cx));
+            let read = ready!(pin!(socket.read_buf(&mut target)).poll(cx));
             Poll::Ready(match read.map_err(self.blame)? {
                 small if small < SMALL => {
                     let chunk = Bytes::copy_from_slice(space);
@@ -244,7 +243,7 @@ async fn room(send: &mut SendStream<Bytes>, wanted: usize) -> Result<usize, h2::
 /// the connection as a whole, and many small ones of one slow receiver would end it for all. The stream's window, opened
 /// only for what was written, bounds what waits here.
 async fn receive_all<S: Duplex>(
-    early: Bytes,
+    early: &mut Bytes,
     receive: &mut RecvStream,
     to: &Io<'_, S>,
     blame: Blame,
@@ -252,7 +251,7 @@ async fn receive_all<S: Duplex>(
 ) -> Result<(), Broken> {
     let (mut waiting, mut ended) = (Waiting::default(), false);
     count(early.len());
-    waiting.push(early);
+    waiting.push(std::mem::take(early));
     std::future::poll_fn(|cx| {
         while !ended {
             match receive.poll_data(cx) {

@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use byrnie_decide::WeightedChoice;
 use byrnie_plan::{AppProtocol, Dialect, HostPattern, ListenerProtocol, TrafficSettings};
+use byrnie_telemetry::{Direction, Labels};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::mesh::{Pair, application, call, counted, echo, endpoint, listen, meshed, run, until, web};
 use crate::config::{Config, Destination, Listener, TcpRoute};
-use crate::front::Entrance;
+use crate::connection;
+use crate::detect::Prefixed;
+use crate::front::{Entrance, Front};
+use crate::tcp::observe::Meter;
+use crate::tcp::{outbound, relay};
 
 async fn say(stream: &mut TcpStream) {
     stream.write_all(b"hello").await.unwrap();
@@ -174,4 +179,26 @@ fn hello(name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     client.write_tls(&mut bytes).unwrap();
     bytes
+}
+
+/// What an idle connection costs a proxy: its task and what that has boxed, one socket or two, a stream of h2 (about 600
+/// bytes), and no buffer (see `Waiting` and `SPACE`). Measured over 900 connections: 9.8 KiB for both proxies, the client
+/// and the application together (debug build, glibc's allocator, all in one process).
+#[test]
+fn an_idle_connection_is_small() {
+    run(async {
+        let pair = Pair::new(application(echo).await).await;
+        let stream = pair.connect().await;
+        let remote = stream.local_addr().unwrap();
+        let front = Front::new(Entrance::Upstream(web()), None, remote);
+        let served = connection::serve(&pair.client, stream, remote, Entrance::Upstream(web()));
+        assert!(size_of_val(&served) <= 1536, "the task of a connection: {}", size_of_val(&served));
+        let (stream, target) = (Prefixed::new(pair.connect().await), front.target(&pair.client).unwrap());
+        let served = outbound::serve(&pair.client, &front, stream, target);
+        assert!(size_of_val(&served) <= 1024, "of bytes: {}", size_of_val(&served));
+        let (mut ours, mut theirs) = (pair.connect().await, pair.connect().await);
+        let meter = Meter::open(&pair.client, &Labels::new(Direction::Outbound), None);
+        let relay = relay::sockets(&mut ours, &mut theirs, &meter);
+        assert!(size_of_val(&relay) <= 1024, "of a relay: {}", size_of_val(&relay));
+    });
 }
