@@ -76,6 +76,24 @@ pub fn admit(worker: &Worker, front: &Front, value: &HeaderValue) -> Result<(Rc<
     Ok((admission, Hop { version: hop.version.unwrap_or(Version::HTTP_11), remaining: hop.remaining }))
 }
 
+/// How long a caller may be ahead of this proxy: it may have heard first that a port or a service is new here.
+const AHEAD: Duration = Duration::from_millis(500);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Asks again for a moment while the answer is that this workload does not serve that.
+pub async fn catch_up<T>(mut ask: impl FnMut() -> Result<T, ProxyError>) -> Result<T, ProxyError> {
+    let begun = Instant::now();
+    loop {
+        match ask() {
+            Err(error) if error.kind == Kind::WrongDestination && begun.elapsed() < AHEAD => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// The port that a hop header names, for requests and for bytes.
 pub fn find_port(worker: &Worker, hop: &HopHeader) -> Result<(Arc<Inbound>, Arc<InboundPort>), ProxyError> {
     let config = worker.config();

@@ -62,7 +62,7 @@ async fn pass(
 ) -> Result<(Response<Body>, Deadline), Refusal> {
     let plain = |error| Refusal { error, policy: String::new() };
     let hop = hop.ok_or_else(|| plain(ProxyError::unprocessed(Kind::BadHop, "no byrnie-hop header")))?;
-    let (admission, hop) = admit::admit(worker, front, hop).map_err(plain)?;
+    let (admission, hop) = admit::catch_up(|| admit::admit(worker, front, hop)).await.map_err(plain)?;
     exchange.series = Some(Arc::clone(&admission.series));
     exchange.called.service = Some(admission.service.service.clone());
     exchange.facts.version = hop.version;

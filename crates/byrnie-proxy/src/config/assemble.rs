@@ -9,6 +9,7 @@ mod build;
 mod clusters;
 mod compiled;
 mod inbound;
+mod leaving;
 mod needs;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::process::Role;
 use build::Build;
 use clusters::{Clusters, Round};
 use compiled::Cache;
+use leaving::Leaving;
 
 /// Why a resource cannot come in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Assembler {
     known: BTreeSet<Key>,
     /// Came in force since the last [`Self::settle`].
     done: Vec<Key>,
+    /// No longer the workload's, and accepted for a moment longer.
+    leaving: Leaving,
     vanished: Vec<Arc<Endpoint>>,
     /// More than endpoints changed.
     dirty: bool,
@@ -97,6 +101,7 @@ impl Assembler {
             offered: BTreeMap::new(),
             known: BTreeSet::new(),
             done: Vec::new(),
+            leaving: Leaving::default(),
             vanished: Vec::new(),
             dirty: true,
             needs_dirty: true,
@@ -179,6 +184,7 @@ impl Assembler {
                 }
             }
         }
+        self.dirty |= self.leaving.expire(now);
         let config = self.dirty.then(|| self.assemble());
         self.dirty = false;
         Settled {
@@ -186,6 +192,11 @@ impl Assembler {
             vanished: std::mem::take(&mut self.vanished),
             in_force: std::mem::take(&mut self.done),
         }
+    }
+
+    /// Whether something ends by itself: [`Self::settle`] is to be called now and then.
+    pub fn is_waiting(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     fn is_ready(&self, rank: usize, key: &Key, offer: &Option<Resource>) -> bool {
@@ -209,6 +220,10 @@ impl Assembler {
                 } else {
                     self.dirty = true;
                 }
+                if let (Resource::InboundPolicy(new), Some(old)) = (&resource, self.inbound_policy().cloned())
+                {
+                    self.leaving.replaced(&old, new, now);
+                }
                 self.held.insert(key, Held { resource, revision: self.revision });
             }
         }
@@ -229,8 +244,10 @@ impl Assembler {
         let mut build = Build { assembler: self, round: &mut round, cache: &mut cache };
         let destinations = build.destinations();
         let listeners = build.listeners();
-        let inbound =
-            self.inbound_policy().map(|policy| inbound::assemble(policy, self.config.inbound.as_ref()));
+        let inbound = self
+            .inbound_policy()
+            .map(|policy| self.leaving.added_to(policy))
+            .map(|policy| inbound::assemble(&policy, self.config.inbound.as_ref()));
         let settings = match self.settings() {
             Some(settings) if *settings == *self.config.settings => Arc::clone(&self.config.settings),
             settings => Arc::new(settings.cloned().unwrap_or_default()),

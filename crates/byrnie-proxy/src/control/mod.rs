@@ -142,7 +142,7 @@ impl Control {
     fn each_second(&mut self) {
         self.send_report();
         self.gauges.resources(&self.assembler, &self.xds);
-        if self.listeners.failures().next().is_some() {
+        if self.listeners.failures().next().is_some() || self.assembler.is_waiting() {
             self.apply();
         }
         self.tell();
@@ -171,18 +171,24 @@ impl Control {
         self.voice.stopping();
         self.process.draining.cancel();
         self.tell();
-        if let Some(peers) = self.listeners.stop_accepting() {
-            tokio::spawn(async move {
-                tokio::time::sleep(FAREWELL).await;
-                peers.cancel();
-            });
-        }
+        let peers = self.listeners.stop_accepting().unwrap_or_default();
+        let farewell = peers.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(FAREWELL).await;
+            farewell.cancel();
+        });
         let limit = self.process.config.load().settings.drain_timeout;
         let connections = self.process.connections.clone();
         connections.close();
         let drained = connections.clone();
         let end = async move {
-            if tokio::time::timeout(limit, drained.wait()).await.is_err() {
+            let ended = async {
+                drained.wait().await;
+                // One that comes now would be cut before it is told to go elsewhere; and one may just have come.
+                peers.cancel();
+                drained.wait().await;
+            };
+            if tokio::time::timeout(limit, ended).await.is_err() {
                 tracing::warn!(open = drained.len(), "cutting connections that did not end within {limit:?}");
             }
         };

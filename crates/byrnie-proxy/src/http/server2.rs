@@ -12,7 +12,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::{HOST, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::body::{Body, BodyError, H2Body, send_body};
 use super::upgrade::BYRNIE_UPGRADE;
@@ -29,8 +29,30 @@ const SEND_BUFFER: usize = 256 * 1024;
 /// Time for the preface and first settings.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long the other side may take to close, once it was told that we leave.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Serves one HTTP/2 connection to its end.
-pub async fn serve<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: S)
+pub async fn serve<S>(worker: &Rc<Worker>, front: &Rc<Front>, mut stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    serve_streams(worker, front, &mut stream).await;
+    linger(stream).await;
+}
+
+/// Lets the other side close first. A socket that is closed with something unread resets the connection, and with it
+/// what the other side has not read: the answers, and the GOAWAY that says which requests were not processed.
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let rest = async {
+        let mut sink = [0; 1024];
+        let closed = stream.shutdown().await.is_ok();
+        while closed && stream.read(&mut sink).await.is_ok_and(|read| read > 0) {}
+    };
+    let _ = tokio::time::timeout(LINGER, rest).await;
+}
+
+async fn serve_streams<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
