@@ -66,6 +66,14 @@ fn workloads_come_change_and_go_under_load() {
         let moved = if round % 2 == 0 { three.port } else { shop.web.port };
         shop.mesh.apply(&yaml::workload("web-1", "web", moved, "weight: 2"));
         until("the moved one answers", || (shop.answerer() != "two").then_some(()));
+        // It leaves the Service and comes back.
+        shop.mesh.apply(
+            &yaml::workload("web-2", "rest", two.port, "")
+                .replace("serviceAccount: rest", "serviceAccount: web"),
+        );
+        (0..20).for_each(|_| assert_ne!(shop.answerer(), "two"));
+        shop.mesh.apply(&yaml::workload("web-2", "web", two.port, ""));
+        until("the returned one answers", || (shop.answerer() == "two").then_some(()));
         shop.mesh.byrnie(&["delete", "workload", "web-2", "-n", "shop"]).ok();
         until("its proxy is gone", || shop.mesh.proxy("web-2").is_none().then_some(()));
         loads.iter().for_each(|load| load.more(50));

@@ -20,4 +20,5 @@ mod manual;
 mod objects;
 mod sight;
 mod supervisor;
+mod unprivileged;
 mod without_mesh;

@@ -1,6 +1,8 @@
 //! `byrnie` run to its end in a directory of its own.
 
 use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +13,9 @@ use tempfile::TempDir;
 /// A home, a data directory and a place for files, gone with the test.
 pub struct Sandbox {
     dir: TempDir,
+    program: PathBuf,
+    /// Whom the commands run as, where it is somebody else.
+    user: Option<u32>,
 }
 
 /// How a command ended.
@@ -24,7 +29,22 @@ pub struct Run {
 
 impl Sandbox {
     pub fn new() -> Self {
-        Self { dir: TempDir::new().unwrap() }
+        Self {
+            dir: TempDir::new().unwrap(),
+            program: PathBuf::from(env!("CARGO_BIN_EXE_byrnie")),
+            user: None,
+        }
+    }
+
+    /// One in which everything runs as this user. The program is copied into it: the build may lie in a home that is
+    /// closed to others.
+    pub fn of_user(user: u32) -> Self {
+        let sandbox = Self::new();
+        let program = sandbox.path().join("byrnie");
+        std::fs::copy(&sandbox.program, &program).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        chown(sandbox.path(), Some(user), Some(user)).unwrap();
+        Self { program, user: Some(user), ..sandbox }
     }
 
     /// The directory of the test.
@@ -47,7 +67,10 @@ impl Sandbox {
 
     /// `byrnie ARGS`, not started: only the environment that a test means.
     pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_byrnie"));
+        let mut command = Command::new(&self.program);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command.args(args).current_dir(self.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.path()).env("BYRNIE_DATA_DIR", self.data_dir());
