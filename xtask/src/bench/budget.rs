@@ -36,7 +36,10 @@ impl Budget {
 pub fn text(budgets: &[Budget]) -> String {
     let row = |budget: &Budget| {
         let now = budget.now.map_or_else(|| "–".to_owned(), |limit| budget.verdict(limit));
-        vec![budget.what.clone(), number(Some(budget.value)), now, budget.verdict(budget.goal)]
+        // One digit more than the limits have, so that a near miss shows why it is one.
+        let value =
+            if budget.value < 10.0 { format!("{:.3}", budget.value) } else { number(Some(budget.value)) };
+        vec![budget.what.clone(), value, now, budget.verdict(budget.goal)]
     };
     table(&["budget", "measured", "limit now", "goal"], &budgets.iter().map(row).collect::<Vec<_>>())
 }

@@ -10,7 +10,7 @@ use super::budget::{self, Budget};
 use super::load::Idle;
 use super::origin::Origin;
 use super::peers::byrnie::Mesh;
-use super::process::{memory, within};
+use super::process::{await_ready, memory, within};
 use super::table::{number, table};
 
 /// Services that the client's proxy knows.
@@ -49,11 +49,13 @@ pub fn run(program: &Path, scratch: &Path) -> anyhow::Result<String> {
     };
     let mut moments = vec![look("fresh".to_owned())?];
     let upstreams = mesh.upstreams("client")?;
+    let opaque = mesh.upstream("client", "opaque")?;
+    // The server's proxy may be there and not yet be an endpoint.
+    await_ready("the server", &mesh.log, || Idle::open(opaque, PATIENCE).map(drop))?;
     for (service, address) in &upstreams {
         drop(Idle::open(*address, PATIENCE).with_context(|| service.clone())?);
     }
     moments.push(look(format!("{SERVICES} services called once"))?);
-    let opaque = mesh.upstream("client", "opaque")?;
     let idle: Vec<Idle> =
         (0..CONNECTIONS).map(|_| Idle::open(opaque, PATIENCE)).collect::<anyhow::Result<_>>()?;
     moments.push(look(format!("and {CONNECTIONS} idle TCP connections"))?);

@@ -42,7 +42,8 @@ pub fn start(place: &Place, program: &Path) -> anyhow::Result<Peer> {
 pub struct Mesh {
     process: Process,
     data: PathBuf,
-    log: PathBuf,
+    /// What `byrnie up` says.
+    pub log: PathBuf,
     proxies: Vec<(String, u32)>,
 }
 
