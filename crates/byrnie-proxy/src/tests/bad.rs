@@ -216,3 +216,19 @@ fn the_path_that_is_decided_on_is_the_path_that_is_sent() {
         }
     });
 }
+
+#[test]
+fn on_http2_the_authority_is_the_host() {
+    run(async {
+        let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let request = |host: &str| {
+                let request = Request::get("http://web.shop/").header("host", host).header("host", "third");
+                request.body(nothing()).unwrap()
+            };
+            let seen = Client2::to(address).await.ask(request("other")).await.text();
+            assert!(seen.contains("host: web.shop\n") && !seen.contains("other"), "{road}: {seen}");
+            assert!(!seen.contains("third"), "{road}: {seen}");
+        }
+    });
+}

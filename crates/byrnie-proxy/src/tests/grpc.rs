@@ -182,3 +182,36 @@ fn errors_are_grpc_statuses() {
         ask("12").await;
     });
 }
+
+#[test]
+fn a_code_that_is_named_is_tried_again() {
+    run(async {
+        let calls = std::rc::Rc::new(std::cell::Cell::new(0));
+        let count = std::rc::Rc::clone(&calls);
+        let app = origin2(move |request: Request<Incoming>| {
+            count.set(count.get() + 1);
+            let first = count.get() == 1;
+            async move {
+                if !first {
+                    return echo(request).await;
+                }
+                let mut reply = Reply::default();
+                reply.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+                reply.headers_mut().insert("grpc-status", HeaderValue::from_static("14"));
+                reply
+            }
+        });
+        let roads = Roads::new(app.await, AppProtocol::Grpc).await;
+        let on = byrnie_plan::RetryOn { grpc_codes: vec![14], ..Default::default() };
+        let retry = byrnie_plan::Retry { on, ..Default::default() };
+        let settings = byrnie_plan::TrafficSettings { retry, ..Default::default() };
+        let endpoints = vec![roads.pair.endpoint.clone()];
+        crate::tcp::tests::mesh::call(&roads.pair.client, AppProtocol::Grpc, settings, endpoints);
+        let mut sender = connect(roads.mesh).await;
+        let (answer, mut stream) = sender.send_request(request(), false).unwrap();
+        stream.send_data("hello".into(), true).unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        assert_eq!((next(&mut body).await, calls.get()), ("hello".into(), 2));
+        assert_eq!(status(body).await["grpc-status"], "0");
+    });
+}
