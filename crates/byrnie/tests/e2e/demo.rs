@@ -10,6 +10,9 @@ use crate::harness::{Mesh, Sandbox, until};
 /// From start to live traffic, as promised. Compiled without optimisation and beside other tests: three times that.
 const LIVE: Duration = Duration::from_secs(30);
 
+/// What a proxy of the demo may take for itself, in KiB: the whole promise for a resident proxy.
+const LARGEST_PROXY: u64 = 12 * 1024;
+
 /// The item of a list that has this name in this field.
 fn item(mesh: &Mesh, args: &[&str], field: &str, value: &str) -> Option<Value> {
     mesh.items(args)?.into_iter().find(|item| item[field] == value)
@@ -60,7 +63,29 @@ fn the_demo_is_live_shows_something_with_each_command_and_stops_clean() {
     let edges = mesh.items(&["edges", "-o", "json"]).unwrap();
     assert!(edges.iter().all(|edge| edge["secured"] == true), "{edges:?}");
 
+    footprint(&mesh);
     mesh.signal(rustix::process::Signal::INT);
     assert!(mesh.wait_exit().success());
     until("nothing is left running", || mesh.sandbox.processes().is_empty().then_some(()));
+}
+
+/// Records what the demo and each of its proxies take. Compiled without optimisation a program is several times as
+/// large: `cargo xtask bench` measures what is shipped, this only notices what grows without end.
+fn footprint(mesh: &Mesh) {
+    let kib = |pid: u32, file: &str, field: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(field)).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let mut total = 0;
+    for (pid, line) in mesh.sandbox.processes_by_id() {
+        let (resident, private) = (kib(pid, "status", "VmRSS:"), kib(pid, "status", "RssAnon:"));
+        total += kib(pid, "smaps_rollup", "Pss:");
+        if line.contains(" proxy ") {
+            eprintln!("{resident} KiB resident, {private} KiB of its own: {line}");
+            assert!(private < LARGEST_PROXY, "{private} KiB of its own: {line}");
+        }
+    }
+    eprintln!("{total} KiB in all (PSS)");
+    assert!(total > 0, "nothing was measured");
 }

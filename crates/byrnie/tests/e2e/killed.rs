@@ -37,7 +37,7 @@ impl Shop {
         shop
     }
 
-    /// Waits for the next 200.
+    /// Waits for the next 200; each other answer is shown once, for when it does not come.
     fn answers(&self, path: &str) {
         let mut last = String::new();
         until("the gateway answers 200", || {

@@ -74,7 +74,8 @@ impl Sandbox {
         command.args(args).current_dir(self.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.path()).env("BYRNIE_DATA_DIR", self.data_dir());
-        command.env("BYRNIE_PROXY_WORKERS", "1").stdin(Stdio::null());
+        let workers = std::env::var_os("BYRNIE_TEST_WORKERS").unwrap_or_else(|| "1".into());
+        command.env("BYRNIE_PROXY_WORKERS", workers).stdin(Stdio::null());
         command
     }
 
@@ -86,13 +87,20 @@ impl Sandbox {
 
     /// Command lines of running processes that name this sandbox.
     pub fn processes(&self) -> Vec<String> {
+        self.processes_by_id().into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// The same, each with its id.
+    pub fn processes_by_id(&self) -> Vec<(u32, String)> {
         let needle = self.path().display().to_string();
-        let command_line = |entry: std::io::Result<std::fs::DirEntry>| {
-            let bytes = std::fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        let named = |entry: std::io::Result<std::fs::DirEntry>| {
+            let entry = entry.ok()?;
+            let bytes = std::fs::read(entry.path().join("cmdline")).ok()?;
             let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
-            text.contains(&needle).then_some(text)
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            text.contains(&needle).then_some((id, text))
         };
-        std::fs::read_dir("/proc").unwrap().filter_map(command_line).collect()
+        std::fs::read_dir("/proc").unwrap().filter_map(named).collect()
     }
 
     /// Runs to the end with a text on stdin.
