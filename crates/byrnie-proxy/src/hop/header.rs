@@ -112,6 +112,8 @@ pub fn parse(value: &HeaderValue) -> Option<HopHeader> {
             ("p", value) => port = Some(value.parse::<u16>().ok().filter(|p| *p != 0)?),
             ("s", value) => service = Some(parse_service(value)?),
             ("r", value) => route = Some(value.to_owned()),
+            // What changes from try to try comes behind the version, or the kept part would hide it.
+            ("a" | "d", _) => return None,
             _ => {}
         }
     }
@@ -193,7 +195,7 @@ mod tests {
             "v=1;p=80;s=web:80",
             "v=1;p=80;s=shop/web",
             "v=1;p=80;s=shop/web:80;h=30",
-            "v=1;p=80;s=shop/web:80;a=-1",
+            "v=1;p=80;s=shop/web:80;h=11;a=-1",
             "v=1;p=80;;s=shop/web:80",
         ] {
             assert_eq!(parse(&HeaderValue::from_static(bad)), None, "{bad}");
