@@ -148,7 +148,9 @@ pub fn authorize(
 
 /// Counters of decisions, kept by the policy's name.
 #[derive(Default)]
-pub struct Decisions(std::cell::RefCell<HashMap<&'static str, HashMap<String, Arc<Counter>>>>);
+pub struct Decisions(std::cell::RefCell<HashMap<&'static str, ByPolicy>>);
+
+type ByPolicy = HashMap<String, Arc<Counter>>;
 
 impl Decisions {
     fn count(&self, worker: &Worker, decision: &'static str, policy: &str) {

@@ -140,7 +140,7 @@ impl Front {
         {
             return Some(authority.clone());
         }
-        let authority = Authority::from_maybe_shared(host.as_bytes().to_vec()).ok()?;
+        let authority = Authority::try_from(host.as_bytes()).ok()?;
         *self.authority.borrow_mut() = Some((host.clone(), authority.clone()));
         Some(authority)
     }

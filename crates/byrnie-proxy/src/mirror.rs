@@ -84,7 +84,8 @@ async fn send(
         remaining: Some(LIMIT),
         version,
     };
-    let Ok((response, lease)) = hop::send(worker, front, &outgoing, head, body).await else { return };
+    let mut message = Some(Request::from_parts(head, body));
+    let Ok((response, lease)) = hop::send(worker, front, &outgoing, &mut message).await else { return };
     let mut body = response.into_body();
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         if frame.is_err() {

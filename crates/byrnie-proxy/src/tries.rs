@@ -4,7 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use byrnie_decide::{Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, Time, should_retry, try_timeout};
+use byrnie_decide::{
+    Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, Time, should_retry, try_timeout,
+};
 use byrnie_plan::{AppProtocol, Retry, Timeouts};
 use http::{HeaderValue, Request, Response, Version, request};
 use smallvec::SmallVec;
@@ -70,18 +72,21 @@ enum Failed {
 pub async fn send(
     plan: &Plan<'_>,
     exchange: &mut Exchange,
-    mut head: request::Parts,
+    head: request::Parts,
     body: Body,
 ) -> Result<(Response<Body>, Deadline), ProxyError> {
     let worker = plan.worker;
     let started = worker.time(exchange.started());
     let deadline = Deadline::new(started, plan.timeouts, &plan.cluster.settings, plan.incoming);
     plan.cluster.budget.deposit(started);
-    let (mut body, replay) = prepare(plan, exchange, body);
+    let (body, replay) = prepare(plan, exchange, body);
+    let mut message = Some(Request::from_parts(head, body));
+    let mut now = started;
     let mut failed_at: SmallVec<[u64; 4]> = SmallVec::new();
     loop {
-        let spare = (exchange.retries < plan.retry.attempts).then(|| clone_head(&head));
-        let failed = match once_in_time(plan, exchange, head, body, &failed_at, deadline).await {
+        let may_retry = exchange.retries < plan.retry.attempts;
+        let spare = message.as_ref().filter(|_| may_retry).map(clone_head);
+        let failed = match once_in_time(plan, exchange, &mut message, &failed_at, deadline, now).await {
             Ok(response) => match worth_another_try(&response, &plan.retry) {
                 Some(failure) => Failed::Answer(failure, Box::new(response)),
                 None => return Ok((response, deadline)),
@@ -93,11 +98,11 @@ pub async fn send(
                 Failed::Nothing(failed)
             }
         };
-        let now = worker.time(Instant::now());
+        now = worker.time(Instant::now());
         let attempt = Attempt {
             method: exchange.facts.method.as_str(),
             retries: exchange.retries,
-            replayable: failed.is_replayable(plan, replay.as_ref()),
+            replayable: message.is_some() || is_kept(plan, replay.as_ref()),
             deadline,
         };
         if !failed.may_end_otherwise(plan, exchange) {
@@ -113,12 +118,14 @@ pub async fn send(
         };
         failed_at.extend(exchange.flight.as_ref().map(|flight| flight.endpoint.id));
         let outcome = failed.outcome();
-        body = failed.into_body(replay.as_ref());
+        let unsent = message.take().map(Request::into_body);
+        let again = replay.as_ref().and_then(ReplayBody::rewind).map(Body::Replay);
+        message = Some(spare.map(|()| again.or(unsent).unwrap_or(Body::Empty)));
         give_up(exchange, now, outcome);
-        head = spare;
         exchange.retries += 1;
         if !backoff.is_zero() {
             tokio::time::sleep(backoff).await;
+            now = worker.time(Instant::now());
         }
     }
 }
@@ -149,42 +156,40 @@ fn give_up(exchange: &mut Exchange, now: Time, outcome: Outcome) {
 async fn once_in_time(
     plan: &Plan<'_>,
     exchange: &mut Exchange,
-    head: request::Parts,
-    body: Body,
+    message: &mut Option<Request<Body>>,
     except: &[u64],
     deadline: Deadline,
+    now: Time,
 ) -> Result<Response<Body>, SendFailure> {
-    let now = plan.worker.time(Instant::now());
     let limit = try_timeout(plan.timeouts, plan.retry.per_try_timeout, deadline, now);
-    let one = once(plan, exchange, head, body, except, deadline, now);
+    let one = once(plan, exchange, message, except, deadline, now);
     let Some(limit) = limit else { return one.await };
     tokio::time::timeout(limit, one).await.unwrap_or_else(|_| {
         let context = format!("{} did not answer within {limit:?}", plan.cluster.service.service);
-        Err(SendFailure { error: ProxyError::new(Kind::Timeout, context), failure: Failure::TimedOut, request: None })
+        Err(SendFailure {
+            error: ProxyError::new(Kind::Timeout, context),
+            failure: Failure::TimedOut,
+            request: None,
+        })
     })
 }
 
 async fn once(
     plan: &Plan<'_>,
     exchange: &mut Exchange,
-    head: request::Parts,
-    body: Body,
+    message: &mut Option<Request<Body>>,
     except: &[u64],
     deadline: Deadline,
     now: Time,
 ) -> Result<Response<Body>, SendFailure> {
-    let unsent = |error, head, body| SendFailure {
-        failure: Failure::NotProcessed,
-        error,
-        request: Some(Box::new(Request::from_parts(head, body))),
-    };
-    let endpoint = match balance::pick_other(plan.worker, &plan.cluster, now, None, except) {
-        Ok(endpoint) => endpoint,
-        Err(error) => return Err(unsent(error, head, body)),
-    };
+    let unsent = |error| SendFailure { failure: Failure::NotProcessed, error, request: None };
+    let endpoint = balance::pick_other(plan.worker, &plan.cluster, now, None, except).map_err(unsent)?;
     let Some(flight) = balance::start(plan.worker, &plan.cluster, &endpoint) else {
-        let error = ProxyError::unprocessed(Kind::Overload, "the endpoint's limit of requests in flight (maxInFlight)");
-        return Err(unsent(error, head, body));
+        let error = ProxyError::unprocessed(
+            Kind::Overload,
+            "the endpoint's limit of requests in flight (maxInFlight)",
+        );
+        return Err(unsent(error));
     };
     exchange.flight = Some(flight);
     let outgoing = Outgoing {
@@ -196,7 +201,7 @@ async fn once(
         remaining: deadline.remaining(now),
         version: version(plan, exchange),
     };
-    let (mut response, lease) = hop::send(plan.worker, plan.front, &outgoing, head, body).await?;
+    let (mut response, lease) = hop::send(plan.worker, plan.front, &outgoing, message).await?;
     exchange.lease = Some(lease);
     strip_hop_by_hop(response.headers_mut());
     Ok(response)
@@ -260,23 +265,6 @@ impl Failed {
         }
     }
 
-    /// Whether the whole body is at hand: it was not sent, there is none, or it was kept.
-    fn is_replayable(&self, plan: &Plan<'_>, replay: Option<&ReplayBody>) -> bool {
-        match (self, replay) {
-            (Self::Nothing(SendFailure { request: Some(_), .. }), _) => true,
-            (_, Some(replay)) => !replay.is_spoiled(),
-            (_, None) => plan.upgrade.is_none(),
-        }
-    }
-
-    fn into_body(self, replay: Option<&ReplayBody>) -> Body {
-        match (self, replay) {
-            (_, Some(replay)) => replay.rewind().map_or(Body::Empty, Body::Replay),
-            (Self::Nothing(SendFailure { request: Some(request), .. }), None) => request.into_body(),
-            (_, None) => Body::Empty,
-        }
-    }
-
     fn into_result(self) -> Result<Response<Body>, ProxyError> {
         match self {
             Self::Nothing(failed) => Err(failed.error),
@@ -285,12 +273,20 @@ impl Failed {
     }
 }
 
+/// Whether the whole body is still at hand although it was sent: there is none, or it was kept.
+fn is_kept(plan: &Plan<'_>, replay: Option<&ReplayBody>) -> bool {
+    match replay {
+        Some(replay) => !replay.is_spoiled(),
+        None => plan.upgrade.is_none(),
+    }
+}
+
 /// The head again, for another try.
-fn clone_head(head: &request::Parts) -> request::Parts {
-    let mut copy = Request::new(()).into_parts().0;
-    copy.method = head.method.clone();
-    copy.uri = head.uri.clone();
-    copy.version = head.version;
-    copy.headers = head.headers.clone();
+fn clone_head(request: &Request<Body>) -> Request<()> {
+    let mut copy = Request::new(());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
     copy
 }

@@ -13,7 +13,7 @@ use byrnie_decide::Failure;
 use byrnie_plan::{AppProtocol, Dialect, Hop};
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::uri::{PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version, request};
+use http::{Request, Response, Uri, Version};
 
 use crate::config::{Cluster, Endpoint, Rule};
 use crate::error::{Kind, ProxyError};
@@ -43,33 +43,34 @@ pub struct Outgoing<'a> {
     pub version: Version,
 }
 
-/// Sends a request to the endpoint and waits for the head of its response.
+/// Sends a request to the endpoint and waits for the head of its response. A request of which nothing was sent is left
+/// in `message`, with its body unread and its head perhaps already in the endpoint's shape. (In place, because moving a
+/// head of 250 bytes from future to future costs more than looking it up.)
 pub async fn send(
     worker: &Rc<Worker>,
     front: &Rc<Front>,
     outgoing: &Outgoing<'_>,
-    mut head: request::Parts,
-    body: Body,
+    message: &mut Option<Request<Body>>,
 ) -> Result<(Response<Body>, Lease), SendFailure> {
-    let prepared = match wire(outgoing) {
-        Ok(wire) => {
-            pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire).await.map(|slot| (wire, slot))
-        }
-        Err(error) => Err(error),
+    let unsent = |error| SendFailure { error, failure: Failure::NotProcessed, request: None };
+    let wire = wire(outgoing).map_err(unsent)?;
+    let slot = pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire).await.map_err(unsent)?;
+    let Some(mut request) = message.take() else {
+        return Err(unsent(ProxyError::unprocessed(Kind::Internal, "the request is gone")));
     };
-    let shaped = match &prepared {
-        Ok((Wire::Http1, _)) => shape1(outgoing, &mut head),
-        Ok((Wire::Http2, _)) => shape2(front, outgoing, &mut head),
-        Ok((Wire::Mesh, _)) => shape2(front, outgoing, &mut head).and_then(|()| add_hop(outgoing, &mut head)),
-        Err(_) => Ok(()),
+    let shaped = match wire {
+        Wire::Http1 => shape1(outgoing, &mut request),
+        Wire::Http2 => shape2(front, outgoing, &mut request),
+        Wire::Mesh => shape2(front, outgoing, &mut request).and_then(|()| add_hop(outgoing, &mut request)),
     };
-    let request = Request::from_parts(head, body);
-    match (prepared, shaped) {
-        (Ok((_, slot)), Ok(())) => slot.send(request).await,
-        (Err(error), _) | (_, Err(error)) => {
-            Err(SendFailure { error, failure: Failure::NotProcessed, request: Some(Box::new(request)) })
-        }
+    if let Err(error) = shaped {
+        *message = Some(request);
+        return Err(unsent(error));
     }
+    slot.send(request).await.map_err(|mut failed| {
+        *message = failed.request.take().map(|request| *request);
+        failed
+    })
 }
 
 /// What is spoken to the endpoint.
@@ -90,30 +91,29 @@ fn wire(outgoing: &Outgoing<'_>) -> Result<Wire, ProxyError> {
 }
 
 /// Origin-form with a Host header.
-fn shape1(outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), ProxyError> {
-    head.version = Version::HTTP_11;
-    if !head.headers.contains_key(HOST) {
+fn shape1(outgoing: &Outgoing<'_>, request: &mut Request<Body>) -> Result<(), ProxyError> {
+    *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    if !headers.contains_key(HOST) {
         // RFC 9112 section 3.2: a request without host carries an empty one.
-        head.headers.insert(HOST, HeaderValue::from_static(""));
+        headers.insert(HOST, HeaderValue::from_static(""));
     }
     if let Some(token) = outgoing.upgrade {
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        head.headers.insert(UPGRADE, token.clone());
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, token.clone());
         // RFC 8441 clients send no key; HTTP/1.1 origins insist on one.
-        if token.as_bytes().eq_ignore_ascii_case(b"websocket")
-            && !head.headers.contains_key(SEC_WEBSOCKET_KEY)
-        {
-            head.headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("YnlybmllLWJ5cm5pZS0wMA=="));
+        if token.as_bytes().eq_ignore_ascii_case(b"websocket") && !headers.contains_key(SEC_WEBSOCKET_KEY) {
+            headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("YnlybmllLWJ5cm5pZS0wMA=="));
         }
     }
     Ok(())
 }
 
 /// Scheme, authority and path as HTTP/2 has them.
-fn shape2(front: &Front, outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), ProxyError> {
+fn shape2(front: &Front, outgoing: &Outgoing<'_>, request: &mut Request<Body>) -> Result<(), ProxyError> {
     let bad = |what: &'static str| ProxyError::unprocessed(Kind::BadRequest, what);
-    head.version = Version::HTTP_2;
-    let host = match head.headers.remove(HOST) {
+    *request.version_mut() = Version::HTTP_2;
+    let host = match request.headers_mut().remove(HOST) {
         Some(host) if !host.is_empty() => host,
         _ => HeaderValue::from_str(&outgoing.cluster.host())
             .map_err(|_| bad("the service's name is no host"))?,
@@ -121,19 +121,19 @@ fn shape2(front: &Front, outgoing: &Outgoing<'_>, head: &mut request::Parts) -> 
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = Some(front.authority(&host).ok_or_else(|| bad("the host cannot be an authority"))?);
-    let path = std::mem::take(&mut head.uri).into_parts().path_and_query;
+    let path = std::mem::take(request.uri_mut()).into_parts().path_and_query;
     uri.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    head.uri = Uri::from_parts(uri).map_err(|_| bad("host and path make no URI"))?;
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| bad("host and path make no URI"))?;
     Ok(())
 }
 
 /// What only the peer's proxy reads.
-fn add_hop(outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), ProxyError> {
+fn add_hop(outgoing: &Outgoing<'_>, request: &mut Request<Body>) -> Result<(), ProxyError> {
     let value = header::for_request(outgoing)
         .ok_or_else(|| ProxyError::unprocessed(Kind::Internal, "the hop header cannot be written"))?;
-    head.headers.insert(header::HOP, value);
+    request.headers_mut().insert(header::HOP, value);
     if let Some(token) = outgoing.upgrade {
-        head.headers.insert(BYRNIE_UPGRADE, token.clone());
+        request.headers_mut().insert(BYRNIE_UPGRADE, token.clone());
     }
     Ok(())
 }

@@ -69,7 +69,11 @@ impl Drop for Lease {
 impl Pool {
     /// A pool without connections.
     pub fn new(endpoint: &Arc<Endpoint>) -> Rc<Self> {
-        Rc::new(Self { endpoint: Arc::clone(endpoint), connections: RefCell::default(), dialing: RefCell::default() })
+        Rc::new(Self {
+            endpoint: Arc::clone(endpoint),
+            connections: RefCell::default(),
+            dialing: RefCell::default(),
+        })
     }
 
     /// The connection with the fewest streams, if there is one below `limit`.
@@ -135,7 +139,13 @@ pub async fn acquire(
                 connection.streams.set(connection.streams.get() + 1);
                 return Ok(Lease { pool: Rc::clone(pool), connection });
             }
-            Err(error) => return Err(ProxyError { kind: error.kind, unprocessed: true, context: error.context.clone() }),
+            Err(error) => {
+                return Err(ProxyError {
+                    kind: error.kind,
+                    unprocessed: true,
+                    context: error.context.clone(),
+                });
+            }
         }
     }
 }
@@ -151,7 +161,8 @@ fn begin(
     let (worker, pool_weak, endpoint) = (Rc::clone(worker), Rc::downgrade(pool), Arc::clone(&pool.endpoint));
     let counted = Counted::new(&worker, &endpoint);
     let dialing = async move {
-        let opened = dial::within(limit, &endpoint, open(&worker, &endpoint, alpn, counted, generation)).await;
+        let opened =
+            dial::within(limit, &endpoint, open(&worker, &endpoint, alpn, counted, generation)).await;
         if let Some(pool) = pool_weak.upgrade() {
             pool.dialing.borrow_mut().take();
             if let Ok(connection) = &opened {
@@ -175,7 +186,9 @@ async fn open(
     generation: u64,
 ) -> Result<Rc<Connection>, ProxyError> {
     match alpn {
-        Some(alpn) => handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, counted, generation).await,
+        Some(alpn) => {
+            handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, counted, generation).await
+        }
         None => handshake(endpoint, dial::tcp(endpoint).await?, counted, generation).await,
     }
 }
@@ -239,10 +252,11 @@ impl Lease {
             Ok(response) => {
                 self.connection.served.set(true);
                 // The rest of the body goes on by itself: streams in both directions.
-                pumping.map(AbortOnDrop::let_go);
-                let mut response = response.map(|body| {
-                    if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) }
-                });
+                if let Some(pumping) = pumping {
+                    pumping.let_go();
+                }
+                let mut response = response
+                    .map(|body| if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) });
                 if !self.pool.endpoint.is_secured() {
                     // What proxies tell each other is not believed of an application.
                     strip_mesh_headers(response.headers_mut());
@@ -273,7 +287,11 @@ impl Lease {
         let failure = if kind == Kind::TlsFailed { Failure::NotProcessed } else { failure };
         let context = format!("{}: {error}", self.pool.endpoint.plan.workload);
         let unprocessed = failure == Failure::NotProcessed;
-        SendFailure { error: ProxyError { kind, unprocessed, context: context.into() }, failure, request: None }
+        SendFailure {
+            error: ProxyError { kind, unprocessed, context: context.into() },
+            failure,
+            request: None,
+        }
     }
 }
 

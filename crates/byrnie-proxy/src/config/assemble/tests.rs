@@ -116,13 +116,15 @@ struct Bench {
     swaps: usize,
     vanished: Vec<Arc<Endpoint>>,
     in_force: Vec<String>,
+    /// What the clock says.
+    now: Time,
 }
 
 impl Bench {
     fn new(role: Role) -> Self {
         let assembler = Assembler::new(name("shop/bot"), role);
         let config = Arc::default();
-        Self { assembler, config, swaps: 0, vanished: Vec::new(), in_force: Vec::new() }
+        Self { assembler, config, swaps: 0, vanished: Vec::new(), in_force: Vec::new(), now: Time::ZERO }
     }
 
     /// A sidecar that calls shop/web, with two endpoints and no routes.
@@ -152,7 +154,7 @@ impl Bench {
     }
 
     fn settle(&mut self) {
-        let settled = self.assembler.settle(Time::ZERO);
+        let settled = self.assembler.settle(self.now);
         self.in_force = settled.in_force.iter().map(Key::to_string).collect();
         self.vanished.extend(settled.vanished);
         if let Some(config) = settled.config {
@@ -413,9 +415,14 @@ fn inbound_fails_closed_and_keeps_what_is_the_same() {
     bench.offer(inbound(&[8080, 9091], vec![deny]));
     let after = bench.config.inbound.clone().unwrap();
     assert!(Arc::ptr_eq(&before.ports[&8080], &after.ports[&8080]));
-    assert_eq!(after.ports.len(), 2);
+    assert!(after.ports.contains_key(&9090), "callers hear of it a moment later");
     assert_eq!(after.ports[&9091].application.plan.hop, Hop::Plaintext);
     assert_eq!(ports(&after.ports[&9091].cluster), [9091]);
+    bench.now = Time::from_millis(5_001);
+    bench.settle();
+    let later = bench.config.inbound.clone().unwrap();
+    assert!(Arc::ptr_eq(&before.ports[&8080], &later.ports[&8080]));
+    assert_eq!(later.ports.len(), 2, "what was given up is over");
     bench.absent("InboundPolicy/shop/bot");
     assert!(bench.config.inbound.is_none());
 }
