@@ -81,6 +81,7 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
     // What an earlier run left there would be found by this one's mesh.
     let _ = std::fs::remove_dir_all(&scratch);
     std::fs::create_dir_all(&scratch).with_context(|| scratch.display().to_string())?;
+    let watch = machine::Watch::start();
     let (section, text) = if options.apply {
         (Section::Apply, apply::run(options, &scratch)?)
     } else if options.demo {
@@ -90,7 +91,7 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
     } else {
         (Section::Proxies, proxies(options, scratch)?)
     };
-    let text = format!("{}\n\n{text}", machine::describe());
+    let text = format!("{}\n\n{text}", machine::describe(&watch));
     println!("{text}");
     if options.write {
         page::write(section, &text)?;

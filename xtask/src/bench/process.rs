@@ -112,7 +112,7 @@ pub fn tree(root: u32) -> anyhow::Result<Vec<u32>> {
 }
 
 /// The fields of `/proc/PID/stat` after the program's name, which may contain blanks: state first, parent second.
-fn stat(pid: u32) -> anyhow::Result<Vec<String>> {
+pub fn stat(pid: u32) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = text.rsplit_once(") ").context("no name in /proc/PID/stat")?;
     Ok(fields.split_ascii_whitespace().map(str::to_owned).collect())
