@@ -5,16 +5,15 @@
 //! certificate or bundle has changed; none is kept when the endpoint is gone. Streams that are open end by themselves.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::HashMap;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 use super::dial;
 use crate::config::{Cluster, Endpoint};
@@ -23,6 +22,7 @@ use crate::tls::Alpn;
 use crate::worker::Worker;
 
 mod connect;
+mod drive;
 mod paced;
 
 use connect::Refused;
@@ -51,9 +51,6 @@ pub const FRAME_BUDGET: usize = 8 * 1024 * 1024;
 
 /// Largest header section that a server of tunnels reads, in bytes.
 pub const HEADERS: u32 = 16 * 1024;
-
-/// A connection without streams is closed after between one and two of these.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// A CONNECT stream that was accepted.
 pub struct Tunnel {
@@ -113,6 +110,25 @@ struct Connection {
     streams: Cell<usize>,
     /// Since the last look.
     used: Cell<bool>,
+    doubt: Rc<Doubt>,
+}
+
+/// Whether the peer still moves. A proxy that hangs keeps its connections: only asking tells.
+#[derive(Default)]
+struct Doubt {
+    /// Somebody waited in vain. Nothing new goes over the connection until the peer has answered a ping.
+    is_there: Cell<bool>,
+    raised: Notify,
+}
+
+/// Raises doubt when it is dropped: an answer was waited for and did not come.
+struct Waiting<'a>(&'a Doubt);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.is_there.set(true);
+        self.0.raised.notify_one();
+    }
 }
 
 /// The connections to one endpoint.
@@ -144,7 +160,10 @@ pub async fn open(
     let opening = Box::pin(async {
         loop {
             let (place, is_new) = place(worker, endpoint, alpn).await?;
-            match connect::send(&place.0.requests, request.clone()).await {
+            let waiting = Waiting(&place.0.doubt);
+            let answer = connect::send(&place.0.requests, request.clone()).await;
+            std::mem::forget(waiting);
+            match answer {
                 Ok((send, receive)) => {
                     return Ok(Tunnel { send, receive, early: Bytes::new(), _place: Some(place) });
                 }
@@ -208,7 +227,8 @@ impl Group {
 
 impl Connection {
     fn has_room(&self) -> bool {
-        self.streams.get() < STREAMS.min(self.requests.current_max_send_streams())
+        !self.doubt.is_there.get()
+            && self.streams.get() < STREAMS.min(self.requests.current_max_send_streams())
     }
 }
 
@@ -243,77 +263,14 @@ async fn dial_connection(
         .enable_push(false);
     let (requests, driver) =
         builder.handshake(Paced::new(stream)).await.map_err(|error| failed(endpoint, &error))?;
+    let doubt = Rc::default();
+    let driven =
+        drive::Driven { worker: Rc::clone(worker), endpoint: Arc::clone(endpoint), doubt: Rc::clone(&doubt) };
     let connection =
-        Rc::new(Connection { requests, tls_generation, streams: Cell::new(0), used: Cell::new(true) });
+        Rc::new(Connection { requests, tls_generation, streams: Cell::new(0), used: Cell::new(true), doubt });
     if !endpoint.gone.is_cancelled() {
         group.connections.borrow_mut().push(Rc::clone(&connection));
     }
-    let watched = Rc::downgrade(&connection);
-    tokio::task::spawn_local(drive(Rc::clone(worker), Arc::clone(endpoint), watched, driver));
+    tokio::task::spawn_local(driven.run(driver, Rc::downgrade(&connection)));
     Ok(connection)
-}
-
-/// Moves the connection's frames until it is closed; takes it out of its group when nothing new may go over it.
-async fn drive<S>(
-    worker: Rc<Worker>,
-    endpoint: Arc<Endpoint>,
-    connection: Weak<Connection>,
-    driver: h2::client::Connection<S, Bytes>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let _counted = Counted::new(&worker);
-    let mut driver = std::pin::pin!(driver);
-    let mut closing = std::pin::pin!(worker.process.closing.cancelled());
-    let retire = async {
-        tokio::select! {
-            () = endpoint.gone.cancelled() => {}
-            () = worker.process.draining.cancelled() => {}
-            () = unused(&connection) => {}
-        }
-    };
-    let mut ended = tokio::select! {
-        ended = driver.as_mut() => Some(ended),
-        () = closing.as_mut() => Some(Ok(())),
-        () = retire => None,
-    };
-    if let Some(connection) = connection.upgrade() {
-        forget(endpoint.id, &connection);
-    }
-    if ended.is_none() {
-        ended = tokio::select! {
-            ended = driver => Some(ended),
-            () = closing => None,
-        };
-    }
-    if let Some(Err(error)) = ended {
-        tracing::debug!("the tunnels to {} at {}: {error}", endpoint.plan.workload, endpoint.plan.address);
-    }
-}
-
-/// Returns when no stream was opened or open between two looks.
-async fn unused(connection: &Weak<Connection>) {
-    loop {
-        tokio::time::sleep(IDLE).await;
-        match connection.upgrade() {
-            Some(connection) if connection.used.replace(false) || connection.streams.get() > 0 => {}
-            _ => return,
-        }
-    }
-}
-
-/// An open connection to an endpoint, for the gauge.
-struct Counted(Rc<Worker>);
-
-impl Counted {
-    fn new(worker: &Rc<Worker>) -> Self {
-        worker.process.counters.upstream.add(1);
-        Self(Rc::clone(worker))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.process.counters.upstream.add(-1);
-    }
 }

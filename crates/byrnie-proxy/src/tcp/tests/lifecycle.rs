@@ -1,7 +1,9 @@
 //! Certificates, endpoints and processes come and go; connections that are open go on.
 
 use std::io::ErrorKind;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use byrnie_decide::WeightedChoice;
 use byrnie_plan::{AppProtocol, Dialect, HostPattern, ListenerProtocol, TrafficSettings};
@@ -92,6 +94,49 @@ fn a_peer_that_was_restarted_costs_nobody_a_connection() {
             vec![meshed(proxy, "web", Dialect::Byrnie)],
         );
         served(&pair).await;
+    });
+}
+
+#[test]
+fn a_peer_that_hangs_gets_nothing_new_and_its_streams_are_reset() {
+    run(async {
+        let pair = Pair::new(application(echo).await).await;
+        let settings =
+            TrafficSettings { connect_timeout: Duration::from_millis(300), ..TrafficSettings::default() };
+        // In front of the proxy, something that can stop moving without closing anything.
+        let moving = Rc::new(tokio::sync::watch::channel(true).0);
+        let (behind, stop) = (pair.endpoint.plan.address, Rc::clone(&moving));
+        let front = application(move |mut near: TcpStream| {
+            let mut stop = stop.subscribe();
+            async move {
+                let mut far = TcpStream::connect(behind).await.unwrap();
+                loop {
+                    let moves = *stop.borrow_and_update();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far), if moves => return,
+                        _ = stop.changed() => {}
+                    }
+                }
+            }
+        });
+        let endpoint = meshed(front.await, "web", Dialect::Byrnie);
+        call(&pair.client, AppProtocol::Tcp, settings, vec![endpoint]);
+        let mut old = served(&pair).await;
+        let opened = pair.client.process.counters.upstream.get();
+        moving.send_replace(false);
+        let mut refused = pair.connect().await;
+        assert_eq!(refused.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        moving.send_replace(true);
+        // It only slept: what is new may have taken another connection, what is old goes on.
+        served(&pair).await;
+        say(&mut old).await;
+        moving.send_replace(false);
+        // Somebody who waits in vain has it looked into at once.
+        let mut refused = pair.connect().await;
+        assert_eq!(refused.read(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        let ended = old.read(&mut [0]).await;
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        until("the dead are gone", || pair.client.process.counters.upstream.get() < opened).await;
     });
 }
 

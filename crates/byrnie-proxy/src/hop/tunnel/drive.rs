@@ -1,0 +1,99 @@
+//! What a tunnels' connection needs beside its streams: its frames moved, its peer asked whether it lives, its end in time.
+
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Ping, PingPong};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Connection, Doubt, forget};
+use crate::config::Endpoint;
+use crate::worker::Worker;
+
+/// A connection without streams is closed after between one and two of these.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How often the peer is asked whether it lives. Source: ztunnel's.
+const PING: Duration = Duration::from_secs(10);
+
+/// How long it may take to answer. Longer than a busy proxy ever pauses.
+const PONG: Duration = Duration::from_secs(10);
+
+/// Whose connection it is.
+pub(super) struct Driven {
+    pub(super) worker: Rc<Worker>,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) doubt: Rc<Doubt>,
+}
+
+impl Driven {
+    /// Moves the connection's frames until it is closed, or its peer is dead. Takes it out of its group when nothing new
+    /// may go over it.
+    pub(super) async fn run<S>(
+        self,
+        mut driver: h2::client::Connection<S, Bytes>,
+        connection: Weak<Connection>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let process = &self.worker.process;
+        process.counters.upstream.add(1);
+        let mut dead = std::pin::pin!(is_dead(driver.ping_pong(), &self.doubt));
+        let mut driver = std::pin::pin!(driver);
+        let retire = async {
+            tokio::select! {
+                () = self.endpoint.gone.cancelled() => {}
+                () = process.draining.cancelled() => {}
+                () = unused(&connection) => {}
+            }
+        };
+        let mut ended = tokio::select! {
+            ended = driver.as_mut() => Some(ended.map_err(|error| error.to_string())),
+            () = dead.as_mut() => Some(Err("the peer does not answer".to_owned())),
+            () = process.closing.cancelled() => Some(Ok(())),
+            () = retire => None,
+        };
+        if let Some(connection) = connection.upgrade() {
+            forget(self.endpoint.id, &connection);
+        }
+        if ended.is_none() {
+            ended = tokio::select! {
+                ended = driver => Some(ended.map_err(|error| error.to_string())),
+                () = dead => Some(Err("the peer does not answer".to_owned())),
+                () = process.closing.cancelled() => None,
+            };
+        }
+        process.counters.upstream.add(-1);
+        if let Some(Err(error)) = ended {
+            let plan = &self.endpoint.plan;
+            tracing::debug!("the tunnels to {} at {}: {error}", plan.workload, plan.address);
+        }
+    }
+}
+
+/// Returns when no stream was opened or open between two looks.
+async fn unused(connection: &Weak<Connection>) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        match connection.upgrade() {
+            Some(connection) if connection.used.replace(false) || connection.streams.get() > 0 => {}
+            _ => return,
+        }
+    }
+}
+
+/// Returns when the peer does not answer a ping. Asks from time to time, and at once when somebody has doubts.
+async fn is_dead(pings: Option<PingPong>, doubt: &Doubt) {
+    let Some(mut pings) = pings else { return std::future::pending().await };
+    loop {
+        let _ = tokio::time::timeout(PING, doubt.raised.notified()).await;
+        match tokio::time::timeout(PONG, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => doubt.is_there.set(false),
+            // The connection itself has ended, and says more about it.
+            Ok(Err(_)) => return std::future::pending().await,
+            Err(_) => return,
+        }
+    }
+}
