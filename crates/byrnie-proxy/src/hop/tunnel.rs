@@ -44,9 +44,9 @@ pub const FRAME: u32 = 64 * 1024;
 /// What one stream may hold that is not sent yet.
 pub const SEND_BUFFER: usize = 256 * 1024;
 
-/// Overhead of small DATA frames that h2 may hold for us, in bytes (255 for a frame of one byte). Relays take frames out
-/// at once, also those that have to wait; so it only has to bear what comes in one turn (see [`Paced`]), which is less
-/// than half of this.
+/// Overhead of small DATA frames that h2 may hold for us, in bytes (255 for a frame of one byte). Relays take frames
+/// out at once, also those that have to wait; so it only has to bear what comes in one turn (see [`Paced`]), which is
+/// less than half of this.
 pub const FRAME_BUDGET: usize = 8 * 1024 * 1024;
 
 /// Largest header section that a server of tunnels reads, in bytes.
@@ -147,8 +147,8 @@ thread_local! {
     static GROUPS: RefCell<HashMap<u64, Rc<Group>>> = RefCell::default();
 }
 
-/// Opens a stream to the endpoint's proxy and waits until that has connected to its application. Nothing was sent to the
-/// application when it fails.
+/// Opens a stream to the endpoint's proxy and waits until that has connected to its application. Nothing was sent to
+/// the application when it fails.
 pub async fn open(
     worker: &Rc<Worker>,
     cluster: &Cluster,
@@ -168,7 +168,8 @@ pub async fn open(
                     return Ok(Tunnel { send, receive, early: Bytes::new(), _place: Some(place) });
                 }
                 Err(Refused::ByPeer(error)) => return Err(error),
-                // The connection went away under us: it may have waited for hours. A new one tells whether the peer did.
+                // The connection went away under us: it may have waited for hours. A new one tells whether the peer
+                // did.
                 Err(Refused::ByConnection(error)) => {
                     forget(endpoint.id, &place.0);
                     if is_new {

@@ -177,8 +177,8 @@ fn choose(worker: &Worker, target: &Target, sni: Option<&str>, story: &mut Story
     Ok(way)
 }
 
-/// Moves bytes until both sides are done, or one fails: then both are reset. A future of its own, so that what lives for
-/// days holds nothing that was needed to get there.
+/// Moves bytes until both sides are done, or one fails: then both are reset. A future of its own, so that what lives
+/// for days holds nothing that was needed to get there.
 fn run<S: Duplex>(
     worker: &Rc<Worker>,
     mut client: Prefixed<S>,

@@ -1,8 +1,8 @@
 //! Moving bytes in both directions at once, in one task.
 //!
-//! A connection on which nothing moves holds no buffer: reading goes into space that all connections of a worker share,
-//! and what was read stays there as long as it takes to pass it on. Bytes from a tunnel are passed on where they lie.
-//! Either direction ends by itself (half-close); a failure of one side ends all, and the caller resets both.
+//! A connection on which nothing moves holds no buffer: reading goes into space that all connections of a worker
+//! share, and what was read stays there as long as it takes to pass it on. Bytes from a tunnel are passed on where
+//! they lie. Either direction ends by itself (half-close); a failure of one side ends all, and the caller resets both.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -240,8 +240,8 @@ async fn room(send: &mut SendStream<Bytes>, wanted: usize) -> Result<usize, h2::
 }
 
 /// Tunnel to socket. Takes what has come even while the socket takes nothing: frames that lie within h2 count against
-/// the connection as a whole, and many small ones of one slow receiver would end it for all. The stream's window, opened
-/// only for what was written, bounds what waits here.
+/// the connection as a whole, and many small ones of one slow receiver would end it for all. The stream's window,
+/// opened only for what was written, bounds what waits here.
 async fn receive_all<S: Duplex>(
     early: &mut Bytes,
     receive: &mut RecvStream,

@@ -1,4 +1,5 @@
-//! What a tunnels' connection needs beside its streams: its frames moved, its peer asked whether it lives, its end in time.
+//! What a tunnels' connection needs beside its streams: its frames moved, its peer asked whether it lives, its end in
+//! time.
 
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -29,8 +30,8 @@ pub(super) struct Driven {
 }
 
 impl Driven {
-    /// Moves the connection's frames until it is closed, or its peer is dead. Takes it out of its group when nothing new
-    /// may go over it.
+    /// Moves the connection's frames until it is closed, or its peer is dead. Takes it out of its group when nothing
+    /// new may go over it.
     pub(super) async fn run<S>(
         self,
         mut driver: h2::client::Connection<S, Bytes>,

@@ -226,9 +226,9 @@ fn hello(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// What an idle connection costs a proxy: its task and what that has boxed, one socket or two, a stream of h2 (about 600
-/// bytes), and no buffer (see `Waiting` and `SPACE`). Measured over 900 connections: 9.8 KiB for both proxies, the client
-/// and the application together (debug build, glibc's allocator, all in one process).
+/// What an idle connection costs a proxy: its task and what that has boxed, one socket or two, a stream of h2 (about
+/// 600 bytes), and no buffer (see `Waiting` and `SPACE`). Measured over 900 connections: 9.8 KiB for both proxies, the
+/// client and the application together (debug build, glibc's allocator, all in one process).
 #[test]
 fn an_idle_connection_is_small() {
     run(async {
