@@ -44,14 +44,15 @@ async fn load(address: SocketAddr, requests: u32) {
 
 #[test]
 fn an_endpoint_that_is_ten_times_slower_gets_little() {
+    // Long enough that what the machine does beside does not blur the difference.
     run(async {
         let endpoints =
-            [endpoint(|| after(5)).await, endpoint(|| after(5)).await, endpoint(|| after(50)).await];
+            [endpoint(|| after(20)).await, endpoint(|| after(20)).await, endpoint(|| after(200)).await];
         let (_worker, address) = direct(TrafficSettings::default(), &endpoints.each_ref().map(|e| e.0)).await;
-        load(address, 3000).await;
+        load(address, 1500).await;
         let [a, b, slow] = endpoints.map(|e| e.1.get());
-        assert!(slow <= 300, "{a} {b} {slow}");
-        assert!(a.abs_diff(b) < 600, "{a} {b} {slow}");
+        assert!(slow <= 150, "{a} {b} {slow}");
+        assert!(a.abs_diff(b) < 400, "{a} {b} {slow}");
     });
 }
 
