@@ -120,6 +120,11 @@ fn a_mesh_without_its_control_plane_loses_no_request_and_obeys_again_afterwards(
         assert_eq!(get(&shop.gateway, "/other", &[]).unwrap().status, 200);
     }
     drop(away);
+    // After many deaths the supervisor waits for up to 30 s before it tries once more.
+    let patience = Instant::now() + Duration::from_secs(40);
+    while shop.mesh.byrnie(&["get", "proxies"]).code != Some(0) && Instant::now() < patience {
+        load.more(10);
+    }
     shop.mesh.wait_synced();
     assert_eq!(proxies(), before, "the proxies stayed");
     let deny = "---
