@@ -1,9 +1,13 @@
 //! Which endpoint takes the next request or connection: the decision is `byrnie-decide`'s, the state is here.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use byrnie_decide::{Ejection, Outcome, PickContext, Time};
+use byrnie_decide::{Ejection, Outcome, PickContext, Time, xxh64};
+use byrnie_plan::{Balancer, HashSource};
+use http::header::COOKIE;
+use http::{HeaderMap, Uri};
 
 use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
@@ -80,6 +84,33 @@ fn overload(worker: &Worker, cluster: &Cluster) -> ProxyError {
     )
 }
 
+/// The key of consistent hashing, where the service is balanced so. `head`: `None` for a connection of bytes, which has
+/// no key but its caller's address. Without a key an endpoint is drawn by chance.
+pub fn hash(cluster: &Cluster, remote: SocketAddr, head: Option<(&HeaderMap, &Uri)>) -> Option<u64> {
+    let (Balancer::RingHash(source) | Balancer::Maglev(source)) = &cluster.settings.balancer else {
+        return None;
+    };
+    let key = match source {
+        HashSource::SourceAddress => return Some(xxh64(remote.ip().to_string().as_bytes())),
+        HashSource::Header(name) => head?.0.get(name.as_str())?.as_bytes(),
+        HashSource::Cookie(name) => cookie(head?.0, name)?,
+        HashSource::Query(name) => query(head?.1, name)?,
+    };
+    Some(xxh64(key))
+}
+
+/// The value of a cookie (RFC 6265 section 4.2.1).
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")).next()
+}
+
+/// The first value of a query parameter, as sent.
+fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a [u8]> {
+    let mut pairs = uri.query()?.split('&');
+    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(str::as_bytes)
+}
+
 /// Takes a place at the endpoint. `None`: others were faster and its limit is reached.
 pub fn start<'a>(
     worker: &Worker,
@@ -140,5 +171,21 @@ impl Drop for InFlight {
         if !self.finished {
             self.endpoint.load.finish(Time::ZERO, Outcome::Unknown);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_and_queries_are_found_by_their_whole_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, "xsession=1; session=abc; session=2".parse().unwrap());
+        assert_eq!(cookie(&headers, "session"), Some(&b"abc"[..]));
+        assert_eq!(cookie(&headers, "sess"), None);
+        let uri = Uri::from_static("/?xuser=1&user=7&user=8");
+        assert_eq!(query(&uri, "user"), Some(&b"7"[..]));
+        assert_eq!(query(&uri, "use"), None);
     }
 }

@@ -224,9 +224,13 @@ impl Work<'_> {
             return;
         }
         let switched = headers.remove(BYRNIE_UPGRADE);
+        let is_refusal = secured && headers.contains_key(reply::BYRNIE_ERROR);
         strip_mesh_headers(headers);
         if let Some(token) = switched {
             headers.insert(BYRNIE_UPGRADE, token);
+        }
+        if is_refusal {
+            reply::hide_words(response);
         }
     }
 }

@@ -42,9 +42,7 @@ pub fn failure(error: &ProxyError, is_grpc: bool, tell: Tell) -> Response<Body> 
         *response.status_mut() = facts.status;
         let text = match tell {
             Tell::Everything => format!("{}\n", sentence(error)),
-            Tell::Status => {
-                format!("{}\n", facts.status.canonical_reason().unwrap_or("error").to_lowercase())
-            }
+            Tell::Status => plain_words(facts.status),
         };
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -58,6 +56,27 @@ pub fn failure(error: &ProxyError, is_grpc: bool, tell: Tell) -> Response<Body> 
         response.headers_mut().insert(BYRNIE_ERROR, value);
     }
     response
+}
+
+/// Takes the words out of a refusal that a peer's proxy wrote for callers inside the mesh: they name identities and
+/// policies. Status and gRPC status stay.
+pub fn hide_words(response: &mut Response<Body>) {
+    if let Some(message) = response.headers_mut().get_mut(GRPC_MESSAGE) {
+        *message = HeaderValue::from_static("refused");
+        return;
+    }
+    // The answer to a HEAD has the length only.
+    let has_body = !response.body().is_finished();
+    let text = plain_words(response.status());
+    response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+    if has_body {
+        *response.body_mut() = Body::Full(Bytes::from(text));
+    }
+}
+
+/// What a status says by itself.
+fn plain_words(status: StatusCode) -> String {
+    format!("{}\n", status.canonical_reason().unwrap_or("error").to_lowercase())
 }
 
 /// The operator's sentence: code, what happened here, what to do.

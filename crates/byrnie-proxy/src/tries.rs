@@ -183,7 +183,9 @@ async fn once(
     now: Time,
 ) -> Result<Response<Body>, SendFailure> {
     let unsent = |error| SendFailure { failure: Failure::NotProcessed, error, request: None };
-    let endpoint = balance::pick_other(plan.worker, &plan.cluster, now, None, except).map_err(unsent)?;
+    let head = message.as_ref().map(|request| (request.headers(), request.uri()));
+    let hash = balance::hash(&plan.cluster, plan.front.remote, head);
+    let endpoint = balance::pick_other(plan.worker, &plan.cluster, now, hash, except).map_err(unsent)?;
     let Some(flight) = balance::start(plan.worker, &plan.cluster, &endpoint) else {
         let error = ProxyError::unprocessed(
             Kind::Overload,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use byrnie_decide::{Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, should_retry, xxh64};
-use byrnie_plan::{Balancer, Dialect, HashSource, Hop, HostPattern, InvalidBackend, RouteName};
+use byrnie_decide::{Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, should_retry};
+use byrnie_plan::{Dialect, Hop, HostPattern, InvalidBackend, RouteName};
 use http::Request;
 use tokio::net::TcpStream;
 
@@ -114,7 +114,7 @@ pub(super) async fn connect(
     story: &mut Story,
 ) -> Result<Box<Connected>, ProxyError> {
     let cluster = &way.cluster;
-    let hash = hash(cluster, remote);
+    let hash = balance::hash(cluster, remote, None);
     let mut except = None;
     cluster.budget.deposit(worker.time(Instant::now()));
     for retries in 0.. {
@@ -220,16 +220,6 @@ fn tunnel_request(
         ProxyError::unprocessed(Kind::Internal, format!("{} makes no CONNECT", cluster.host()))
     })?;
     Ok((alpn, request))
-}
-
-/// The key of consistent hashing: a connection has no other than its caller's address.
-fn hash(cluster: &Cluster, remote: SocketAddr) -> Option<u64> {
-    match &cluster.settings.balancer {
-        Balancer::RingHash(HashSource::SourceAddress) | Balancer::Maglev(HashSource::SourceAddress) => {
-            Some(xxh64(remote.ip().to_string().as_bytes()))
-        }
-        _ => None,
-    }
 }
 
 /// A connection's place among those to its endpoint: `maxConnections` is about the connections that the application
