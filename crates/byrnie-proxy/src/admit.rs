@@ -41,7 +41,11 @@ pub struct Hop {
 
 /// Reads a hop header and finds the port. Refused: what is malformed (400), a port that the workload does not declare,
 /// or a service that does not lead to it (403).
-pub fn admit(worker: &Worker, front: &Front, value: &HeaderValue) -> Result<(Rc<Admission>, Hop), ProxyError> {
+pub fn admit(
+    worker: &Worker,
+    front: &Front,
+    value: &HeaderValue,
+) -> Result<(Rc<Admission>, Hop), ProxyError> {
     let bad = || ProxyError::unprocessed(Kind::BadHop, "the byrnie-hop header cannot be read");
     let text = value.to_str().map_err(|_| bad())?;
     let (fixed, rest) = header::split(text);
@@ -98,7 +102,10 @@ pub async fn catch_up<T>(mut ask: impl FnMut() -> Result<T, ProxyError>) -> Resu
 pub fn find_port(worker: &Worker, hop: &HopHeader) -> Result<(Arc<Inbound>, Arc<InboundPort>), ProxyError> {
     let config = worker.config();
     let inbound = config.inbound.as_ref().ok_or_else(|| {
-        ProxyError::unprocessed(Kind::NotReady, "the policy of this workload has not arrived; nothing is accepted")
+        ProxyError::unprocessed(
+            Kind::NotReady,
+            "the policy of this workload has not arrived; nothing is accepted",
+        )
     })?;
     let wrong = |what: String| ProxyError::unprocessed(Kind::WrongDestination, what);
     let workload = &worker.process.workload;

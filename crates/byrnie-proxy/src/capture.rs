@@ -37,7 +37,10 @@ fn find(worker: &Worker, authority: &str, default_port: u16) -> Result<Arc<Desti
     found.ok_or_else(|| {
         ProxyError::unprocessed(
             Kind::NoRoute,
-            format!("{}:{port} is no upstream of this workload; name it in its spec.upstreams", authority.host),
+            format!(
+                "{}:{port} is no upstream of this workload; name it in its spec.upstreams",
+                authority.host
+            ),
         )
     })
 }
@@ -48,11 +51,16 @@ fn service_of(host: &str, own_namespace: &str) -> Option<ObjectName> {
     let name = labels.next().filter(|name| !name.is_empty())?;
     let namespace = labels.next().unwrap_or(own_namespace);
     let rest: Vec<&str> = labels.collect();
-    matches!(rest.as_slice(), [] | ["svc"] | ["svc", "cluster", "local"]).then(|| ObjectName::new(namespace, name))
+    matches!(rest.as_slice(), [] | ["svc"] | ["svc", "cluster", "local"])
+        .then(|| ObjectName::new(namespace, name))
 }
 
 /// CONNECT: whatever is spoken in the tunnel is treated as if it had come to the service's own address.
-pub async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<Incoming>) -> Response<Body> {
+pub async fn connect(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
     let named = request.uri().authority().map(ToString::to_string).unwrap_or_default();
     let service = match find(worker, &named, 443) {
         Ok(service) => service,

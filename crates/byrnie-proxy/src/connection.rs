@@ -19,7 +19,9 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr, e
     }
     match entrance {
         Entrance::Mesh => Box::pin(hop::serve::serve(worker, stream, remote)).await,
-        Entrance::HttpProxy => Box::pin(http::serve(worker, &Front::new(entrance, None, remote), stream)).await,
+        Entrance::HttpProxy => {
+            Box::pin(http::serve(worker, &Front::new(entrance, None, remote), stream)).await
+        }
         Entrance::Upstream(_) | Entrance::Gateway(_) => {
             serve_stream(worker, &Front::new(entrance, None, remote), stream).await;
         }
@@ -37,7 +39,9 @@ pub async fn serve_stream<S: Duplex>(worker: &Rc<Worker>, front: &Rc<Front>, str
         Speaks::Bytes => tcp::outbound::serve(worker, front, Prefixed::new(stream), target).await,
         Speaks::Unknown => match detect::detect(&worker.process, port, stream).await {
             Ok((stream, spoken)) if spoken.is_http() => Box::pin(http::serve(worker, front, stream)).await,
-            Ok((stream, spoken)) => tcp::outbound::serve_detected(worker, front, stream, spoken, target).await,
+            Ok((stream, spoken)) => {
+                tcp::outbound::serve_detected(worker, front, stream, spoken, target).await
+            }
             Err(error) => tracing::debug!("{} went away before it said anything: {error}", front.remote),
         },
     }

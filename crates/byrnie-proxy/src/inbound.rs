@@ -19,9 +19,9 @@ use crate::http::upgrade::BYRNIE_UPGRADE;
 use crate::observe::Exchange;
 use crate::outbound::{facts, finish};
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
+use crate::route;
 use crate::tries::{self, Plan, Retrying};
 use crate::worker::Worker;
-use crate::route;
 
 /// Answers a request that a peer's proxy sent for this workload.
 pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
@@ -68,7 +68,13 @@ async fn pass(
     exchange.facts.version = hop.version;
     let operation = HttpOperation { method: Some(head.method.as_str()), path: Some(head.uri.path()) };
     let port = &admission.port;
-    admit::authorize(worker, &admission.inbound.authorizer, front.peer.as_deref(), Some(operation), port.port)?;
+    admit::authorize(
+        worker,
+        &admission.inbound.authorizer,
+        front.peer.as_deref(),
+        Some(operation),
+        port.port,
+    )?;
     let plan = Plan {
         worker,
         front,

@@ -33,9 +33,9 @@ mod reply;
 mod route;
 mod run;
 mod tcp;
-mod tls;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tries;
 mod worker;
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use byrnie_decide::Outcome;
 use byrnie_plan::{AccessLog, AccessLogFormat, Hop, ObjectName};
 use byrnie_telemetry::{
-    AccessEntry, Direction, Labels, LogFormat, RequestEnd, RequestSeries, TapEnd, TapResponse, TapView, TapWatch,
+    AccessEntry, Direction, Labels, LogFormat, RequestEnd, RequestSeries, TapEnd, TapResponse, TapView,
+    TapWatch,
 };
 use foldhash::HashMap;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
@@ -171,12 +172,20 @@ impl Exchange {
             service: self.called.service.as_ref(),
             peer_identity: match (outbound, endpoint) {
                 (false, _) => self.front.peer.as_ref().map(|peer| &peer.identity),
-                (true, Some(Endpoint { plan: byrnie_plan::Endpoint { hop: Hop::Mesh { identity, .. }, .. }, .. })) => {
-                    Some(identity)
-                }
+                (
+                    true,
+                    Some(Endpoint {
+                        plan: byrnie_plan::Endpoint { hop: Hop::Mesh { identity, .. }, .. },
+                        ..
+                    }),
+                ) => Some(identity),
                 (true, _) => None,
             },
-            secured: if outbound { endpoint.is_some_and(Endpoint::is_secured) } else { self.front.peer.is_some() },
+            secured: if outbound {
+                endpoint.is_some_and(Endpoint::is_secured)
+            } else {
+                self.front.peer.is_some()
+            },
             protocol: protocol(self.facts.version),
             method: self.facts.method.as_str(),
             host: text(self.facts.host.as_ref()),
@@ -214,10 +223,12 @@ impl Exchange {
             (None, Some(lease)) => lease.give_back(),
             (None, None) => {}
             (Some(BodyError::TimedOut), _) => {
-                self.error = Some((Kind::Timeout, Cow::Borrowed("the request's time ran out within the response")));
+                self.error =
+                    Some((Kind::Timeout, Cow::Borrowed("the request's time ran out within the response")));
             }
             (Some(error), _) if self.is_broken_off() => {
-                self.error = Some((Kind::ClientGone, Cow::Owned(format!("within the request's body: {error}"))));
+                self.error =
+                    Some((Kind::ClientGone, Cow::Owned(format!("within the request's body: {error}"))));
             }
             (Some(error), _) => self.error = Some((Kind::UpstreamReset, Cow::Owned(error.to_string()))),
         }
@@ -290,7 +301,8 @@ impl Exchange {
 
     fn log(&self, duration: Duration, request_bytes: u64) {
         let config = self.worker.config();
-        let failed = self.error.is_some() || self.status >= 500 || self.grpc_status.is_some_and(|code| code != 0);
+        let failed =
+            self.error.is_some() || self.status >= 500 || self.grpc_status.is_some_and(|code| code != 0);
         let wanted = match config.settings.access_log {
             AccessLog::Off => false,
             AccessLog::Failed => failed,
@@ -300,7 +312,9 @@ impl Exchange {
             return;
         }
         let series = self.series.as_ref();
-        let labels = series.map(|series| Arc::clone(series.labels())).unwrap_or_else(|| Arc::new(Labels::new(self.direction)));
+        let labels = series
+            .map(|series| Arc::clone(series.labels()))
+            .unwrap_or_else(|| Arc::new(Labels::new(self.direction)));
         let remote = self.front.remote.to_string();
         let peer = labels.peer_identity.as_ref().map(ToString::to_string).unwrap_or_default();
         let own = labels.self_identity.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -345,7 +359,8 @@ impl Drop for Exchange {
         if !self.over {
             self.over = true;
             if self.error.is_none() {
-                self.error = Some((Kind::ClientGone, Cow::Borrowed("the caller went away before the response's end")));
+                self.error =
+                    Some((Kind::ClientGone, Cow::Borrowed("the caller went away before the response's end")));
             }
             self.tell();
         }
@@ -390,7 +405,9 @@ fn labels(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>) -> Labels {
         ..Labels::new(exchange.direction)
     };
     match exchange.direction {
-        Direction::Outbound => outbound_labels(base, &process.workload, endpoint.map(|endpoint| &endpoint.plan)),
+        Direction::Outbound => {
+            outbound_labels(base, &process.workload, endpoint.map(|endpoint| &endpoint.plan))
+        }
         Direction::Inbound => Labels {
             destination: Some(process.workload.clone()),
             peer_identity: exchange.front.peer.as_ref().map(|peer| peer.identity.clone()),
@@ -402,7 +419,11 @@ fn labels(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>) -> Labels {
 }
 
 /// The labels of a call from `source` to an endpoint, for requests and for connections.
-pub fn outbound_labels(base: Labels, source: &ObjectName, endpoint: Option<&byrnie_plan::Endpoint>) -> Labels {
+pub fn outbound_labels(
+    base: Labels,
+    source: &ObjectName,
+    endpoint: Option<&byrnie_plan::Endpoint>,
+) -> Labels {
     let (secured, why, peer_identity) = match endpoint.map(|endpoint| &endpoint.hop) {
         Some(Hop::Mesh { identity, .. }) => (true, "", Some(identity.clone())),
         Some(Hop::Plaintext) => (false, WHY_PLAINTEXT, None),

@@ -32,8 +32,9 @@ pub fn apply(
 
 fn rewrite_head(rewrite: &Rewrite, matched: &PathMatch, head: &mut request::Parts) -> Result<(), ProxyError> {
     if let Some(host) = &rewrite.hostname {
-        let host = HeaderValue::from_str(host)
-            .map_err(|_| ProxyError::unprocessed(Kind::Internal, format!("the host {host:?} cannot be sent")))?;
+        let host = HeaderValue::from_str(host).map_err(|_| {
+            ProxyError::unprocessed(Kind::Internal, format!("the host {host:?} cannot be sent"))
+        })?;
         head.headers.insert(HOST, host);
     }
     if let Some(path) = &rewrite.path {
@@ -57,7 +58,9 @@ fn redirect_to(
     let host = match (&redirect.hostname, &asked) {
         (Some(host), _) => host.as_str(),
         (None, Some(asked)) => &asked.host,
-        (None, None) => return Err(ProxyError::unprocessed(Kind::BadRequest, "a redirect needs the request's host")),
+        (None, None) => {
+            return Err(ProxyError::unprocessed(Kind::BadRequest, "a redirect needs the request's host"));
+        }
     };
     let port = match (redirect.port, &redirect.scheme) {
         (Some(port), _) => Some(port),

@@ -36,14 +36,17 @@ pub fn normalize(head: &mut request::Parts) -> Result<(), ProxyError> {
     if let Some(authority) = head.uri.authority()
         && head.version != Version::HTTP_2
     {
-        let host = http::HeaderValue::from_str(authority.as_str()).map_err(|_| bad("the URI's host is odd".into()))?;
+        let host = http::HeaderValue::from_str(authority.as_str())
+            .map_err(|_| bad("the URI's host is odd".into()))?;
         head.headers.insert(HOST, host);
     }
     // Also where no route looks at it: what the application would read in its own way is refused.
     host(&head.headers)?;
     let path = match normalize_path(head.uri.path().as_bytes()) {
         Normalized::Refused(refusal) => return Err(bad(refusal.to_string())),
-        Normalized::Borrowed(_) if head.uri.scheme().is_none() && head.uri.authority().is_none() => return Ok(()),
+        Normalized::Borrowed(_) if head.uri.scheme().is_none() && head.uri.authority().is_none() => {
+            return Ok(());
+        }
         Normalized::Borrowed(path) => Cow::Borrowed(path),
         Normalized::Owned(path) => Cow::Owned(path),
     };
@@ -57,7 +60,8 @@ pub fn with_path(uri: &Uri, path: &str) -> Result<Uri, ProxyError> {
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
         None => PathAndQuery::try_from(path),
     };
-    let text = text.map_err(|error| ProxyError::unprocessed(Kind::BadRequest, format!("the path: {error}")))?;
+    let text =
+        text.map_err(|error| ProxyError::unprocessed(Kind::BadRequest, format!("the path: {error}")))?;
     Ok(Uri::from(text))
 }
 
@@ -67,7 +71,8 @@ pub fn host(headers: &HeaderMap) -> Result<Cow<'_, str>, ProxyError> {
     if value.is_empty() {
         return Ok(Cow::Borrowed(""));
     }
-    let text = value.to_str().map_err(|_| ProxyError::unprocessed(Kind::BadRequest, "the host is not ASCII"))?;
+    let text =
+        value.to_str().map_err(|_| ProxyError::unprocessed(Kind::BadRequest, "the host is not ASCII"))?;
     match normalize_authority(text) {
         Ok(authority) => Ok(authority.host),
         Err(refusal) => Err(ProxyError::unprocessed(Kind::BadRequest, refusal.to_string())),
@@ -123,7 +128,11 @@ mod tests {
     fn paths_with_two_readings_are_refused() {
         for path in ["/a%2fb", "/a%00", "/a\\b", "/%zz"] {
             if let Ok(uri) = Uri::try_from(path) {
-                assert_eq!(normalized(Request::get(uri).header(HOST, "a")).err(), Some(Kind::BadRequest), "{path}");
+                assert_eq!(
+                    normalized(Request::get(uri).header(HOST, "a")).err(),
+                    Some(Kind::BadRequest),
+                    "{path}"
+                );
             }
         }
         let head = normalized(Request::get("/a//b/%61/./c").header(HOST, "a")).unwrap();

@@ -91,7 +91,10 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => {
@@ -242,7 +245,8 @@ struct Replay {
 impl ReplayBody {
     /// Starts with a body of which nothing has been read.
     pub fn new(source: Body) -> Self {
-        let shared = Replay { source, kept: Vec::new(), kept_bytes: 0, trailers: None, ended: false, spoiled: false };
+        let shared =
+            Replay { source, kept: Vec::new(), kept_bytes: 0, trailers: None, ended: false, spoiled: false };
         Self { shared: Rc::new(RefCell::new(shared)), next: 0 }
     }
 
@@ -270,7 +274,9 @@ impl ReplayBody {
             return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
         }
         if shared.ended {
-            if self.next == shared.kept.len() && let Some(trailers) = shared.trailers.clone() {
+            if self.next == shared.kept.len()
+                && let Some(trailers) = shared.trailers.clone()
+            {
                 self.next += 1;
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::Body;
 use super::headers::upgrade_token;
-use super::upgrade::ClientUpgrade;
 use super::noting::Noting;
+use super::upgrade::ClientUpgrade;
 use super::{CODEC_HEADERS, Incoming, answer, idle};
 use crate::front::{Entrance, Front};
 use crate::worker::Worker;
@@ -92,7 +92,8 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
     let token = upgrade_token(request.version(), request.headers())
         .filter(|_| http_body::Body::is_end_stream(request.body()));
     let Some(token) = token else {
-        let request = request.map(|body| if http_body::Body::is_end_stream(&body) { Body::Empty } else { Body::H1(body) });
+        let request = request
+            .map(|body| if http_body::Body::is_end_stream(&body) { Body::Empty } else { Body::H1(body) });
         let mut response = answer(worker, front, Incoming { request, upgrade: None }).await;
         // As which version it came from upstream says nothing about this connection; hyper would think so, and leave
         // HTTP/1.0 clients without a word about keep-alive.

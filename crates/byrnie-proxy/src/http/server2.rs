@@ -165,15 +165,20 @@ fn incoming(front: &Front, request: Request<RecvStream>) -> Incoming {
         head.headers.insert(HOST, host);
     }
     let body = if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) };
-    let mut upgrade = head.extensions.remove::<Protocol>().and_then(|p| HeaderValue::from_str(p.as_str()).ok());
-    if upgrade.is_some() && let Some(authority) = head.uri.authority() {
+    let mut upgrade =
+        head.extensions.remove::<Protocol>().and_then(|p| HeaderValue::from_str(p.as_str()).ok());
+    if upgrade.is_some()
+        && let Some(authority) = head.uri.authority()
+    {
         if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
             head.headers.insert(HOST, host);
         }
         head.method = Method::GET;
     }
     // Only a proxy of the mesh says it this way.
-    if front.entrance == Entrance::Mesh && let Some(token) = head.headers.remove(BYRNIE_UPGRADE) {
+    if front.entrance == Entrance::Mesh
+        && let Some(token) = head.headers.remove(BYRNIE_UPGRADE)
+    {
         upgrade = Some(token);
     }
     Incoming { request: Request::from_parts(head, body), upgrade }

@@ -39,7 +39,10 @@ enum State {
 }
 
 impl Tunnel {
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             match &mut self.state {
                 State::Waiting(half) => match ready!(Pin::new(half).poll(cx)) {
@@ -102,7 +105,10 @@ impl ClientUpgrade {
 }
 
 /// The application's side: after its 101, `from_client` is written to it, and what it writes is the answer's body.
-pub fn accept_from_application(response: Response<hyper::body::Incoming>, from_client: Body) -> Response<Body> {
+pub fn accept_from_application(
+    response: Response<hyper::body::Incoming>,
+    from_client: Body,
+) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     let token = head.headers.remove(UPGRADE);
     head.headers.remove(CONNECTION);

@@ -17,9 +17,9 @@ use super::{Counted, Lease as AnyLease, SendFailure, reserve, wait_for_turn};
 use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
+use crate::http::CODEC_HEADERS;
 use crate::http::body::Body;
 use crate::http::headers::strip_mesh_headers;
-use crate::http::CODEC_HEADERS;
 use crate::http::noting::Noting;
 use crate::http::upgrade;
 use crate::worker::Worker;
@@ -154,7 +154,8 @@ pub async fn acquire(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) ->
 /// The place of the connection is reserved already.
 async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Result<Lease, ProxyError> {
     let counted = Counted::new(worker, &pool.endpoint);
-    let stream = dial::within(cluster.settings.connect_timeout, &pool.endpoint, dial::tcp(&pool.endpoint)).await?;
+    let stream =
+        dial::within(cluster.settings.connect_timeout, &pool.endpoint, dial::tcp(&pool.endpoint)).await?;
     let received = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(Noting::new(stream, Arc::clone(&received)));
     let settings = Arc::clone(&worker.config().settings);
@@ -226,7 +227,8 @@ impl Lease {
     }
 
     fn switched_unasked(&self) -> SendFailure {
-        let context = format!("{}: a switch of protocols that nobody asked for", self.pool.endpoint.plan.workload);
+        let context =
+            format!("{}: a switch of protocols that nobody asked for", self.pool.endpoint.plan.workload);
         let error = ProxyError::new(Kind::UpstreamProtocol, context);
         SendFailure { error, failure: Failure::ConnectionDied, request: None }
     }
@@ -235,7 +237,10 @@ impl Lease {
     /// is closed instead, which frees one.
     pub fn give_back(self) {
         let Self { pool, connection, .. } = self;
-        if connection.sender.is_closed() || pool.endpoint.gone.is_cancelled() || pool.worker.strong_count() == 0 {
+        if connection.sender.is_closed()
+            || pool.endpoint.gone.is_cancelled()
+            || pool.worker.strong_count() == 0
+        {
             return;
         }
         let here = pool.waiting.get();

@@ -146,7 +146,12 @@ impl Drop for Counted {
 }
 
 /// Waits in the queue for a connection, within the limit of those that may wait.
-async fn wait_for_turn(worker: &Worker, cluster: &Cluster, endpoint: &Endpoint, turn: impl Future<Output = ()>) -> Result<(), ProxyError> {
+async fn wait_for_turn(
+    worker: &Worker,
+    cluster: &Cluster,
+    endpoint: &Endpoint,
+    turn: impl Future<Output = ()>,
+) -> Result<(), ProxyError> {
     let limit = cluster.settings.limits.max_pending;
     let waiting = Waiting { cluster, endpoint };
     endpoint.waiting.fetch_add(1, Relaxed);

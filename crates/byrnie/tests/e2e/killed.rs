@@ -61,13 +61,13 @@ impl Shop {
 
 /// The control plane does not come back while this lives: whatever the supervisor starts is killed.
 struct Away {
-    stop: std::sync::mpsc::Sender<()>,
+    stop: std::sync::mpsc::SyncSender<()>,
     killer: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Away {
     fn begin(data_dir: std::path::PathBuf) -> Self {
-        let (stop, stopped) = std::sync::mpsc::channel();
+        let (stop, stopped) = std::sync::mpsc::sync_channel(1);
         let killer = std::thread::spawn(move || {
             let needle = format!("{}\0control-plane\0", data_dir.display());
             while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) =

@@ -48,15 +48,14 @@ impl Connection {
         let chunked = head.header("transfer-encoding") == Some("chunked");
         let mut body = vec![0; length.unwrap_or(0)];
         self.stream.read_exact(&mut body)?;
-        while chunked {
+        let mut more = chunked;
+        while more {
             let size = usize::from_str_radix(self.line()?.trim(), 16).map_err(io::Error::other)?;
             let begin = body.len();
             body.resize(begin + size + 2, 0);
             self.stream.read_exact(&mut body[begin..])?;
             body.truncate(begin + size);
-            if size == 0 {
-                break;
-            }
+            more = size != 0;
         }
         head.body = String::from_utf8_lossy(&body).into_owned();
         Ok(head)
