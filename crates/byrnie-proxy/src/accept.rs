@@ -20,6 +20,9 @@ use crate::worker::Worker;
 /// Pause after an accept that failed for want of descriptors or memory: the backlog waits meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections that wait to be taken over by another worker; beyond, the one that accepted serves them itself.
+const WAITING: usize = 1024;
+
 /// The workers, as the control thread sees them.
 pub struct Workers {
     seats: Arc<[Seat]>,
@@ -29,7 +32,7 @@ pub struct Workers {
 
 /// One worker, as the others see it.
 struct Seat {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
     connections: AtomicUsize,
 }
 
@@ -46,7 +49,7 @@ impl Workers {
     pub fn start(process: &Arc<Process>, count: usize) -> io::Result<Self> {
         let (seats, queues): (Vec<Seat>, Vec<_>) = (0..count.max(1))
             .map(|_| {
-                let (orders, queue) = mpsc::unbounded_channel();
+                let (orders, queue) = mpsc::channel(WAITING);
                 (Seat { orders, connections: AtomicUsize::new(0) }, queue)
             })
             .unzip();
@@ -73,12 +76,16 @@ impl Workers {
         Ok(Self { seats, threads, stop })
     }
 
-    /// Accepts from a socket until the token is cancelled.
+    /// Accepts from a socket until the token is cancelled. Call it within the control thread's runtime.
     pub fn listen(&self, listener: std::net::TcpListener, entrance: Entrance) -> CancellationToken {
         let stop = CancellationToken::new();
         if let Some(first) = self.seats.first() {
-            // Fails only when the thread is gone, and then nothing matters any more.
-            let _ = first.orders.send(Order::Listen(listener, entrance, stop.clone()));
+            let order = Order::Listen(listener, entrance, stop.clone());
+            // Closed only when the thread is gone, and then nothing matters any more.
+            if let Err(mpsc::error::TrySendError::Full(order)) = first.orders.try_send(order) {
+                let orders = first.orders.clone();
+                tokio::spawn(async move { orders.send(order).await.is_ok() });
+            }
         }
         stop
     }
@@ -95,7 +102,7 @@ impl Workers {
 async fn run(
     worker: Rc<Worker>,
     seats: Arc<[Seat]>,
-    mut queue: mpsc::UnboundedReceiver<Order>,
+    mut queue: mpsc::Receiver<Order>,
     stop: CancellationToken,
 ) {
     tokio::task::spawn_local(crate::pool::sweep(Rc::downgrade(&worker)));
@@ -165,17 +172,20 @@ fn hand_over(
 ) {
     let least = (0..seats.len()).min_by_key(|i| seats.get(*i).map(|seat| seat.connections.load(Relaxed)));
     let Some((index, seat)) = least.and_then(|index| Some((index, seats.get(index)?))) else { return };
-    // Counted before the other thread wakes up, so that a burst is spread.
-    seat.connections.fetch_add(1, Relaxed);
-    if index == worker.index {
+    let place = if index == worker.index { None } else { seat.orders.try_reserve().ok() };
+    let Some(place) = place else {
+        if let Some(own) = seats.get(worker.index) {
+            own.connections.fetch_add(1, Relaxed);
+        }
         return serve(worker, seats, stream, remote, entrance.clone());
-    }
-    let sent = stream
-        .into_std()
-        .map(|stream| seat.orders.send(Order::Serve(stream, remote, entrance.clone())).is_ok());
-    if !matches!(sent, Ok(true)) {
-        seat.connections.fetch_sub(1, Relaxed);
-        tracing::warn!("a connection from {remote} could not be handed over");
+    };
+    match stream.into_std() {
+        Ok(stream) => {
+            // Counted before the other thread wakes up, so that a burst is spread.
+            seat.connections.fetch_add(1, Relaxed);
+            place.send(Order::Serve(stream, remote, entrance.clone()));
+        }
+        Err(error) => tracing::warn!("a connection from {remote} could not be handed over: {error}"),
     }
 }
 

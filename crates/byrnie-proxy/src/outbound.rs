@@ -8,7 +8,7 @@ use byrnie_decide::Deadline;
 use byrnie_plan::{InvalidBackend, PathMatch, Timeouts};
 use byrnie_telemetry::Direction;
 use http::header::HOST;
-use http::{HeaderValue, Request, Response, request};
+use http::{HeaderValue, Request, Response, StatusCode, request};
 
 use crate::config::{Backend, Cluster, Destination, HttpRoutes, Rule};
 use crate::error::{Kind, ProxyError};
@@ -100,7 +100,10 @@ pub fn finish(
     response: Response<Body>,
     deadline: Deadline,
 ) -> Response<Body> {
-    exchange.on_head(response.status().as_u16(), response.headers());
+    // A switch of protocols crosses the mesh as a 200 with a header; what the caller gets is a 101.
+    let is_switched = response.headers().contains_key(BYRNIE_UPGRADE);
+    let status = if is_switched { StatusCode::SWITCHING_PROTOCOLS } else { response.status() };
+    exchange.on_head(status.as_u16(), response.headers());
     if response.body().is_finished() {
         exchange.end(None);
         return response;

@@ -1,7 +1,7 @@
 //! `load`: people at the sample application. Looks at the page, votes, listens to the feed; says when something that
 //! worked fails, and when it works again.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,12 +22,20 @@ const READ_EVERY: Duration = Duration::from_millis(200);
 const VOTE_EVERY: Duration = Duration::from_millis(200);
 /// How long a listener waits before it connects again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+/// How long the services may take to open their ports, and how often that is looked at.
+const OPENING: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The feed speaks each second; longer silence means that it is gone.
 const SILENCE: Duration = Duration::from_secs(10);
 
-pub async fn run() -> Result<(), Failure> {
+/// `after`: ports of this machine, separated by commas, that the services listen on. People come when all are open, so
+/// that what fails in the numbers is what fails in the application.
+pub async fn run(after: &str) -> Result<(), Failure> {
     let web = super::address_of("web")?;
     let feed = super::address_of("feed")?;
+    for port in after.split(',').filter_map(|port| port.parse().ok()) {
+        open(port).await;
+    }
     let mut people = tokio::task::JoinSet::new();
     for _ in 0..READERS {
         people.spawn(repeat("looking at the page", READ_EVERY, HttpClient::new(web, "web"), look));
@@ -36,6 +44,18 @@ pub async fn run() -> Result<(), Failure> {
     people.spawn(listen(feed));
     while people.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Returns when somebody listens there, at the latest after [`OPENING`].
+async fn open(port: u16) {
+    let opened = async {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    if tokio::time::timeout(OPENING, opened).await.is_err() {
+        println!("nobody listens on port {port} yet");
+    }
 }
 
 fn look() -> (Method, String) {

@@ -28,7 +28,7 @@ use crate::cli::failure::Failure;
 pub struct DemoAppOptions {
     /// `web`, `catalog`, `votes`, `feed`, `store` or `load`.
     pub service: String,
-    /// `--port PORT` (all but `load`), `--version VERSION` (`catalog`).
+    /// `--port PORT` (all but `load`), `--version VERSION` (`catalog`), `--after PORT,PORT…` (`load`).
     pub args: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ pub fn run(options: &DemoAppOptions) -> Result<(), Failure> {
     let version = argument("--version").unwrap_or_else(|| "v1".to_owned());
     runtime.block_on(async {
         if options.service == "load" {
-            return load::run().await;
+            return load::run(&argument("--after").unwrap_or_default()).await;
         }
         let listener = listen(argument("--port")).await?;
         match options.service.as_str() {
