@@ -39,7 +39,9 @@ async fn main() -> Result<(), Failure> {
     apply(&client, objects::mesh(plan.proxies)).await?;
     let start = Instant::now();
     let mut fleet = Fleet::start(&client, plan.proxies).await?;
-    wait(&client, plan.proxies).await?;
+    let all =
+        (0..plan.proxies).map(|number| format!("{}/{}", objects::NAMESPACE, objects::caller_name(number)));
+    wait(&client, plan.proxies, all.collect()).await?;
     let settled = millis(start.elapsed());
     eprintln!("{} simulated proxies are connected", plan.proxies);
     let (waits, reaches) = changes(&client, &mut fleet, &plan).await?;
@@ -65,7 +67,7 @@ async fn changes(client: &Client, fleet: &mut Fleet, plan: &Plan) -> Result<(Vec
     for number in 0..plan.changes {
         let start = Instant::now();
         apply(client, vec![objects::route(number)]).await?;
-        wait(client, plan.proxies).await?;
+        wait(client, plan.proxies, Vec::new()).await?;
         waits.push(millis(start.elapsed()));
         let last = everybody(fleet, &key, plan.proxies).await?;
         reaches.push(millis(last.saturating_duration_since(start)));
@@ -85,7 +87,7 @@ async fn removals(client: &Client, fleet: &mut Fleet, plan: &Plan) -> Result<Vec
         times.push(millis(last.saturating_duration_since(start)));
         apply(client, vec![objects::endpoint(number % objects::ENDPOINT_COUNT)]).await?;
         everybody(fleet, &key, plan.proxies).await?;
-        wait(client, plan.proxies).await?;
+        wait(client, plan.proxies, Vec::new()).await?;
     }
     Ok(times)
 }
@@ -109,9 +111,10 @@ async fn apply(client: &Client, objects: Vec<Value>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn wait(client: &Client, proxies: usize) -> Result<(), Failure> {
+/// Waits until all obey; first until those of `connected` have a connection, which a wait by itself does not do.
+async fn wait(client: &Client, proxies: usize, connected: Vec<String>) -> Result<(), Failure> {
     let timeout_ms = u64::try_from(PATIENCE.as_millis()).ok();
-    let response = client.wait(&WaitRequest { timeout_ms, proxies: Vec::new() }).await?;
+    let response = client.wait(&WaitRequest { timeout_ms, proxies: connected }).await?;
     if response.synced == proxies {
         return Ok(());
     }
