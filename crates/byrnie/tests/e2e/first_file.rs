@@ -41,8 +41,10 @@ fn it_works_as_written() {
     if !has_python() {
         return;
     }
-    let (yaml, gateway, _) = first_file();
+    let (yaml, gateway, workload) = first_file();
     let mesh = Mesh::start(&yaml);
+    // A request before the command listens fails, and is rightly counted.
+    until("the command listens", || TcpStream::connect(("127.0.0.1", workload)).ok());
     // The command runs in the directory of the file, so Python lists the file.
     assert!(answer(gateway).contains("mesh.yaml"));
 
