@@ -138,16 +138,30 @@ pub async fn acquire(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) ->
         if reserve(cluster, &pool.endpoint) {
             return connect(worker, cluster, pool).await;
         }
-        pool.waiting.set(pool.waiting.get() + 1);
+        let _queued = Queued::new(pool);
         let turn = async {
             tokio::select! {
                 () = pool.freed.notified() => {}
                 () = pool.endpoint.freed.notified() => {}
             }
         };
-        let waited = wait_for_turn(worker, cluster, &pool.endpoint, turn).await;
-        pool.waiting.set(pool.waiting.get() - 1);
-        waited?;
+        wait_for_turn(worker, cluster, &pool.endpoint, turn).await?;
+    }
+}
+
+/// A request of this worker that waits, until it has its turn or is given up.
+struct Queued<'a>(&'a Pool);
+
+impl<'a> Queued<'a> {
+    fn new(pool: &'a Pool) -> Self {
+        pool.waiting.set(pool.waiting.get() + 1);
+        Self(pool)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
     }
 }
 

@@ -116,11 +116,11 @@ impl Slot {
 /// Takes a place among the endpoint's connections. `false`: its limit is reached.
 fn reserve(cluster: &Cluster, endpoint: &Endpoint) -> bool {
     let limit = cluster.settings.limits.max_connections;
-    if endpoint.connections.fetch_add(1, Relaxed) < limit {
-        return true;
-    }
-    endpoint.connections.fetch_sub(1, Relaxed);
-    false
+    // Never counts beyond the limit, not even for a moment: another worker that looks in that moment would go to sleep
+    // over a free place, and nobody would wake it.
+    let taken =
+        endpoint.connections.fetch_update(Relaxed, Relaxed, |open| (open < limit).then_some(open + 1));
+    taken.is_ok()
 }
 
 /// One connection to an endpoint, counted until it is closed.
