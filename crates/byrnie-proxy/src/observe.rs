@@ -9,7 +9,7 @@ use byrnie_decide::Outcome;
 use byrnie_plan::{AccessLog, AccessLogFormat, Hop, ObjectName};
 use byrnie_telemetry::{
     AccessEntry, Direction, Labels, LogFormat, RequestEnd, RequestSeries, TapEnd, TapResponse, TapView,
-    TapWatch,
+    TapWatch, TcpCell,
 };
 use foldhash::HashMap;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
@@ -98,6 +98,8 @@ pub struct Exchange {
     response_bytes: u64,
     first_byte: Option<Duration>,
     tap: Option<TapWatch>,
+    /// After a switch of protocols: the connection that it is from then on.
+    switched: Option<Arc<TcpCell>>,
     over: bool,
 }
 
@@ -125,6 +127,7 @@ impl Exchange {
             response_bytes: 0,
             first_byte: None,
             tap: None,
+            switched: None,
             over: false,
         }
     }
@@ -154,6 +157,19 @@ impl Exchange {
     /// It fails with this; the response that says so comes next.
     pub fn on_error(&mut self, error: &ProxyError) {
         self.error = Some((error.kind, error.context.clone()));
+    }
+
+    /// The protocol was switched: from now on it is a connection, which is seen before it ends.
+    pub fn on_switch(&mut self) {
+        let now = Instant::now();
+        let series = match &self.series {
+            Some(series) => Arc::clone(series),
+            None => self.find_series(now),
+        };
+        let cell = self.worker.process.metrics.connections(self.worker.index, series.labels(), "", "", now);
+        cell.opened();
+        self.series = Some(series);
+        self.switched = Some(cell);
     }
 
     /// Shows the request to who taps, once it is known where it goes.
@@ -258,6 +274,11 @@ impl Exchange {
             request_bytes,
             response_bytes: self.response_bytes,
         };
+        if let Some(connection) = self.switched.take() {
+            connection.received(request_bytes);
+            connection.sent(self.response_bytes);
+            connection.closed();
+        }
         match &self.series {
             Some(series) => series.record(&end),
             None => self.find_series(now).record(&end),

@@ -104,6 +104,9 @@ pub fn finish(
     let is_switched = response.headers().contains_key(BYRNIE_UPGRADE);
     let status = if is_switched { StatusCode::SWITCHING_PROTOCOLS } else { response.status() };
     exchange.on_head(status.as_u16(), response.headers());
+    if is_switched {
+        exchange.on_switch();
+    }
     if response.body().is_finished() {
         exchange.end(None);
         return response;

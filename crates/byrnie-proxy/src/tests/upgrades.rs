@@ -62,6 +62,26 @@ fn an_upgrade_carries_bytes_both_ways_and_each_end_by_itself() {
 }
 
 #[test]
+fn a_switched_connection_is_seen_while_it_lasts() {
+    run(async {
+        let roads = Roads::new(application(chat).await, AppProtocol::Http1).await;
+        let open = || {
+            let text = roads.pair.client.process.metrics.render(std::time::Instant::now());
+            let lines = text.lines().filter(|line| line.starts_with("byrnie_tcp_open_connections{"));
+            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).sum::<u32>()
+        };
+        let (_, address) = roads.each().into_iter().nth(1).unwrap();
+        let mut client = Client::to(address).await;
+        client.say(ASK).await;
+        assert_eq!(client.head().await.status, 101);
+        assert_eq!(open(), 1);
+        client.stream.shutdown().await.unwrap();
+        client.rest().await;
+        until("it is over", || open() == 0).await;
+    });
+}
+
+#[test]
 fn an_upgrade_that_is_refused_is_an_answer() {
     run(async {
         let app = application(async |mut stream: TcpStream| {
