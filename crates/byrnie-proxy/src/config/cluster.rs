@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use byrnie_decide::{EndpointLoad, OutlierState, Picker, RetryBudget, Time, xxh64};
+use byrnie_decide::{EndpointLoad, OutlierState, Picker, RetryBudget, Time};
 use byrnie_plan::{AppProtocol, Hop, ServicePortRef, TrafficSettings};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -44,9 +44,6 @@ pub struct EndpointSet {
 pub struct Endpoint {
     /// Unique in this process: the key of pools.
     pub id: u64,
-    /// The same for all endpoints that are reached over the same connections (address and way there): a workload behind
-    /// several services is one peer. A hash: should two peers ever share one, the wrong one refuses what is not its own.
-    pub peer: u64,
     /// As compiled by the control plane.
     pub plan: byrnie_plan::Endpoint,
     /// Latency and requests in flight.
@@ -103,7 +100,6 @@ impl Endpoint {
     pub fn new(plan: byrnie_plan::Endpoint, now: Time) -> Self {
         Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
-            peer: peer(&plan),
             plan,
             load: EndpointLoad::new(now),
             outlier: OutlierState::default(),
@@ -125,12 +121,4 @@ impl Endpoint {
     pub fn is_secured(&self) -> bool {
         matches!(self.plan.hop, Hop::Mesh { .. })
     }
-}
-
-fn peer(plan: &byrnie_plan::Endpoint) -> u64 {
-    let way = match &plan.hop {
-        Hop::Plaintext => String::new(),
-        Hop::Mesh { identity, dialect } => format!("{identity} {dialect:?}"),
-    };
-    xxh64(format!("{} {way}", plan.address).as_bytes())
 }

@@ -86,14 +86,9 @@ impl Pool {
         Some(Lease { pool: Rc::clone(self), connection: Rc::clone(least) })
     }
 
-    /// Whether it was made for an endpoint that is gone: what it has goes on, nothing new begins on it.
-    pub fn is_abandoned(&self) -> bool {
-        self.endpoint.gone.is_cancelled()
-    }
-
     /// Lets go of connections that are closed. `false`: the pool itself can go.
     pub fn sweep(&self) -> bool {
-        let gone = self.is_abandoned();
+        let gone = self.endpoint.gone.is_cancelled();
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.leaving.get() && !gone);
         !(connections.is_empty() && self.dialing.borrow().is_none())

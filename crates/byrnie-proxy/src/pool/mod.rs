@@ -23,7 +23,7 @@ use crate::worker::Worker;
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// The pools of one worker: by endpoint; by peer where one connection carries requests for several services.
+/// The pools of one worker, by endpoint.
 #[derive(Default)]
 pub struct Pools {
     h1: RefCell<HashMap<u64, Rc<h1::Pool>>>,
@@ -95,11 +95,7 @@ pub async fn acquire(
         Wire::Http2 | Wire::Mesh => {
             let pool = {
                 let mut pools = worker.pools.h2.borrow_mut();
-                let pool = pools.entry(endpoint.peer).or_insert_with(|| h2::Pool::new(endpoint));
-                if pool.is_abandoned() && !endpoint.gone.is_cancelled() {
-                    *pool = h2::Pool::new(endpoint);
-                }
-                Rc::clone(pool)
+                Rc::clone(pools.entry(endpoint.id).or_insert_with(|| h2::Pool::new(endpoint)))
             };
             let alpn = (wire == Wire::Mesh).then_some(Alpn::Requests);
             h2::acquire(worker, cluster, &pool, alpn).await.map(Slot::H2)
