@@ -100,6 +100,18 @@ pub async fn catch_up<T>(mut ask: impl FnMut() -> Result<T, ProxyError>) -> Resu
 
 /// The port that a hop header names, for requests and for bytes.
 pub fn find_port(worker: &Worker, hop: &HopHeader) -> Result<(Arc<Inbound>, Arc<InboundPort>), ProxyError> {
+    let (inbound, found) = declared_port(worker, hop.port)?;
+    if !found.services.contains(&hop.service) {
+        let ServicePortRef { service, port } = &hop.service;
+        let workload = &worker.process.workload;
+        let context = format!("{service}:{port} does not lead to port {} of {workload}", hop.port);
+        return Err(ProxyError::unprocessed(Kind::WrongDestination, context));
+    }
+    Ok((inbound, found))
+}
+
+/// A port that the workload declares, with the policies that hold there. Nothing else is ever dialed.
+pub fn declared_port(worker: &Worker, port: u16) -> Result<(Arc<Inbound>, Arc<InboundPort>), ProxyError> {
     let config = worker.config();
     let inbound = config.inbound.as_ref().ok_or_else(|| {
         ProxyError::unprocessed(
@@ -107,15 +119,11 @@ pub fn find_port(worker: &Worker, hop: &HopHeader) -> Result<(Arc<Inbound>, Arc<
             "the policy of this workload has not arrived; nothing is accepted",
         )
     })?;
-    let wrong = |what: String| ProxyError::unprocessed(Kind::WrongDestination, what);
-    let workload = &worker.process.workload;
-    let port = inbound.ports.get(&hop.port);
-    let port = port.ok_or_else(|| wrong(format!("{workload} declares no port {}", hop.port)))?;
-    if !port.services.contains(&hop.service) {
-        let ServicePortRef { service, port } = &hop.service;
-        return Err(wrong(format!("{service}:{port} does not lead to port {} of {workload}", hop.port)));
-    }
-    Ok((Arc::clone(inbound), Arc::clone(port)))
+    let found = inbound.ports.get(&port).ok_or_else(|| {
+        let workload = &worker.process.workload;
+        ProxyError::unprocessed(Kind::WrongDestination, format!("{workload} declares no port {port}"))
+    })?;
+    Ok((Arc::clone(inbound), Arc::clone(found)))
 }
 
 /// A refusal and the policy that made it.

@@ -15,7 +15,7 @@ use crate::hop::header::HOP;
 use crate::http::Incoming;
 use crate::http::body::Body;
 use crate::http::headers::{is_grpc, strip_hop_by_hop, strip_mesh_headers};
-use crate::http::upgrade::BYRNIE_UPGRADE;
+use crate::http::upgrade::strip_mesh_headers_but_switch;
 use crate::observe::Exchange;
 use crate::outbound::{facts, finish};
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
@@ -40,11 +40,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     match answered {
         Ok((mut response, deadline)) => {
             // Of the mesh's headers the application may not say any.
-            let switched = response.headers_mut().remove(BYRNIE_UPGRADE);
-            strip_mesh_headers(response.headers_mut());
-            if let Some(token) = switched {
-                response.headers_mut().insert(BYRNIE_UPGRADE, token);
-            }
+            strip_mesh_headers_but_switch(response.headers_mut());
             finish(worker, exchange, response, deadline)
         }
         Err(refusal) => refuse(exchange, refusal),

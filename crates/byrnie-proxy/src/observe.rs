@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use byrnie_decide::Outcome;
-use byrnie_plan::{AccessLog, AccessLogFormat, Hop, ObjectName};
+use byrnie_plan::{AccessLog, AccessLogFormat, Hop, MeshSettings, ObjectName, WorkloadIdentity};
 use byrnie_telemetry::{
     AccessEntry, Direction, Labels, LogFormat, RequestEnd, RequestSeries, TapEnd, TapResponse, TapView,
     TapWatch, TcpCell,
@@ -324,25 +324,13 @@ impl Exchange {
         let config = self.worker.config();
         let failed =
             self.error.is_some() || self.status >= 500 || self.grpc_status.is_some_and(|code| code != 0);
-        let wanted = match config.settings.access_log {
-            AccessLog::Off => false,
-            AccessLog::Failed => failed,
-            AccessLog::All => true,
-        };
-        if !wanted {
-            return;
-        }
+        let Some(format) = log_format(&config.settings, failed) else { return };
         let series = self.series.as_ref();
         let labels = series
             .map(|series| Arc::clone(series.labels()))
             .unwrap_or_else(|| Arc::new(Labels::new(self.direction)));
         let remote = self.front.remote.to_string();
-        let peer = labels.peer_identity.as_ref().map(ToString::to_string).unwrap_or_default();
-        let own = labels.self_identity.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (source_id, destination_id) = match self.direction {
-            Direction::Inbound => (&peer, &own),
-            Direction::Outbound => (&own, &peer),
-        };
+        let (source_id, destination_id) = &ids(&labels);
         let entry = AccessEntry {
             source_id,
             source: labels.source.as_ref(),
@@ -365,10 +353,6 @@ impl Exchange {
             tries: self.retries + 1,
             request_id: text(self.facts.request_id.as_ref()),
             ..AccessEntry::new(timestamp(duration), self.direction, protocol(self.facts.version))
-        };
-        let format = match config.settings.access_log_format {
-            AccessLogFormat::Json => LogFormat::Json,
-            AccessLogFormat::Text => LogFormat::Text,
         };
         self.worker.process.access_log.log(&entry, format);
     }
@@ -436,6 +420,29 @@ fn labels(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>) -> Labels {
             why: if exchange.front.peer.is_some() { String::new() } else { WHY_PLAIN_CALLER.to_owned() },
             ..base
         },
+    }
+}
+
+/// How a request or connection is logged; `None`: not at all.
+pub fn log_format(settings: &MeshSettings, failed: bool) -> Option<LogFormat> {
+    let wanted = match settings.access_log {
+        AccessLog::Off => false,
+        AccessLog::Failed => failed,
+        AccessLog::All => true,
+    };
+    wanted.then_some(match settings.access_log_format {
+        AccessLogFormat::Json => LogFormat::Json,
+        AccessLogFormat::Text => LogFormat::Text,
+    })
+}
+
+/// Caller's and called workload's SPIFFE IDs as logs show them; empty where there is none.
+pub fn ids(labels: &Labels) -> (String, String) {
+    let text = |id: &Option<WorkloadIdentity>| id.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (peer, own) = (text(&labels.peer_identity), text(&labels.self_identity));
+    match labels.direction {
+        Direction::Inbound => (peer, own),
+        Direction::Outbound => (own, peer),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::front::{Entrance, Front, Target};
 use crate::http::Incoming;
 use crate::http::body::{Body, Watched};
 use crate::http::headers::{is_grpc, strip_hop_by_hop, strip_mesh_headers};
-use crate::http::upgrade::BYRNIE_UPGRADE;
+use crate::http::upgrade::{BYRNIE_UPGRADE, strip_mesh_headers_but_switch};
 use crate::observe::{Exchange, Facts};
 use crate::process::Role;
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
@@ -229,12 +229,8 @@ impl Work<'_> {
             headers.remove(BYRNIE_UNPROCESSED);
             return;
         }
-        let switched = headers.remove(BYRNIE_UPGRADE);
         let is_refusal = secured && headers.contains_key(reply::BYRNIE_ERROR);
-        strip_mesh_headers(headers);
-        if let Some(token) = switched {
-            headers.insert(BYRNIE_UPGRADE, token);
-        }
+        strip_mesh_headers_but_switch(headers);
         if is_refusal {
             reply::hide_words(response);
         }

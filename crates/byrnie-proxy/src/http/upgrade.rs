@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -17,6 +17,7 @@ use tokio_util::io::poll_read_buf;
 use tokio_util::task::TaskTracker;
 
 use super::body::{Body, BodyError};
+use super::headers::strip_mesh_headers;
 
 /// Between proxies: which protocol the client wants to switch to; in the response: that it was switched to.
 pub const BYRNIE_UPGRADE: HeaderName = HeaderName::from_static("byrnie-upgrade");
@@ -128,6 +129,15 @@ pub fn accept_from_application(
         });
     }
     Response::from_parts(head, answer)
+}
+
+/// Removes what only proxies of the mesh may say, but for the word that the switch was made.
+pub fn strip_mesh_headers_but_switch(headers: &mut HeaderMap) {
+    let switched = headers.remove(BYRNIE_UPGRADE);
+    strip_mesh_headers(headers);
+    if let Some(token) = switched {
+        headers.insert(BYRNIE_UPGRADE, token);
+    }
 }
 
 /// Hands on the reading half, writes `body` into the other one.

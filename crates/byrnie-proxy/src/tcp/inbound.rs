@@ -229,21 +229,7 @@ fn by_address(
     let address = address.ok_or_else(|| {
         ProxyError::unprocessed(Kind::BadHop, "HBONE is CONNECT to the address and port of this workload")
     })?;
-    let config = worker.config();
-    let inbound = config.inbound.as_ref().ok_or_else(|| {
-        ProxyError::unprocessed(
-            Kind::NotReady,
-            "the policy of this workload has not arrived; nothing is accepted",
-        )
-    })?;
-    let port = inbound.ports.get(&address.port()).ok_or_else(|| {
-        let workload = &worker.process.workload;
-        ProxyError::unprocessed(
-            Kind::WrongDestination,
-            format!("{workload} declares no port {}", address.port()),
-        )
-    })?;
-    Ok((Arc::clone(inbound), Arc::clone(port)))
+    admit::declared_port(worker, address.port())
 }
 
 /// Moves bytes until both sides are done, one fails, or a policy refuses what it allowed before: then both are reset.

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use byrnie_plan::{AccessLog, AccessLogFormat, Endpoint};
-use byrnie_telemetry::{AccessEntry, Direction, Labels, LogFormat, TcpCell};
+use byrnie_plan::Endpoint;
+use byrnie_telemetry::{AccessEntry, Direction, Labels, TcpCell};
 use tokio::time::Instant;
 
 use super::relay::{Broken, Flow};
 use crate::error::{Kind, ProxyError};
-use crate::observe::outbound_labels;
+use crate::observe::{ids, log_format, outbound_labels};
 use crate::worker::Worker;
 
 /// Counts a connection's bytes as they pass, so that long ones are seen before they end.
@@ -124,22 +124,10 @@ impl Story {
 
     fn log(&self, error: Option<&ProxyError>, policy: &str, (received, sent): (u64, u64)) {
         let config = self.worker.config();
-        let wanted = match config.settings.access_log {
-            AccessLog::Off => false,
-            AccessLog::Failed => error.is_some(),
-            AccessLog::All => true,
-        };
-        if !wanted {
-            return;
-        }
+        let Some(format) = log_format(&config.settings, error.is_some()) else { return };
         let labels = &self.labels;
         let remote = self.remote.to_string();
-        let peer = labels.peer_identity.as_ref().map(ToString::to_string).unwrap_or_default();
-        let own = labels.self_identity.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (source_id, destination_id) = match labels.direction {
-            Direction::Inbound => (&peer, &own),
-            Direction::Outbound => (&own, &peer),
-        };
+        let (source_id, destination_id) = &ids(labels);
         let duration = self.begun.elapsed();
         let now = jiff::Timestamp::now();
         let entry = AccessEntry {
@@ -158,10 +146,6 @@ impl Story {
             duration,
             tries: self.tries,
             ..AccessEntry::new(now.checked_sub(duration).unwrap_or(now), labels.direction, "TCP")
-        };
-        let format = match config.settings.access_log_format {
-            AccessLogFormat::Json => LogFormat::Json,
-            AccessLogFormat::Text => LogFormat::Text,
         };
         self.worker.process.access_log.log(&entry, format);
     }
