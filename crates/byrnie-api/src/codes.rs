@@ -216,6 +216,8 @@ codes! {
         "correct the policy";
     MESH_IGNORED = 143, "Mesh without effect", "Only the Mesh named default counts.",
         "name it default";
+    POLICY_FIELD_POINTLESS = 150, "setting without effect", "A policy has a setting that means nothing at its target.",
+        "attach the setting to one of the kinds named";
 
     // Requests in the proxy (`byrnie-proxy`).
     BAD_REQUEST = 200, "malformed request", "The request is malformed or ambiguous.",

@@ -11,6 +11,7 @@ use crate::findings::{self, finding};
 use crate::graph::Target;
 use crate::model::{Authorization, Gateway, Service, Workload};
 use crate::outputs::Product;
+use crate::policy;
 use crate::status::{Verdict, conditions};
 use crate::view::View;
 
@@ -128,7 +129,7 @@ pub(crate) fn status(name: &ObjectName, view: &View<'_>) -> Option<Product> {
     let policy = view.authorization(name)?;
     let mut found = Vec::new();
     let missing: Vec<String> =
-        policy.targets.iter().filter_map(|target| missing_target(target, view)).collect();
+        policy.targets.iter().filter_map(|target| policy::missing(target, None, view)).collect();
     let accepted = if let Some(why) = &policy.broken {
         let message = format!("{why}; until that is corrected everything that the policy selects is refused");
         found.push(finding(findings::POLICY_NOT_UNDERSTOOD, &policy.meta, "spec", message.clone()));
@@ -152,15 +153,6 @@ pub(crate) fn status(name: &ObjectName, view: &View<'_>) -> Option<Product> {
     }
     let status = conditions(&policy.meta, &[("Accepted", accepted), ("ResolvedRefs", resolved)]);
     Some(Product { status: Some(status), findings: found, ..Product::default() })
-}
-
-fn missing_target(target: &Target, view: &View<'_>) -> Option<String> {
-    match target {
-        Target::Mesh | Target::Namespace(_) => None,
-        Target::Service(name) => view.service(name).is_none().then(|| format!("Service {name}")),
-        Target::Workload(name) => view.workload(name).is_none().then(|| format!("Workload {name}")),
-        Target::Gateway(name) => view.gateway(name).is_none().then(|| format!("Gateway {name}")),
-    }
 }
 
 fn selects_nobody(policy: &Authorization, view: &View<'_>) -> bool {

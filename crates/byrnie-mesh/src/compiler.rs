@@ -12,7 +12,7 @@ use crate::reads::Reads;
 use crate::view::{Context, View};
 use crate::{
     Change, Finding, Options, Output, StatusUpdate, Update, authorization, endpoints, gateway, inbound, mesh,
-    read, routes, service, traffic, upstreams, workload,
+    policy, read, routes, service, upstreams, workload,
 };
 
 /// Compiles objects to what proxies obey, incrementally. See the crate's page.
@@ -170,7 +170,7 @@ fn compute(node: &Node, view: &View<'_>) -> Option<Product> {
         Node::Mesh => Some(mesh::settings(view)),
         Node::Port(port) => gateway::port(*port, view),
         Node::Route(id) => routes::compile(id, view),
-        Node::Traffic(target) => traffic::rank(target, view),
+        Node::Policies(target) => policy::holders(target, view),
         Node::Service(name) => service::service(name, view),
         Node::Endpoints(name) => endpoints::endpoints(name, view),
         Node::ServiceRoutes(name) => routes::service_routes(name, view),
@@ -182,7 +182,7 @@ fn compute(node: &Node, view: &View<'_>) -> Option<Product> {
         Node::MeshStatus(name) => mesh::status(name, view),
         Node::ClassStatus(name) => gateway::class_status(name, view),
         Node::RouteStatus(id) => routes::status(id, view),
-        Node::TrafficStatus(name) => traffic::status(name, view),
+        Node::PolicyStatus(id) => policy::status(id, view),
         Node::AuthorizationStatus(name) => authorization::status(name, view),
     }
 }

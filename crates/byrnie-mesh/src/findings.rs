@@ -29,6 +29,7 @@ fn severity(code: Code) -> Severity {
         | TOO_MANY_UPSTREAMS
         | POLICY_WITHOUT_TARGET
         | POLICY_OVERRULED
+        | POLICY_FIELD_POINTLESS
         | MESH_IGNORED => Severity::Warning,
         _ => Severity::Error,
     }

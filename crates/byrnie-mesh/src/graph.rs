@@ -14,10 +14,10 @@ pub(crate) enum Node {
     Mesh,
     /// Which Gateway holds a port on which address.
     Port(u16),
-    /// A route with its references resolved, independent of its parents.
+    /// Which of the policies attached to a target hold there.
+    Policies(Target),
+    /// A route with its references resolved and its own policies applied, independent of its parents.
     Route(RouteId),
-    /// The policy that holds among those attached to one target.
-    Traffic(Target),
     /// `Key::Service`.
     Service(ObjectName),
     /// `Key::Endpoints`.
@@ -40,8 +40,8 @@ pub(crate) enum Node {
     ClassStatus(String),
     /// Status of a route: what each of its parents said.
     RouteStatus(RouteId),
-    /// Status of a TrafficPolicy.
-    TrafficStatus(ObjectName),
+    /// Status of a policy that is attached to a target.
+    PolicyStatus(PolicyId),
     /// Status of an AuthorizationPolicy.
     AuthorizationStatus(ObjectName),
 }
@@ -51,6 +51,19 @@ pub(crate) enum Node {
 pub(crate) struct RouteId {
     pub(crate) kind: RouteKind,
     pub(crate) name: ObjectName,
+}
+
+/// A policy object of any kind that settles settings of its targets; of each kind one holds at each place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PolicyId {
+    pub(crate) kind: PolicyKind,
+    pub(crate) name: ObjectName,
+}
+
+/// The kinds of such policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum PolicyKind {
+    Traffic,
 }
 
 /// What a policy can be attached to.
@@ -66,6 +79,15 @@ pub(crate) enum Target {
     Workload(ObjectName),
     /// One Gateway.
     Gateway(ObjectName),
+    /// One route.
+    Route(RouteId),
+}
+
+/// A target, or a part of it: a rule of a route, a listener of a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) target: Target,
+    pub(crate) section: Option<String>,
 }
 
 /// What a route can be attached to.
@@ -85,7 +107,7 @@ pub(crate) enum Ref {
     Workload(ObjectName),
     Gateway(ObjectName),
     Route(RouteId),
-    Traffic(ObjectName),
+    Policy(PolicyId),
     Authorization(ObjectName),
     Grant(ObjectName),
 }
@@ -99,7 +121,7 @@ impl Ref {
             Self::Workload(name) => Some(Node::WorkloadStatus(name)),
             Self::Gateway(name) => Some(Node::Gateway(name)),
             Self::Route(id) => Some(Node::RouteStatus(id)),
-            Self::Traffic(name) => Some(Node::TrafficStatus(name)),
+            Self::Policy(id) => Some(Node::PolicyStatus(id)),
             Self::Authorization(name) => Some(Node::AuthorizationStatus(name)),
             Self::Namespace(_) | Self::Service(_) | Self::Grant(_) => None,
         }
@@ -118,7 +140,8 @@ pub(crate) enum List {
     WorkloadsIn(String),
     GatewaysOnPort(u16),
     RoutesOn(Parent),
-    TrafficOn(Target),
+    /// Those attached to a part of the target are among them.
+    PoliciesOn(Target),
     AuthorizationOn(Target),
     GrantsIn(String),
 }

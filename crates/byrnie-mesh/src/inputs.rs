@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use byrnie_plan::ObjectName;
 
-use crate::graph::{Fact, Label, List, Node, Parent, Ref, RouteId};
+use crate::graph::{Fact, Label, List, Node, Parent, PolicyId, Ref, RouteId};
 use crate::model::{
-    Authorization, Gateway, GatewayClass, Grant, Mesh, Meta, Namespace, Route, Service, Traffic, Workload,
+    Authorization, Gateway, GatewayClass, Grant, Mesh, Meta, Namespace, Policy, Route, Service, Workload,
 };
 
 /// One object, read.
@@ -19,7 +19,7 @@ pub(crate) enum Model {
     Workload(Workload),
     Gateway(Box<Gateway>),
     Route(Box<Route>),
-    Traffic(Box<Traffic>),
+    Policy(Box<Policy>),
     Authorization(Box<Authorization>),
     Grant(Grant),
 }
@@ -34,7 +34,7 @@ impl Model {
             Self::Workload(object) => &object.meta,
             Self::Gateway(object) => &object.meta,
             Self::Route(object) => &object.meta,
-            Self::Traffic(object) => &object.meta,
+            Self::Policy(object) => &object.meta,
             Self::Authorization(object) => &object.meta,
             Self::Grant(object) => &object.meta,
         }
@@ -117,7 +117,9 @@ fn lists_of(model: &Model) -> BTreeSet<List> {
         Model::Route(route) => {
             route.parents.iter().filter_map(|p| p.parent.clone()).map(List::RoutesOn).collect()
         }
-        Model::Traffic(policy) => policy.targets.iter().cloned().map(List::TrafficOn).collect(),
+        Model::Policy(policy) => {
+            policy.places.iter().map(|place| List::PoliciesOn(place.target.clone())).collect()
+        }
         Model::Authorization(policy) => policy.targets.iter().cloned().map(List::AuthorizationOn).collect(),
         Model::Grant(grant) => BTreeSet::from([List::GrantsIn(grant.meta.name.namespace.clone())]),
     }
@@ -165,7 +167,7 @@ fn nodes_of(reference: &Ref) -> Vec<Node> {
         ],
         Ref::Gateway(name) => vec![Node::Gateway(name.clone()), Node::GatewayInbound(name.clone())],
         Ref::Route(id) => vec![Node::Route(id.clone()), Node::RouteStatus(id.clone())],
-        Ref::Traffic(name) => vec![Node::TrafficStatus(name.clone())],
+        Ref::Policy(id) => vec![Node::PolicyStatus(id.clone())],
         Ref::Authorization(name) => vec![Node::AuthorizationStatus(name.clone())],
     }
 }
@@ -174,7 +176,7 @@ fn nodes_of(reference: &Ref) -> Vec<Node> {
 fn node_of_list(list: &List) -> Option<Node> {
     match list {
         List::GatewaysOnPort(port) => Some(Node::Port(*port)),
-        List::TrafficOn(target) => Some(Node::Traffic(target.clone())),
+        List::PoliciesOn(target) => Some(Node::Policies(target.clone())),
         List::RoutesOn(Parent::Service(name)) => Some(Node::ServiceRoutes(name.clone())),
         List::RoutesOn(Parent::Gateway(name)) => Some(Node::Gateway(name.clone())),
         _ => None,
@@ -203,7 +205,7 @@ getters! {
     workload, Workload, ObjectName, Workload;
     gateway, Gateway, ObjectName, Gateway;
     route, Route, RouteId, Route;
-    traffic, Traffic, ObjectName, Traffic;
+    policy, Policy, PolicyId, Policy;
     authorization, Authorization, ObjectName, Authorization;
     grant, Grant, ObjectName, Grant;
 }

@@ -12,7 +12,7 @@ use byrnie_plan::{
     AppProtocol, Filter, HeaderMatch, HostPattern, ObjectName, PathMatch, QueryMatch, Retry, Timeouts,
 };
 
-use crate::graph::{Parent, RouteId, Target};
+use crate::graph::{Parent, Place, PolicyId, RouteId, Target};
 use crate::{Finding, mesh};
 
 /// Who an object is.
@@ -265,13 +265,22 @@ pub(crate) struct BackendRef {
     pub(crate) port: Option<u16>,
 }
 
+/// A policy that settles settings of its targets.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Traffic {
+pub(crate) struct Policy {
     pub(crate) meta: Meta,
-    pub(crate) targets: Vec<Target>,
-    /// Targets of a kind that the policy cannot have, as written.
+    pub(crate) id: PolicyId,
+    /// Sorted, each once.
+    pub(crate) places: Vec<Place>,
+    /// Targets that the policy cannot have, as written.
     pub(crate) bad_targets: Vec<String>,
-    pub(crate) spec: api::TrafficPolicySpec,
+    pub(crate) says: Says,
+}
+
+/// What a policy says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Says {
+    Traffic(api::TrafficPolicySpec),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,7 @@ use byrnie_plan::{Key, Resource};
 use crate::findings::Code;
 use crate::graph::{Node, RouteId};
 use crate::status::Verdict;
-use crate::{Finding, StatusUpdate, Update, gateway, mesh, routes, traffic};
+use crate::{Finding, StatusUpdate, Update, gateway, mesh, policy, routes};
 
 /// What one node produced.
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub(crate) enum Derived {
     Mesh(mesh::Effective),
     Port(gateway::PortHolders),
     Route(Box<routes::Compiled>),
-    Traffic(traffic::Ranking),
+    Policies(policy::Holders),
 }
 
 /// What a parent says about one `parentRef` of a route.

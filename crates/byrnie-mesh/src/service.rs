@@ -3,7 +3,7 @@
 use byrnie_plan::{ObjectName, Resource, Service, ServicePort};
 
 use crate::outputs::Product;
-use crate::traffic;
+use crate::policy;
 use crate::view::View;
 
 /// `Key::Service`.
@@ -15,7 +15,7 @@ pub(crate) fn service(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         protocol: port.protocol,
     });
     let compiled =
-        Service { name: name.clone(), ports: ports.collect(), settings: traffic::settings(name, view) };
+        Service { name: name.clone(), ports: ports.collect(), settings: policy::settings(name, view) };
     Some(Product {
         resources: vec![Resource::Service(compiled)],
         findings: service.findings.clone(),

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use byrnie_api::labels::{Selector, has_all};
 use byrnie_plan::{ObjectName, WorkloadIdentity};
 
-use crate::graph::{Fact, Label, List, Node, Parent, Ref, RouteId, Target};
+use crate::graph::{Fact, Label, List, Node, Parent, Place, PolicyId, PolicyKind, Ref, RouteId, Target};
 use crate::inputs::{Inputs, label};
 use crate::model::{
-    Authorization, Gateway, GatewayClass, Grant, Mesh, Namespace, Route, Service, Traffic, Workload,
+    Authorization, Gateway, GatewayClass, Grant, Mesh, Namespace, Policy, Route, Service, Workload,
 };
 use crate::outputs::{Attachment, Derived, Outputs};
-use crate::{gateway, mesh, routes, traffic};
+use crate::{gateway, mesh, policy, routes};
 
 /// What holds for the life of a compiler.
 pub(crate) struct Context {
@@ -128,9 +128,10 @@ impl<'a> View<'a> {
         routes
     }
 
-    pub(crate) fn traffic_on(&self, target: &Target) -> Vec<&'a Traffic> {
-        let names = self.members(List::TrafficOn(target.clone()));
-        names.filter_map(|r| if let Ref::Traffic(name) = r { self.traffic(name) } else { None }).collect()
+    /// The policies of every kind that are attached to a target or to a part of it.
+    pub(crate) fn policies_on(&self, target: &Target) -> Vec<&'a Policy> {
+        let ids = self.members(List::PoliciesOn(target.clone()));
+        ids.filter_map(|r| if let Ref::Policy(id) = r { self.policy(id) } else { None }).collect()
     }
 
     pub(crate) fn authorization_on(&self, target: &Target) -> Vec<&'a Authorization> {
@@ -175,11 +176,19 @@ impl<'a> View<'a> {
         }
     }
 
-    pub(crate) fn traffic_ranking(&self, target: &Target) -> Option<&'a traffic::Ranking> {
-        match self.derived(Node::Traffic(target.clone())) {
-            Some(Derived::Traffic(ranking)) => Some(ranking),
-            _ => None,
+    /// The policies of one kind that hold at a target and its parts.
+    pub(crate) fn holders(&self, target: &Target) -> &'a policy::Holders {
+        static NONE: policy::Holders = policy::Holders::NONE;
+        match self.derived(Node::Policies(target.clone())) {
+            Some(Derived::Policies(holders)) => holders,
+            _ => &NONE,
         }
+    }
+
+    /// The policy of a kind that holds at exactly this place.
+    pub(crate) fn holder(&self, kind: PolicyKind, place: &Place) -> Option<&'a Policy> {
+        let name = self.holders(&place.target).at(kind, place.section.as_deref())?;
+        self.policy(&PolicyId { kind, name: name.clone() })
     }
 
     /// What a parent said about a route. Not recorded: a changed answer runs the route's status again anyway.
@@ -230,7 +239,7 @@ recorded! {
     workload, workload, Workload, ObjectName, Workload;
     gateway, gateway, Gateway, ObjectName, Gateway;
     route, route, Route, RouteId, Route;
-    traffic, traffic, Traffic, ObjectName, Traffic;
+    policy, policy, Policy, PolicyId, Policy;
     authorization, authorization, Authorization, ObjectName, Authorization;
     grant, grant, Grant, ObjectName, Grant;
 }

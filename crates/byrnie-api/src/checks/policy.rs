@@ -12,8 +12,27 @@ use crate::kinds::{
 use crate::labels::Selector;
 use crate::names::{is_dns_label, is_dns_subdomain};
 
+/// Kind, group, and whether a part of it can be named.
+type Target = (&'static str, &'static str, bool);
+
+const TRAFFIC_TARGETS: [Target; 6] = [
+    ("Service", "", false),
+    ("HTTPRoute", GATEWAY_GROUP, true),
+    ("GRPCRoute", GATEWAY_GROUP, true),
+    ("Gateway", GATEWAY_GROUP, true),
+    ("Namespace", "", false),
+    ("Mesh", MESH_GROUP, false),
+];
+
+const AUTHORIZATION_TARGETS: [Target; 4] = [
+    ("Service", "", false),
+    ("Workload", MESH_GROUP, false),
+    ("Gateway", GATEWAY_GROUP, false),
+    ("Mesh", MESH_GROUP, false),
+];
+
 pub(super) fn traffic_policy(spec: &TrafficPolicySpec, issues: &mut Issues) {
-    targets(&spec.target_refs, &[("Service", "")], issues);
+    targets(&spec.target_refs, &TRAFFIC_TARGETS, issues);
     if let Some(balancer) = &spec.balancer {
         hash_key(balancer, issues);
     }
@@ -52,17 +71,22 @@ fn hash_key(balancer: &Balancer, issues: &mut Issues) {
     }
 }
 
-/// Which kinds a policy may be attached to, with the group of each.
-fn targets(targets: &[PolicyTargetRef], allowed: &[(&str, &str)], issues: &mut Issues) {
+/// Whether each target is one that the policy may have.
+fn targets(targets: &[PolicyTargetRef], allowed: &[Target], issues: &mut Issues) {
     for (index, target) in targets.iter().enumerate() {
-        let row = allowed.iter().find(|(kind, _)| *kind == target.kind);
-        let fits = row.is_some_and(|(_, group)| target.group.as_deref().is_none_or(|given| given == *group));
+        let row = allowed.iter().find(|(kind, ..)| *kind == target.kind);
+        let fits =
+            row.is_some_and(|(_, group, _)| target.group.as_deref().is_none_or(|given| given == *group));
         if !fits {
-            let kinds: Vec<&str> = allowed.iter().map(|(kind, _)| *kind).collect();
+            let kinds: Vec<&str> = allowed.iter().map(|(kind, ..)| *kind).collect();
             let group = target.group.as_deref().unwrap_or_default();
             let message =
                 format!("not {:.64} of group {group:?}: possible is {}", target.kind, kinds.join(", "));
             issues.error(codes::BAD_TARGET, format!("spec.targetRefs[{index}].kind"), message);
+        }
+        if target.section_name.is_some() && row.is_some_and(|(.., parts)| !parts) {
+            let message = format!("a {} has no parts that the policy can be attached to", target.kind);
+            issues.error(codes::BAD_TARGET, format!("spec.targetRefs[{index}].sectionName"), message);
         }
         if target.kind == "Mesh" && target.name != "default" {
             issues.error(
@@ -73,15 +97,13 @@ fn targets(targets: &[PolicyTargetRef], allowed: &[(&str, &str)], issues: &mut I
         }
     }
     let keys = targets.iter().enumerate();
-    let keys =
-        keys.map(|(index, target)| (Some((&target.kind, &target.name)), format!("spec.targetRefs[{index}]")));
+    let keys = keys
+        .map(|(index, t)| (Some((&t.kind, &t.name, &t.section_name)), format!("spec.targetRefs[{index}]")));
     issues.unique(codes::DUPLICATE_ENTRY, keys, "target");
 }
 
 pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, issues: &mut Issues) {
-    let allowed =
-        [("Service", ""), ("Workload", MESH_GROUP), ("Gateway", GATEWAY_GROUP), ("Mesh", MESH_GROUP)];
-    targets(&spec.target_refs, &allowed, issues);
+    targets(&spec.target_refs, &AUTHORIZATION_TARGETS, issues);
     if let Some(selector) = &spec.selector
         && let Err(error) = Selector::try_from(selector)
     {

@@ -7,8 +7,11 @@ use super::{PolicyStatus, PolicyTargetRef};
 use crate::duration::Duration;
 use crate::meta::ObjectMeta;
 
-/// How callers treat the endpoints of the Services that it is attached to. What is absent keeps the default.
-/// Of several policies on one Service the oldest wins as a whole; the others say so in their conditions.
+/// How callers treat requests and the endpoints of Services. What is absent keeps the default.
+///
+/// It is attached to a rule, a route, a listener, a Gateway, a Service, its namespace or the Mesh; each setting comes
+/// from the nearest policy that has it, in this order. What a route says itself comes before every policy. Of several
+/// policies on one target the oldest holds as a whole, then the first by name; the others say so in their conditions.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficPolicy {
@@ -27,7 +30,9 @@ pub struct TrafficPolicy {
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficPolicySpec {
-    /// The Services of this namespace that the policy is for.
+    /// What the policy is for: `Service`, `HTTPRoute` or `GRPCRoute` (`sectionName`: one rule), `Gateway`
+    /// (`sectionName`: one listener), the policy's own `Namespace`, or the `Mesh`. At routes and Gateways only
+    /// `timeouts.request` and `retry` have an effect.
     #[schemars(length(min = 1, max = 64))]
     pub target_refs: Vec<PolicyTargetRef>,
     /// Which endpoint takes the next request. Default `peakEwma`.

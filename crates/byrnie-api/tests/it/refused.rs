@@ -315,6 +315,15 @@ fn policies() {
     };
     refused(&target("{kind: Pod, name: a}"), &["4 spec.targetRefs[0].kind BYR0050"]);
     refused(&target("{kind: Service, group: apps, name: a}"), &["4 spec.targetRefs[0].kind BYR0050"]);
+    refused(&target("{kind: TCPRoute, name: a}"), &["4 spec.targetRefs[0].kind BYR0050"]);
+    refused(
+        &target("{kind: Service, name: a, sectionName: http}"),
+        &["4 spec.targetRefs[0].sectionName BYR0050"],
+    );
+    refused(
+        &target("{kind: HTTPRoute, name: a, sectionName: x}, {kind: HTTPRoute, name: a, sectionName: x}"),
+        &["4 spec.targetRefs[1] BYR0023"],
+    );
     refused(
         &traffic("balancer: {type: random, hashKey: {type: sourceAddress}}"),
         &["6 spec.balancer.hashKey BYR0051"],

@@ -12,7 +12,8 @@ use crate::graph::{Parent, RouteId};
 use crate::hosts::{self, HostSet};
 use crate::model::{AllowedNamespaces, Gateway, ParentRef};
 use crate::outputs::Attachment;
-use crate::routes::{Compiled, MATCHES_MAX, TableBuilder, kind_name, tcp_rule};
+use crate::policy;
+use crate::routes::{Compiled, MATCHES_MAX, Scope, TableBuilder, kind_name, tcp_rule};
 use crate::view::View;
 
 type Attachments = BTreeMap<RouteId, Vec<Attachment>>;
@@ -52,7 +53,7 @@ struct Port<'a> {
 
 /// What one listener has: its place in the port's scopes, and who is on it.
 struct Seat<'a> {
-    scope: u32,
+    scope: Scope,
     http: HostSet,
     grpc: HostSet,
     routes: BTreeSet<&'a RouteId>,
@@ -65,7 +66,7 @@ pub(crate) fn attach<'a>(
     judged: &mut [Judged<'a>],
     view: &View<'_>,
 ) -> (Vec<GatewayListener>, Attachments) {
-    let (mut ports, mut seats) = open(judged);
+    let (mut ports, mut seats) = open(gateway, judged, view);
     let mut all = Attachments::new();
     for route in routes {
         for (index, parent_ref) in route.parents.iter().enumerate() {
@@ -89,19 +90,24 @@ pub(crate) fn attach<'a>(
     (ports.into_iter().map(|(number, port)| close(gateway, number, port)).collect(), all)
 }
 
-fn open<'a>(judged: &[Judged<'a>]) -> (BTreeMap<u16, Port<'a>>, Vec<Seat<'a>>) {
+fn open<'a>(
+    gateway: &Gateway,
+    judged: &[Judged<'a>],
+    view: &View<'_>,
+) -> (BTreeMap<u16, Port<'a>>, Vec<Seat<'a>>) {
     let mut ports: BTreeMap<u16, Opened<'a>> = BTreeMap::new();
     let mut seats = Vec::new();
     for listener in judged {
-        let mut scope = 0;
+        let mut index = 0;
         if let (true, Some(protocol)) = (listener.is_served(), listener.protocol) {
             let port = ports.entry(listener.listener.port).or_insert((Vec::new(), protocol, Vec::new()));
-            scope = u32::try_from(port.2.len()).unwrap_or(u32::MAX);
+            index = u32::try_from(port.2.len()).unwrap_or(u32::MAX);
             port.0.push(&listener.listener.name);
             port.2.push(listener.host.clone());
         }
+        let policies = policy::OfListener::new(&gateway.meta.name, &listener.listener.name, view);
         seats.push(Seat {
-            scope,
+            scope: Scope { index, policies },
             http: HostSet::default(),
             grpc: HostSet::default(),
             routes: BTreeSet::new(),
@@ -249,7 +255,7 @@ fn take<'a>(
     for host in hosts {
         own.insert(host);
     }
-    port.table.add(route, &route.for_gateways, seat.scope, hosts);
+    port.table.add(route, &route.for_gateways, &seat.scope, hosts);
     Ok(())
 }
 

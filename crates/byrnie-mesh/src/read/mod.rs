@@ -14,7 +14,7 @@ use byrnie_api::meta::ObjectMeta;
 use byrnie_api::{Kind, Object, ObjectKey, Typed};
 use byrnie_plan::{AccessLog, AccessLogFormat, DefaultAction, MeshSettings, ObjectName, RouteKind};
 
-use crate::graph::{Ref, RouteId};
+use crate::graph::{PolicyId, PolicyKind, Ref, RouteId};
 use crate::inputs::Model;
 use crate::mesh::Effective;
 use crate::model::{self, Age, Meta};
@@ -23,6 +23,7 @@ use crate::model::{self, Age, Meta};
 pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
     let name = ObjectName::new(key.namespace.as_str(), key.name.as_str());
     let route = |kind, name| Some(Ref::Route(RouteId { kind, name }));
+    let policy = |kind, name| Some(Ref::Policy(PolicyId { kind, name }));
     match key.kind {
         Kind::Mesh => Some(Ref::Mesh(key.name.clone())),
         Kind::GatewayClass => Some(Ref::Class(key.name.clone())),
@@ -34,7 +35,7 @@ pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
         Kind::GRPCRoute => route(RouteKind::Grpc, name),
         Kind::TCPRoute => route(RouteKind::Tcp, name),
         Kind::TLSRoute => route(RouteKind::Tls, name),
-        Kind::TrafficPolicy => Some(Ref::Traffic(name)),
+        Kind::TrafficPolicy => policy(PolicyKind::Traffic, name),
         Kind::AuthorizationPolicy => Some(Ref::Authorization(name)),
         Kind::ReferenceGrant => Some(Ref::Grant(name)),
         Kind::ServiceAccount | Kind::ListenerSet | Kind::UDPRoute | Kind::BackendTLSPolicy => None,
@@ -57,7 +58,7 @@ pub(crate) fn model(object: &Object, run_id: &str) -> Option<Model> {
         Typed::GRPCRoute(route) => Model::Route(Box::new(route::grpc(meta, route))),
         Typed::TCPRoute(route) => Model::Route(Box::new(route::tcp(meta, route))),
         Typed::TLSRoute(route) => Model::Route(Box::new(route::tls(meta, route))),
-        Typed::TrafficPolicy(policy) => Model::Traffic(Box::new(policy::traffic(meta, policy))),
+        Typed::TrafficPolicy(policy) => Model::Policy(Box::new(policy::traffic(meta, policy))),
         Typed::AuthorizationPolicy(policy) => {
             Model::Authorization(Box::new(policy::authorization(meta, policy)))
         }

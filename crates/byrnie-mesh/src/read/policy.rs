@@ -3,23 +3,43 @@
 use byrnie_api::kinds as api;
 use byrnie_api::labels::Selector;
 use byrnie_api::{GATEWAY_GROUP, MESH_GROUP};
-use byrnie_plan::ObjectName;
+use byrnie_plan::{ObjectName, RouteKind};
 
-use crate::graph::Target;
-use crate::model::{Authorization, Meta, Traffic};
+use crate::graph::{Place, PolicyId, PolicyKind, RouteId, Target};
+use crate::model::{Authorization, Meta, Policy, Says};
 
-pub(super) fn traffic(meta: Meta, policy: &api::TrafficPolicy) -> Traffic {
-    let mut targets = Vec::new();
+pub(super) fn traffic(meta: Meta, policy: &api::TrafficPolicy) -> Policy {
+    let says = Says::Traffic(policy.spec.clone());
+    attached(meta, PolicyKind::Traffic, &policy.spec.target_refs, says)
+}
+
+/// A policy with its targets.
+fn attached(meta: Meta, kind: PolicyKind, written: &[api::PolicyTargetRef], says: Says) -> Policy {
+    let mut places = Vec::new();
     let mut bad_targets = Vec::new();
-    for written in &policy.spec.target_refs {
-        match target(&meta, written) {
-            Some(target @ (Target::Service(_) | Target::Namespace(_))) => targets.push(target),
-            _ => bad_targets.push(format!("{} {}", written.kind, written.name)),
+    for reference in written {
+        match place(&meta, reference) {
+            Some(place) if can_have(kind, &place) => places.push(place),
+            _ => bad_targets.push(format!("{} {}", reference.kind, reference.name)),
         }
     }
-    targets.sort();
-    targets.dedup();
-    Traffic { meta, targets, bad_targets, spec: policy.spec.clone() }
+    places.sort();
+    places.dedup();
+    Policy { id: PolicyId { kind, name: meta.name.clone() }, meta, places, bad_targets, says }
+}
+
+/// Whether policies of a kind can be attached there.
+fn can_have(kind: PolicyKind, place: &Place) -> bool {
+    match (kind, &place.target) {
+        (_, Target::Mesh | Target::Namespace(_) | Target::Service(_)) => place.section.is_none(),
+        (_, Target::Gateway(_)) => true,
+        (PolicyKind::Traffic, Target::Route(id)) => matches!(id.kind, RouteKind::Http | RouteKind::Grpc),
+        (PolicyKind::Traffic, Target::Workload(_)) => false,
+    }
+}
+
+fn place(meta: &Meta, written: &api::PolicyTargetRef) -> Option<Place> {
+    Some(Place { target: target(meta, written)?, section: written.section_name.clone() })
 }
 
 pub(super) fn authorization(meta: Meta, policy: &api::AuthorizationPolicy) -> Authorization {
@@ -27,9 +47,11 @@ pub(super) fn authorization(meta: Meta, policy: &api::AuthorizationPolicy) -> Au
     let mut broken = None;
     let mut targets = Vec::new();
     for written in &spec.target_refs {
-        match target(&meta, written) {
-            Some(target) => targets.push(target),
-            None => {
+        match place(&meta, written) {
+            Some(Place { target, section: None }) if !matches!(target, Target::Route(_)) => {
+                targets.push(target)
+            }
+            _ => {
                 // Whom it should protect is not known, so it protects the whole namespace.
                 broken = Some(format!("a policy cannot be attached to {} {}", written.kind, written.name));
                 targets.push(Target::Namespace(meta.name.namespace.clone()));
@@ -77,7 +99,12 @@ fn target(meta: &Meta, written: &api::PolicyTargetRef) -> Option<Target> {
     let name = ObjectName::new(meta.name.namespace.as_str(), written.name.as_str());
     let group_is =
         |group: &str| written.group.as_deref().is_none_or(|given| given == group || given == "core");
+    let route = |kind| Some(Target::Route(RouteId { kind, name: name.clone() }));
     match written.kind.as_str() {
+        "HTTPRoute" if group_is(GATEWAY_GROUP) => route(RouteKind::Http),
+        "GRPCRoute" if group_is(GATEWAY_GROUP) => route(RouteKind::Grpc),
+        "TCPRoute" if group_is(GATEWAY_GROUP) => route(RouteKind::Tcp),
+        "TLSRoute" if group_is(GATEWAY_GROUP) => route(RouteKind::Tls),
         "Service" if group_is("") => Some(Target::Service(name)),
         "Namespace" if group_is("") && written.name == meta.name.namespace => {
             Some(Target::Namespace(written.name.clone()))

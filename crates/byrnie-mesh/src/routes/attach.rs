@@ -6,7 +6,7 @@ use byrnie_plan::{HostPattern, ObjectName, PortRoutes, Resource, RouteKind, Rout
 
 use super::backends::kind_name;
 use super::compile::Compiled;
-use super::table::{MATCHES_MAX, TableBuilder};
+use super::table::{MATCHES_MAX, Scope, TableBuilder};
 use crate::findings;
 use crate::graph::{Parent, RouteId};
 use crate::model::{ParentRef, Service, ServiceShape};
@@ -193,7 +193,7 @@ fn http_port<'a>(port: u16, claims: &[&Claim<'a>], ledger: &mut Ledger<'a>) -> P
         }
         if added.insert(&claim.route.id) {
             // `hostnames` of a route attached to a Service are ignored: the destination is what was dialed.
-            table.add(claim.route, &claim.route.for_services, 0, &[HostPattern::Any]);
+            table.add(claim.route, &claim.route.for_services, &Scope::default(), &[HostPattern::Any]);
         }
         ledger.taken.insert((&claim.route.id, claim.index));
     }

@@ -11,6 +11,7 @@ use crate::findings::{self, finding};
 use crate::graph::{Parent, RouteId};
 use crate::model::{Age, Match, ParentRef, Route, Rule, WantedBackend, WantedFilter};
 use crate::outputs::{Derived, Product};
+use crate::policy;
 use crate::status::Verdict;
 use crate::view::View;
 
@@ -140,13 +141,15 @@ fn compile_rule(
         let target = BackendTarget::Invalid(InvalidBackend::UnsupportedFilter);
         backends = vec![Backend { target, weight: 1, filters: Vec::new() }];
     }
-    HttpRule {
+    let mut compiled = HttpRule {
         name: RouteName { kind: route.id.kind, route: route.id.name.clone(), rule: rule.name.clone() },
         filters: filters.unwrap_or_default(),
         backends,
         timeouts: rule.timeouts,
         retry: rule.retry.clone(),
-    }
+    };
+    policy::apply_to_rule(&route.id, &mut compiled, view);
+    compiled
 }
 
 type Resolve<'a> = &'a mut dyn FnMut(&crate::model::BackendRef, &str) -> BackendTarget;

@@ -13,7 +13,7 @@ pub(crate) use attach::{service_routes, tcp_rule};
 pub(crate) use backends::kind_name;
 pub(crate) use compile::{Compiled, CompiledRule, compile};
 pub(crate) use status::status;
-pub(crate) use table::{MATCHES_MAX, TableBuilder};
+pub(crate) use table::{MATCHES_MAX, Scope, TableBuilder};
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use byrnie_plan::{HostPattern, HttpMatch, HttpRule, HttpTable, PathMatch};
 
 use super::compile::{Compiled, CompiledRule};
 use crate::graph::RouteId;
+use crate::policy;
 
 /// Most matches that one table may have; a route that would go beyond is refused as a whole.
 pub(crate) const MATCHES_MAX: usize = 65_536;
@@ -17,7 +18,16 @@ pub(crate) struct TableBuilder {
     matches: Vec<HttpMatch>,
     rules: Vec<HttpRule>,
     scopes: Vec<HostPattern>,
-    known: BTreeMap<(RouteId, usize), u32>,
+    known: BTreeMap<(RouteId, usize, u32), u32>,
+}
+
+/// Where in a table routes are added: a listener of a Gateway, or a Service's port.
+#[derive(Default)]
+pub(crate) struct Scope {
+    /// Index into the table's scopes.
+    pub(crate) index: u32,
+    /// What holds for every rule there.
+    pub(crate) policies: policy::OfListener,
 }
 
 impl TableBuilder {
@@ -37,15 +47,15 @@ impl TableBuilder {
         &mut self,
         route: &Compiled,
         rules: &[CompiledRule],
-        scope: u32,
+        scope: &Scope,
         hosts: &[HostPattern],
     ) {
         for (index, compiled) in rules.iter().enumerate() {
-            let rule = self.rule(route, index, &compiled.rule);
+            let rule = self.rule(route, index, &compiled.rule, scope);
             for host in hosts {
                 for way in &compiled.matches {
                     self.matches.push(HttpMatch {
-                        host_scope: scope,
+                        host_scope: scope.index,
                         host: host.clone(),
                         path: way.path.clone(),
                         method: way.method.clone(),
@@ -58,12 +68,16 @@ impl TableBuilder {
         }
     }
 
-    /// The index of a rule; one that is attached through two listeners stands there once.
-    fn rule(&mut self, route: &Compiled, index: usize, rule: &HttpRule) -> u32 {
+    /// The index of a rule. One that is attached through two listeners stands there once, unless listeners have
+    /// policies: then it may be another one on each.
+    fn rule(&mut self, route: &Compiled, index: usize, rule: &HttpRule, scope: &Scope) -> u32 {
         let next = u32::try_from(self.rules.len()).unwrap_or(u32::MAX);
+        let variant = if scope.policies == policy::OfListener::default() { 0 } else { scope.index + 1 };
         let rules = &mut self.rules;
-        *self.known.entry((route.id.clone(), index)).or_insert_with(|| {
-            rules.push(rule.clone());
+        *self.known.entry((route.id.clone(), index, variant)).or_insert_with(|| {
+            let mut rule = rule.clone();
+            scope.policies.apply(&mut rule);
+            rules.push(rule);
             next
         })
     }

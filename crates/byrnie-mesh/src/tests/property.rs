@@ -109,7 +109,7 @@ fn universe() -> Vec<Kin> {
         }
         all.push((kind, name, plain(specs)));
     }
-    for name in ["a/p", "a/o"] {
+    for name in ["a/p", "a/o", "b/p"] {
         all.push((
             "TrafficPolicy",
             name,
@@ -117,6 +117,11 @@ fn universe() -> Vec<Kin> {
                 json!({"targetRefs": [{"kind": "Service", "name": "s"}], "retry": {"attempts": 1}}),
                 json!({"targetRefs": [{"kind": "Namespace", "name": "a"}, {"kind": "Service", "name": "t"}],
                 "slowStart": "1s"}),
+                json!({"targetRefs": [{"kind": "HTTPRoute", "name": "r"}, {"kind": "Gateway", "name": "g",
+                "sectionName": "m"}], "retry": {"attempts": 3}, "balancer": {"type": "random"}}),
+                json!({"targetRefs": [{"kind": "HTTPRoute", "name": "r", "sectionName": "0"},
+                {"kind": "Gateway", "name": "g"}, {"kind": "Mesh", "name": "default"}],
+                "timeouts": {"request": "1s", "connect": "2s"}}),
             ]),
         ));
         all.push(("AuthorizationPolicy", name, plain(vec![

@@ -1,0 +1,140 @@
+//! What a policy's status and findings tell: in force, overruled, without target, without meaning.
+
+use super::{Reach, traffic};
+use crate::Finding;
+use crate::findings::{self, finding};
+use crate::graph::{Place, PolicyId, PolicyKind, Target};
+use crate::model::{Policy, Says};
+use crate::outputs::Product;
+use crate::routes::kind_name;
+use crate::status::{Verdict, conditions};
+use crate::view::View;
+
+/// How a policy fares at its targets.
+#[derive(Default)]
+struct Outcome {
+    /// Places where it holds and says something that has a meaning there.
+    useful: usize,
+    /// Why some of what it says has no meaning at some places.
+    pointless: Vec<(&'static str, String)>,
+    /// Places where another policy holds.
+    overruled: Vec<String>,
+    /// Targets that do not exist.
+    missing: Vec<String>,
+}
+
+/// `Node::PolicyStatus`: in force if it holds for at least one target.
+pub(crate) fn status(id: &PolicyId, view: &View<'_>) -> Option<Product> {
+    let policy = view.policy(id)?;
+    let outcome = outcome(policy, view);
+    let resolved = if outcome.missing.is_empty() {
+        Verdict::yes("ResolvedRefs")
+    } else {
+        Verdict::no("TargetNotFound", format!("not found: {}", outcome.missing.join(", ")))
+    };
+    let verdicts = [("Accepted", accepted(&outcome)), ("ResolvedRefs", resolved)];
+    let status = conditions(&policy.meta, &verdicts);
+    Some(Product { status: Some(status), findings: found(policy, &outcome), ..Product::default() })
+}
+
+fn outcome(policy: &Policy, view: &View<'_>) -> Outcome {
+    let mut outcome = Outcome { missing: policy.bad_targets.clone(), ..Outcome::default() };
+    let fields = match &policy.says {
+        Says::Traffic(spec) => traffic::fields(spec),
+    };
+    for place in &policy.places {
+        if let Some(missing) = missing(&place.target, place.section.as_deref(), view) {
+            outcome.missing.push(missing);
+        } else if let Some(holder) = view.holder(policy.id.kind, place).filter(|h| h.id != policy.id) {
+            let (kind, place) = (policy_kind_name(policy.id.kind), place_text(place));
+            outcome.overruled.push(format!(
+                "{kind} {} holds for {place}: it is older, or first by name",
+                holder.meta.name
+            ));
+        } else {
+            let (good, bad): (Vec<_>, Vec<_>) =
+                fields.iter().copied().partition(|(_, reach)| reach.includes(&place.target));
+            outcome.useful += usize::from(!good.is_empty() || bad.is_empty());
+            let pointless = bad.into_iter().map(|(path, reach)| (path, nothing_there(path, reach, place)));
+            outcome.pointless.extend(pointless);
+        }
+    }
+    outcome
+}
+
+fn nothing_there(path: &str, reach: Reach, place: &Place) -> String {
+    let possible = match reach {
+        Reach::Endpoints => "a Service, a Namespace or the Mesh",
+        Reach::Requests => "a Service, a route, a Gateway, a Namespace or the Mesh",
+    };
+    format!("{path} has no effect at {}; attach it to {possible}", place_text(place))
+}
+
+fn accepted(outcome: &Outcome) -> Verdict {
+    match (outcome.useful, outcome.pointless.first(), outcome.overruled.first()) {
+        // In force, and where it is not: one message.
+        (1.., pointless, _) => {
+            let open = outcome.overruled.iter().chain(pointless.map(|(_, why)| why));
+            let message = open.cloned().collect::<Vec<_>>().join("; ");
+            Verdict { message, ..Verdict::yes("Accepted") }
+        }
+        (0, Some((_, why)), _) => Verdict::no("Invalid", why.clone()),
+        (0, None, Some(_)) => Verdict::no("Conflicted", outcome.overruled.join("; ")),
+        (0, None, None) => Verdict::no("TargetNotFound", "none of its targets exists"),
+    }
+}
+
+fn found(policy: &Policy, outcome: &Outcome) -> Vec<Finding> {
+    let mut all = Vec::new();
+    let about = |code, path: &str, message| finding(code, &policy.meta, path, message);
+    if !outcome.overruled.is_empty() {
+        let message = outcome.overruled.join("; ");
+        all.push(about(findings::POLICY_OVERRULED, "spec.targetRefs", message));
+    }
+    if !outcome.missing.is_empty() {
+        let message = format!("not found: {}", outcome.missing.join(", "));
+        all.push(about(findings::POLICY_WITHOUT_TARGET, "spec.targetRefs", message));
+    }
+    for (path, why) in &outcome.pointless {
+        all.push(about(findings::POLICY_FIELD_POINTLESS, path, why.clone()));
+    }
+    all
+}
+
+/// What a target, or a part of it, is called when it does not exist.
+pub(crate) fn missing(target: &Target, section: Option<&str>, view: &View<'_>) -> Option<String> {
+    let there = match (target, section) {
+        (Target::Mesh | Target::Namespace(_), _) => true,
+        (Target::Service(name), _) => view.service(name).is_some(),
+        (Target::Workload(name), _) => view.workload(name).is_some(),
+        (Target::Gateway(name), section) => view.gateway(name).is_some_and(|gateway| {
+            section.is_none_or(|section| gateway.listeners.iter().any(|l| l.name == section))
+        }),
+        (Target::Route(id), section) => view
+            .route(id)
+            .is_some_and(|route| section.is_none_or(|section| route.rules.iter().any(|r| r.name == section))),
+    };
+    let place = Place { target: target.clone(), section: section.map(str::to_owned) };
+    (!there).then(|| place_text(&place))
+}
+
+fn place_text(place: &Place) -> String {
+    let part = |what: &str| match &place.section {
+        Some(section) => format!("{what} {section} of "),
+        None => String::new(),
+    };
+    match &place.target {
+        Target::Mesh => "the Mesh".to_owned(),
+        Target::Namespace(name) => format!("Namespace {name}"),
+        Target::Service(name) => format!("Service {name}"),
+        Target::Workload(name) => format!("Workload {name}"),
+        Target::Gateway(name) => format!("{}Gateway {name}", part("listener")),
+        Target::Route(id) => format!("{}{} {}", part("rule"), kind_name(id.kind), id.name),
+    }
+}
+
+fn policy_kind_name(kind: PolicyKind) -> &'static str {
+    match kind {
+        PolicyKind::Traffic => "TrafficPolicy",
+    }
+}

@@ -1,0 +1,212 @@
+//! `TrafficPolicy`: what it comes to with the defaults.
+
+use std::time::Duration;
+
+use byrnie_api::duration;
+use byrnie_api::kinds as api;
+use byrnie_plan::{
+    Balancer, ConnectionLimits, HashSource, HttpRule, ObjectName, Outlier, Retry, RetryBudget, RetryOn,
+    TrafficSettings,
+};
+
+use super::Reach;
+use crate::graph::{Place, PolicyKind, RouteId, Target};
+use crate::model::Says;
+use crate::view::View;
+
+/// The settings that hold for a Service: each from the nearest policy that has it, else the default.
+pub(crate) fn settings(service: &ObjectName, view: &View<'_>) -> TrafficSettings {
+    let targets =
+        [Target::Service(service.clone()), Target::Namespace(service.namespace.clone()), Target::Mesh];
+    let places = targets.map(|target| Place { target, section: None });
+    nearest(&places, view).map(|spec| effective(&spec)).unwrap_or_default()
+}
+
+/// What the policies of one rule and its route come to; `None`: there is none.
+pub(crate) fn of_rule(route: &RouteId, rule: &str, view: &View<'_>) -> Option<api::TrafficPolicySpec> {
+    nearest(&super::part_and_whole(Target::Route(route.clone()), rule), view)
+}
+
+/// The same of one listener and its Gateway.
+pub(crate) fn of_listener(
+    gateway: &ObjectName,
+    listener: &str,
+    view: &View<'_>,
+) -> Option<api::TrafficPolicySpec> {
+    nearest(&super::part_and_whole(Target::Gateway(gateway.clone()), listener), view)
+}
+
+/// Fills in what a rule does not say itself and what no nearer policy said.
+pub(crate) fn apply(spec: &api::TrafficPolicySpec, rule: &mut HttpRule) {
+    let request = spec.timeouts.as_ref().and_then(|timeouts| timeouts.request);
+    rule.timeouts.request = rule.timeouts.request.or(request.map(duration::Duration::get));
+    if rule.retry.is_none() {
+        rule.retry = spec.retry.as_ref().map(retry);
+    }
+}
+
+/// What the policies at some places come to, the nearest place first.
+fn nearest(places: &[Place], view: &View<'_>) -> Option<api::TrafficPolicySpec> {
+    let mut all: Option<api::TrafficPolicySpec> = None;
+    for place in places {
+        if let Some(policy) = view.holder(PolicyKind::Traffic, place) {
+            let Says::Traffic(spec) = &policy.says;
+            all = Some(match all {
+                Some(near) => over(near, spec),
+                None => spec.clone(),
+            });
+        }
+    }
+    all
+}
+
+/// Each setting of the nearer policy, else of the farther one. Every field is one setting, but the entries of
+/// `timeouts` and `limits`, which are settings of their own.
+fn over(near: api::TrafficPolicySpec, far: &api::TrafficPolicySpec) -> api::TrafficPolicySpec {
+    // No `..`: who adds a field decides about it here.
+    let api::TrafficPolicySpec {
+        target_refs,
+        balancer,
+        timeouts,
+        retry,
+        limits,
+        outlier_ejection,
+        slow_start,
+    } = near;
+    api::TrafficPolicySpec {
+        target_refs,
+        balancer: balancer.or_else(|| far.balancer.clone()),
+        timeouts: both(timeouts, far.timeouts.as_ref(), |near, far| api::TrafficTimeouts {
+            connect: near.connect.or(far.connect),
+            request: near.request.or(far.request),
+            idle: near.idle.or(far.idle),
+        }),
+        retry: retry.or_else(|| far.retry.clone()),
+        limits: both(limits, far.limits.as_ref(), |near, far| api::ConnectionLimits {
+            max_connections: near.max_connections.or(far.max_connections),
+            max_pending: near.max_pending.or(far.max_pending),
+            max_in_flight: near.max_in_flight.or(far.max_in_flight),
+        }),
+        outlier_ejection: outlier_ejection.or_else(|| far.outlier_ejection.clone()),
+        slow_start: slow_start.or(far.slow_start),
+    }
+}
+
+fn both<T: Clone>(near: Option<T>, far: Option<&T>, join: impl Fn(T, &T) -> T) -> Option<T> {
+    match (near, far) {
+        (Some(near), Some(far)) => Some(join(near, far)),
+        (near, far) => near.or_else(|| far.cloned()),
+    }
+}
+
+/// The settings that a policy has, each with where it can mean something.
+pub(super) fn fields(spec: &api::TrafficPolicySpec) -> Vec<(&'static str, Reach)> {
+    let api::TrafficPolicySpec {
+        target_refs: _,
+        balancer,
+        timeouts,
+        retry,
+        limits,
+        outlier_ejection,
+        slow_start,
+    } = spec;
+    let timeouts = timeouts.clone().unwrap_or_default();
+    let all = [
+        (balancer.is_some(), "spec.balancer", Reach::Endpoints),
+        (timeouts.connect.is_some(), "spec.timeouts.connect", Reach::Endpoints),
+        (timeouts.request.is_some(), "spec.timeouts.request", Reach::Requests),
+        (timeouts.idle.is_some(), "spec.timeouts.idle", Reach::Endpoints),
+        (retry.is_some(), "spec.retry", Reach::Requests),
+        (limits.is_some(), "spec.limits", Reach::Endpoints),
+        (outlier_ejection.is_some(), "spec.outlierEjection", Reach::Endpoints),
+        (slow_start.is_some(), "spec.slowStart", Reach::Endpoints),
+    ];
+    all.into_iter().filter(|(set, ..)| *set).map(|(_, path, reach)| (path, reach)).collect()
+}
+
+fn effective(spec: &api::TrafficPolicySpec) -> TrafficSettings {
+    let default = TrafficSettings::default();
+    let timeouts = spec.timeouts.clone().unwrap_or_default();
+    TrafficSettings {
+        balancer: spec.balancer.as_ref().map_or(default.balancer, balancer),
+        connect_timeout: limit(timeouts.connect).unwrap_or(default.connect_timeout),
+        request_timeout: limit(timeouts.request),
+        idle_timeout: limit(timeouts.idle),
+        retry: spec.retry.as_ref().map_or(default.retry, retry),
+        limits: spec.limits.as_ref().map_or(default.limits, limits),
+        outlier: spec.outlier_ejection.as_ref().map(outlier),
+        slow_start: limit(spec.slow_start),
+    }
+}
+
+/// `0s` means no limit.
+fn limit(duration: Option<duration::Duration>) -> Option<Duration> {
+    duration.filter(|d| !d.is_zero()).map(duration::Duration::get)
+}
+
+fn balancer(balancer: &api::Balancer) -> Balancer {
+    let source = || balancer.hash_key.as_ref().map_or(HashSource::SourceAddress, hash_source);
+    match balancer.type_ {
+        api::BalancerType::PeakEwma => Balancer::PeakEwma,
+        api::BalancerType::LeastRequest => Balancer::LeastRequest,
+        api::BalancerType::RoundRobin => Balancer::RoundRobin,
+        api::BalancerType::Random => Balancer::Random,
+        api::BalancerType::RingHash => Balancer::RingHash(source()),
+        api::BalancerType::Maglev => Balancer::Maglev(source()),
+    }
+}
+
+fn hash_source(key: &api::HashKey) -> HashSource {
+    let name = key.name.clone().unwrap_or_default();
+    match key.type_ {
+        api::HashKeyType::Header => HashSource::Header(name.to_ascii_lowercase()),
+        api::HashKeyType::Cookie => HashSource::Cookie(name),
+        api::HashKeyType::Query => HashSource::Query(name),
+        api::HashKeyType::SourceAddress => HashSource::SourceAddress,
+    }
+}
+
+fn retry(retry: &api::RetrySettings) -> Retry {
+    let default = Retry::default();
+    let on = retry.on.clone().unwrap_or_default();
+    let budget = retry.budget.clone().unwrap_or_default();
+    let backoff = retry.backoff.map_or(default.backoff, duration::Duration::get);
+    Retry {
+        attempts: retry.attempts.unwrap_or(default.attempts),
+        on: RetryOn {
+            statuses: on.statuses,
+            grpc_codes: on.grpc_codes,
+            connection_error: on.connection_error,
+            unsafe_methods: on.unsafe_methods,
+        },
+        per_try_timeout: limit(retry.per_try_timeout),
+        backoff,
+        backoff_max: retry.backoff_max.map_or(default.backoff_max, duration::Duration::get).max(backoff),
+        budget: RetryBudget {
+            percent: budget.percent.unwrap_or(default.budget.percent),
+            min_per_second: budget.min_per_second.unwrap_or(default.budget.min_per_second),
+        },
+    }
+}
+
+fn limits(limits: &api::ConnectionLimits) -> ConnectionLimits {
+    let default = ConnectionLimits::default();
+    ConnectionLimits {
+        max_connections: limits.max_connections.unwrap_or(default.max_connections),
+        max_pending: limits.max_pending.unwrap_or(default.max_pending),
+        max_in_flight: limits.max_in_flight.unwrap_or(default.max_in_flight),
+    }
+}
+
+/// Defaults as Envoy has them: 5 failures, 30 s, 5 min.
+fn outlier(outlier: &api::OutlierEjection) -> Outlier {
+    let base = outlier.base_ejection.map_or(Duration::from_secs(30), duration::Duration::get);
+    Outlier {
+        consecutive_failures: outlier.consecutive_failures.unwrap_or(5),
+        base_ejection: base,
+        max_ejection: outlier
+            .max_ejection
+            .map_or(Duration::from_secs(300), duration::Duration::get)
+            .max(base),
+    }
+}
