@@ -42,7 +42,7 @@ pub struct Endpoint {
 }
 
 /// How to get to an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Hop {
     /// Straight to the application, nothing encrypted: a workload outside the mesh.
     Plaintext,

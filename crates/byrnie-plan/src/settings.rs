@@ -38,6 +38,10 @@ pub struct MeshSettings {
     pub header_timeout: Duration,
     /// Idle time after which a kept-alive connection of a client is closed. Default 300 s.
     pub client_idle_timeout: Duration,
+    /// Idle time after which a pooled connection to an endpoint is closed. Default 60 s.
+    pub upstream_idle_timeout: Duration,
+    /// Age at which a pooled connection to an endpoint takes nothing new, less up to a tenth by chance. Default 1 h.
+    pub upstream_max_age: Duration,
 }
 
 /// Which requests are logged.
@@ -74,6 +78,8 @@ impl Default for MeshSettings {
             max_connections: 10_000,
             header_timeout: Duration::from_secs(30),
             client_idle_timeout: Duration::from_secs(300),
+            upstream_idle_timeout: Duration::from_secs(60),
+            upstream_max_age: Duration::from_secs(3600),
         }
     }
 }

@@ -9,6 +9,7 @@ mod hops;
 mod kit;
 mod lifecycle;
 mod limits;
+mod pooling;
 mod protocols;
 mod retries;
 mod routing;

@@ -13,6 +13,8 @@ pub(super) fn mesh(spec: &MeshSpec, issues: &mut Issues) {
         ("drainTimeout", proxy.drain_timeout),
         ("headerTimeout", proxy.header_timeout),
         ("clientIdleTimeout", proxy.client_idle_timeout),
+        ("upstreamIdleTimeout", proxy.upstream_idle_timeout),
+        ("upstreamMaxAge", proxy.upstream_max_age),
     ] {
         within(&format!("spec.proxy.{field}"), duration, 1, 24 * 3_600_000, issues);
     }

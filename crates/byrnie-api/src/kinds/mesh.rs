@@ -137,6 +137,12 @@ pub struct ProxyDefaults {
     pub header_timeout: Duration,
     /// Idle time after which a kept-alive connection of a client is closed. Default `5m`.
     pub client_idle_timeout: Duration,
+    /// Idle time after which a pooled connection to an endpoint is closed. Default `60s`: shorter than what most origins
+    /// allow.
+    pub upstream_idle_timeout: Duration,
+    /// Age at which a pooled connection to an endpoint takes nothing new and closes when it is idle, less up to a tenth
+    /// by chance, so that connections opened together do not end together. Default `1h`.
+    pub upstream_max_age: Duration,
     /// How many Services a Workload without `upstreams` gets addresses for. Default 64.
     #[schemars(range(min = 0, max = 1024))]
     pub upstream_limit: u32,
@@ -173,6 +179,8 @@ impl Default for ProxyDefaults {
             max_connections: 10_000,
             header_timeout: Duration::from_secs(30),
             client_idle_timeout: Duration::from_secs(300),
+            upstream_idle_timeout: Duration::from_secs(60),
+            upstream_max_age: Duration::from_secs(3600),
             upstream_limit: 64,
         }
     }

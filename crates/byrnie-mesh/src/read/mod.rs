@@ -115,6 +115,8 @@ fn effective(mesh: &Mesh) -> Effective {
             max_connections: proxy.max_connections,
             header_timeout: proxy.header_timeout.get(),
             client_idle_timeout: proxy.client_idle_timeout.get(),
+            upstream_idle_timeout: proxy.upstream_idle_timeout.get(),
+            upstream_max_age: proxy.upstream_max_age.get(),
         },
     }
 }

@@ -9,6 +9,7 @@ use byrnie_plan::{AppProtocol, Hop, ServicePortRef, TrafficSettings};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::peer::Peer;
 use crate::hop::header::hop_prefix;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -42,15 +43,17 @@ pub struct EndpointSet {
 
 /// One endpoint. Kept across changes as long as address, port, workload and hop stay the same.
 pub struct Endpoint {
-    /// Unique in this process: the key of pools.
+    /// Unique in this process: the key of pools whose connections carry one request at a time.
     pub id: u64,
+    /// Whom the other connections lead to.
+    pub peer: Arc<Peer>,
     /// As compiled by the control plane.
     pub plan: byrnie_plan::Endpoint,
     /// Latency and requests in flight.
     pub load: EndpointLoad,
     /// Failures in a row, ejection.
     pub outlier: OutlierState,
-    /// Connections of all workers.
+    /// HTTP/1.1 connections of all workers.
     pub connections: AtomicU32,
     /// Requests of all workers that wait for a connection.
     pub waiting: AtomicU32,
@@ -96,10 +99,17 @@ impl Cluster {
 }
 
 impl Endpoint {
-    /// An endpoint that appeared now.
+    /// An endpoint that appeared now, with a peer of its own.
     pub fn new(plan: byrnie_plan::Endpoint, now: Time) -> Self {
+        Self::behind(Arc::default(), plan, now)
+    }
+
+    /// An endpoint that appeared now, behind a peer that it may share.
+    pub fn behind(peer: Arc<Peer>, plan: byrnie_plan::Endpoint, now: Time) -> Self {
+        peer.join();
         Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
+            peer,
             plan,
             load: EndpointLoad::new(now),
             outlier: OutlierState::default(),
@@ -110,6 +120,12 @@ impl Endpoint {
             gone: CancellationToken::new(),
             answered: AtomicBool::new(false),
         }
+    }
+
+    /// It is no longer an endpoint.
+    pub fn leave(&self) {
+        self.gone.cancel();
+        self.peer.leave();
     }
 
     /// Whether `plan` describes this same endpoint: then its state and its connections stay.

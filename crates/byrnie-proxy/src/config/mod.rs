@@ -6,6 +6,7 @@
 
 mod assemble;
 mod cluster;
+mod peer;
 mod routes;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use foldhash::HashMap;
 
 pub use assemble::{Assembler, Refusal};
 pub use cluster::{Cluster, Endpoint, EndpointSet};
+pub use peer::Peer;
 pub use routes::{Backend, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
 
 /// Everything that decides about traffic, at one moment.

@@ -26,7 +26,7 @@ impl Control {
             self.process.config.store(config);
         }
         for endpoint in settled.vanished {
-            endpoint.gone.cancel();
+            endpoint.leave();
         }
         self.trust();
         self.subscribe();

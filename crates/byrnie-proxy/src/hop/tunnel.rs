@@ -1,8 +1,8 @@
 //! `byrnie-tcp/1` and HBONE, the client's side: bytes in CONNECT streams, on HTTP/2 connections of their own, so that
 //! nothing that bytes do can end a connection that carries requests.
 //!
-//! Per worker and endpoint: one connection is opened at a time, each carries at most [`STREAMS`]; a new one when the
-//! certificate or bundle has changed; none is kept when the endpoint is gone. Streams that are open end by themselves.
+//! Per worker and peer: one connection is opened at a time, each carries at most [`STREAMS`]; a new one when the
+//! certificate or bundle has changed; none is kept when the peer is gone. Streams that are open end by themselves.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -131,7 +131,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The connections to one endpoint.
+/// The connections to one peer.
 #[derive(Default)]
 struct Group {
     connections: RefCell<Vec<Rc<Connection>>>,
@@ -143,7 +143,7 @@ struct Group {
 }
 
 thread_local! {
-    /// A worker's groups, by endpoint. Endpoints have numbers that are unique in the process, workers a thread each.
+    /// A worker's groups, by peer. Peers have numbers that are unique in the process, workers a thread each.
     static GROUPS: RefCell<HashMap<u64, Rc<Group>>> = RefCell::default();
 }
 
@@ -171,7 +171,7 @@ pub async fn open(
                 // The connection went away under us: it may have waited for hours. A new one tells whether the peer
                 // did.
                 Err(Refused::ByConnection(error)) => {
-                    forget(endpoint.id, &place.0);
+                    forget(endpoint.peer.id, &place.0);
                     if is_new {
                         return Err(failed(endpoint, &error));
                     }
@@ -193,7 +193,7 @@ async fn place(
     endpoint: &Arc<Endpoint>,
     alpn: Alpn,
 ) -> Result<(Place, bool), ProxyError> {
-    let group = GROUPS.with_borrow_mut(|groups| Rc::clone(groups.entry(endpoint.id).or_default()));
+    let group = GROUPS.with_borrow_mut(|groups| Rc::clone(groups.entry(endpoint.peer.id).or_default()));
     if let Some(place) = group.place(worker) {
         return Ok((place, false));
     }
@@ -234,12 +234,12 @@ impl Connection {
 }
 
 /// Nothing new goes over this connection.
-fn forget(endpoint: u64, connection: &Rc<Connection>) {
+fn forget(peer: u64, connection: &Rc<Connection>) {
     GROUPS.with_borrow_mut(|groups| {
-        if let Some(group) = groups.get(&endpoint) {
+        if let Some(group) = groups.get(&peer) {
             group.connections.borrow_mut().retain(|known| !Rc::ptr_eq(known, connection));
         }
-        // Nobody waits here, nothing is open: endpoints come and go, their groups must not pile up.
+        // Nobody waits here, nothing is open: peers come and go, their groups must not pile up.
         groups.retain(|_, group| Rc::strong_count(group) > 1 || !group.connections.borrow().is_empty());
     });
 }
@@ -269,7 +269,7 @@ async fn dial_connection(
         drive::Driven { worker: Rc::clone(worker), endpoint: Arc::clone(endpoint), doubt: Rc::clone(&doubt) };
     let connection =
         Rc::new(Connection { requests, tls_generation, streams: Cell::new(0), used: Cell::new(true), doubt });
-    if !endpoint.gone.is_cancelled() {
+    if !endpoint.peer.gone.is_cancelled() {
         group.connections.borrow_mut().push(Rc::clone(&connection));
     }
     tokio::task::spawn_local(driven.run(driver, Rc::downgrade(&connection)));

@@ -26,9 +26,6 @@ use crate::worker::Worker;
 
 /// Idle connections that are kept for one endpoint at most.
 const MAX_IDLE: usize = 128;
-/// An idle connection is closed after this: shorter than what most origins allow (Node.js: 5 s is the exception, and
-/// what the retry of a reused connection is for).
-const IDLE: Duration = Duration::from_secs(60);
 
 /// One in so many connections that are given back goes to another worker, when requests wait here and there.
 const TURN: u64 = 16;
@@ -55,6 +52,8 @@ struct Connection {
     sender: SendRequest<Body>,
     /// Set by every read: whether the answer has begun.
     received: Arc<AtomicBool>,
+    /// From here on it takes nothing new.
+    retires: Instant,
 }
 
 /// A connection while one request uses it.
@@ -97,11 +96,16 @@ impl Pool {
         None
     }
 
-    /// Closes what has been idle for long. `false`: the pool itself can go.
-    pub fn sweep(&self) -> bool {
+    /// Closes what has been idle for long, or is too old. `false`: the pool itself can go.
+    pub fn sweep(&self, idle_timeout: Duration, now: Instant) -> bool {
         let gone = self.endpoint.gone.is_cancelled();
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| !gone && !idle.connection.sender.is_closed() && idle.since.elapsed() < IDLE);
+        idle.retain(|Idle { connection, since }| {
+            !gone
+                && !connection.sender.is_closed()
+                && now < connection.retires
+                && now.duration_since(*since) < idle_timeout
+        });
         !(idle.is_empty() && self.waiting.get() == 0)
     }
 }
@@ -135,7 +139,7 @@ pub async fn acquire(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) ->
                 return Ok(lease);
             }
         }
-        if reserve(cluster, &pool.endpoint) {
+        if reserve(cluster, &pool.endpoint.connections) {
             return connect(worker, cluster, pool).await;
         }
         let _queued = Queued::new(pool);
@@ -189,7 +193,7 @@ async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Res
             tracing::debug!("HTTP/1 connection to {gone}: {error}");
         }
     });
-    let connection = Connection { sender, received };
+    let connection = Connection { sender, received, retires: super::retirement(worker) };
     Ok(Lease { pool: Rc::clone(pool), connection, reused: false })
 }
 
@@ -251,7 +255,9 @@ impl Lease {
     /// is closed instead, which frees one.
     pub fn give_back(self) {
         let Self { pool, connection, .. } = self;
+        let now = Instant::now();
         if connection.sender.is_closed()
+            || now >= connection.retires
             || pool.endpoint.gone.is_cancelled()
             || pool.worker.strong_count() == 0
         {
@@ -265,7 +271,7 @@ impl Lease {
         }
         let mut idle = pool.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { connection, since: Instant::now() });
+            idle.push(Idle { connection, since: now });
             if here > 0 {
                 pool.freed.notify_one();
             }

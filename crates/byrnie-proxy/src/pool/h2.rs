@@ -1,10 +1,11 @@
-//! HTTP/2 connections to one endpoint: many requests share one system call and one TLS record. Several connections
+//! HTTP/2 connections to one peer, for all endpoints behind it: many requests share one system call and one TLS record. Several connections
 //! when one has too many streams.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use byrnie_decide::Failure;
 use bytes::Bytes;
@@ -15,8 +16,8 @@ use h2::client::SendRequest;
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Counted, Lease as AnyLease, SendFailure, reserve};
-use crate::config::{Cluster, Endpoint};
+use super::{Lease as AnyLease, SendFailure, reserve, retirement};
+use crate::config::{Cluster, Endpoint, Peer};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
 use crate::http::body::{Body, H2Body, send_body};
@@ -33,8 +34,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 256 * 1024;
 
-/// The connections of one worker to one endpoint.
+/// The connections of one worker to one peer.
 pub struct Pool {
+    /// The one that came first: its address and identity are those of all.
     endpoint: Arc<Endpoint>,
     connections: RefCell<Vec<Rc<Connection>>>,
     /// The one that is being opened: everybody who needs it waits for it.
@@ -52,6 +54,12 @@ struct Connection {
     leaving: Cell<bool>,
     /// Of the certificate that it was opened with; 0: plaintext.
     tls_generation: u64,
+    /// Since the last look of whoever sweeps.
+    used: Cell<bool>,
+    /// The first look at which it was unused.
+    idle_since: Cell<Option<Instant>>,
+    /// From here on it takes nothing new.
+    retires: Instant,
 }
 
 /// A stream's place, given back when dropped.
@@ -83,15 +91,53 @@ impl Pool {
         connections.retain(|c| !c.leaving.get() && c.tls_generation == tls_generation);
         let least = connections.iter().min_by_key(|c| c.streams.get()).filter(|c| c.streams.get() < limit)?;
         least.streams.set(least.streams.get() + 1);
+        least.used.set(true);
         Some(Lease { pool: Rc::clone(self), connection: Rc::clone(least) })
     }
 
-    /// Lets go of connections that are closed. `false`: the pool itself can go.
-    pub fn sweep(&self) -> bool {
-        let gone = self.endpoint.gone.is_cancelled();
+    /// Lets go of connections that are closed, too old or idle for long: they close when they have no streams. `false`:
+    /// the pool itself can go.
+    pub fn sweep(&self, idle_timeout: Duration, now: Instant) -> bool {
+        let gone = self.endpoint.peer.gone.is_cancelled();
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|connection| !connection.leaving.get() && !gone);
+        connections.retain(|connection| {
+            !connection.leaving.get()
+                && !gone
+                && now < connection.retires
+                && connection.idle(now) < idle_timeout
+        });
         !(connections.is_empty() && self.dialing.borrow().is_none())
+    }
+}
+
+impl Connection {
+    /// How long nothing was on it, as far as looks tell.
+    fn idle(&self, now: Instant) -> Duration {
+        let is_idle = self.streams.get() == 0 && !self.used.replace(false);
+        let since = is_idle.then(|| self.idle_since.get().unwrap_or(now));
+        self.idle_since.set(since);
+        since.map_or(Duration::ZERO, |since| now.duration_since(since))
+    }
+}
+
+/// One connection to a peer, counted until it is closed.
+struct Counted {
+    worker: Rc<Worker>,
+    peer: Arc<Peer>,
+}
+
+impl Counted {
+    /// Counts a connection whose place is reserved.
+    fn new(worker: &Rc<Worker>, peer: &Arc<Peer>) -> Self {
+        worker.process.counters.upstream.add(1);
+        Self { worker: Rc::clone(worker), peer: Arc::clone(peer) }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.worker.process.counters.upstream.add(-1);
+        self.peer.connections.fetch_sub(1, Relaxed);
     }
 }
 
@@ -119,7 +165,9 @@ pub async fn acquire(
         let waiting = pool.dialing.borrow().clone();
         let dialing = match waiting {
             Some(dialing) => dialing,
-            None if reserve(cluster, &pool.endpoint) => begin(worker, cluster, pool, alpn, generation),
+            None if reserve(cluster, &pool.endpoint.peer.connections) => {
+                begin(worker, cluster, pool, alpn, generation)
+            }
             // As many connections as allowed: share them beyond what is good.
             None => match pool.least_loaded(generation, u32::MAX) {
                 Some(lease) => return Ok(lease),
@@ -127,7 +175,7 @@ pub async fn acquire(
                 // one (as in Envoy), or its requests would fail for ever.
                 None => {
                     worker.process.counters.limit_upstream_connections.inc();
-                    pool.endpoint.connections.fetch_add(1, Relaxed);
+                    pool.endpoint.peer.connections.fetch_add(1, Relaxed);
                     begin(worker, cluster, pool, alpn, generation)
                 }
             },
@@ -159,10 +207,12 @@ fn begin(
 ) -> Dialing {
     let limit = cluster.settings.connect_timeout;
     let (worker, pool_weak, endpoint) = (Rc::clone(worker), Rc::downgrade(pool), Arc::clone(&pool.endpoint));
-    let counted = Counted::new(&worker, &endpoint);
+    let counted = Counted::new(&worker, &endpoint.peer);
+    let retires = retirement(&worker);
     let dialing = async move {
         let opened =
-            dial::within(limit, &endpoint, open(&worker, &endpoint, alpn, counted, generation)).await;
+            dial::within(limit, &endpoint, open(&worker, &endpoint, alpn, (counted, retires), generation))
+                .await;
         if let Some(pool) = pool_weak.upgrade() {
             pool.dialing.borrow_mut().take();
             if let Ok(connection) = &opened {
@@ -182,21 +232,22 @@ async fn open(
     worker: &Rc<Worker>,
     endpoint: &Arc<Endpoint>,
     alpn: Option<Alpn>,
-    counted: Counted,
+    (counted, retires): (Counted, Instant),
     generation: u64,
 ) -> Result<Rc<Connection>, ProxyError> {
     match alpn {
         Some(alpn) => {
-            handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, counted, generation).await
+            handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, (counted, retires), generation)
+                .await
         }
-        None => handshake(endpoint, dial::tcp(endpoint).await?, counted, generation).await,
+        None => handshake(endpoint, dial::tcp(endpoint).await?, (counted, retires), generation).await,
     }
 }
 
 async fn handshake<S>(
     endpoint: &Arc<Endpoint>,
     stream: S,
-    counted: Counted,
+    (counted, retires): (Counted, Instant),
     tls_generation: u64,
 ) -> Result<Rc<Connection>, ProxyError>
 where
@@ -217,6 +268,9 @@ where
         served: Cell::new(false),
         leaving: Cell::new(false),
         tls_generation,
+        used: Cell::new(true),
+        idle_since: Cell::new(None),
+        retires,
     });
     let watched = Rc::downgrade(&connection);
     let address = endpoint.plan.address;

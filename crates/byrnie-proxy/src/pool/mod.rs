@@ -7,8 +7,8 @@ mod h2;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use byrnie_decide::Failure;
 use foldhash::HashMap;
@@ -23,7 +23,10 @@ use crate::worker::Worker;
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// The pools of one worker, by endpoint.
+/// A connection takes nothing new in the last part of its age, one in so many by chance.
+const JITTER: u32 = 10;
+
+/// The pools of one worker: by endpoint; those of HTTP/2 by peer.
 #[derive(Default)]
 pub struct Pools {
     h1: RefCell<HashMap<u64, Rc<h1::Pool>>>,
@@ -95,7 +98,7 @@ pub async fn acquire(
         Wire::Http2 | Wire::Mesh => {
             let pool = {
                 let mut pools = worker.pools.h2.borrow_mut();
-                Rc::clone(pools.entry(endpoint.id).or_insert_with(|| h2::Pool::new(endpoint)))
+                Rc::clone(pools.entry(endpoint.peer.id).or_insert_with(|| h2::Pool::new(endpoint)))
             };
             let alpn = (wire == Wire::Mesh).then_some(Alpn::Requests);
             h2::acquire(worker, cluster, &pool, alpn).await.map(Slot::H2)
@@ -113,13 +116,21 @@ impl Slot {
     }
 }
 
-/// Takes a place among the endpoint's connections. `false`: its limit is reached.
-fn reserve(cluster: &Cluster, endpoint: &Endpoint) -> bool {
+/// When a connection that is opened now takes nothing new any more: those that are opened together must not all end
+/// together.
+fn retirement(worker: &Worker) -> Instant {
+    let age = worker.config().settings.upstream_max_age;
+    let by_chance = (worker.random() >> 32) as u32;
+    let less = (age / JITTER).mul_f64(f64::from(by_chance) / f64::from(u32::MAX));
+    Instant::now() + (age - less)
+}
+
+/// Takes a place among the connections of an endpoint or a peer. `false`: its limit is reached.
+fn reserve(cluster: &Cluster, connections: &AtomicU32) -> bool {
     let limit = cluster.settings.limits.max_connections;
     // Never counts beyond the limit, not even for a moment: another worker that looks in that moment would go to sleep
     // over a free place, and nobody would wake it.
-    let taken =
-        endpoint.connections.fetch_update(Relaxed, Relaxed, |open| (open < limit).then_some(open + 1));
+    let taken = connections.fetch_update(Relaxed, Relaxed, |open| (open < limit).then_some(open + 1));
     taken.is_ok()
 }
 
@@ -180,13 +191,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Closes what is idle for long, and the pools of endpoints that are gone. Ends with the worker.
+/// Closes what is idle for long or too old, and the pools of endpoints that are gone. Ends with the worker.
 pub async fn sweep(worker: Weak<Worker>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         let Some(worker) = worker.upgrade() else { return };
+        let (idle, now) = (worker.config().settings.upstream_idle_timeout, Instant::now());
         // A request that is under way holds its pool, and gives its connection back to it.
-        worker.pools.h1.borrow_mut().retain(|_, pool| pool.sweep() || Rc::strong_count(pool) > 1);
-        worker.pools.h2.borrow_mut().retain(|_, pool| pool.sweep() || Rc::strong_count(pool) > 1);
+        worker.pools.h1.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
+        worker.pools.h2.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
     }
 }

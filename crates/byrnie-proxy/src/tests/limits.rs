@@ -124,7 +124,7 @@ fn requests_in_flight_are_limited_on_every_wire() {
     });
 }
 
-fn with(worker: &Worker, settings: MeshSettings) {
+pub(super) fn with(worker: &Worker, settings: MeshSettings) {
     let before = worker.config();
     let config = Config {
         generation: before.generation + 1,

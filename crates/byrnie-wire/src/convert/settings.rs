@@ -27,6 +27,8 @@ pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
         max_connections: Some(settings.max_connections),
         header_timeout_ns: Some(nanos(settings.header_timeout)),
         client_idle_timeout_ns: Some(nanos(settings.client_idle_timeout)),
+        upstream_idle_timeout_ns: Some(nanos(settings.upstream_idle_timeout)),
+        upstream_max_age_ns: Some(nanos(settings.upstream_max_age)),
     }
 }
 
@@ -43,6 +45,8 @@ pub(super) fn mesh_from_proto(wire: pb::MeshSettings) -> Result<MeshSettings, De
         max_connections: number("max_connections", wire.max_connections)?,
         header_timeout: duration("header_timeout", wire.header_timeout_ns)?,
         client_idle_timeout: duration("client_idle_timeout", wire.client_idle_timeout_ns)?,
+        upstream_idle_timeout: duration("upstream_idle_timeout", wire.upstream_idle_timeout_ns)?,
+        upstream_max_age: duration("upstream_max_age", wire.upstream_max_age_ns)?,
     })
 }
 

@@ -1712,6 +1712,10 @@ pub struct MeshSettings {
     pub header_timeout_ns: ::core::option::Option<u64>,
     #[prost(uint64, optional, tag = "11")]
     pub client_idle_timeout_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "12")]
+    pub upstream_idle_timeout_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "13")]
+    pub upstream_max_age_ns: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -12,6 +12,7 @@ use byrnie_plan::{
 use foldhash::HashMap;
 
 use super::Held;
+use crate::config::peer::Peers;
 use crate::config::{Cluster, Endpoint, EndpointSet};
 
 /// What exists now.
@@ -20,6 +21,7 @@ pub(super) struct Clusters {
     clusters: HashMap<ClusterKey, Arc<Cluster>>,
     /// All endpoints of a service port, in the order of the plan; subsets share them.
     endpoints: HashMap<ServicePortRef, Vec<Arc<Endpoint>>>,
+    peers: Peers,
 }
 
 /// One service port, or those of its endpoints that have some labels.
@@ -62,11 +64,14 @@ impl Clusters {
         for port in endpoints.iter().flat_map(|endpoints| &endpoints.ports) {
             let name = ServicePortRef { service: service.clone(), port: port.port };
             let known = old.remove(&name).unwrap_or_default();
-            let (kept, gone) = merge(known, &port.endpoints, now);
+            let (kept, gone) = merge(known, &port.endpoints, &mut self.peers, now);
             vanished.extend(gone);
             self.endpoints.insert(name, kept);
         }
         vanished.extend(old.into_values().flatten());
+        if !vanished.is_empty() {
+            self.peers.sweep();
+        }
         for (key, cluster) in self.clusters.iter().filter(|(key, _)| key.service.service == *service) {
             self.refresh(key, cluster);
         }
@@ -100,6 +105,7 @@ impl Clusters {
 fn merge(
     known: Vec<Arc<Endpoint>>,
     plan: &[byrnie_plan::Endpoint],
+    peers: &mut Peers,
     now: Time,
 ) -> (Vec<Arc<Endpoint>>, Vec<Arc<Endpoint>>) {
     let mut by_address: HashMap<SocketAddr, Vec<Arc<Endpoint>>> = HashMap::default();
@@ -114,7 +120,8 @@ fn merge(
                 let at = list.iter().position(|endpoint| endpoint.is_same(plan))?;
                 Some(list.swap_remove(at))
             });
-            found.unwrap_or_else(|| Arc::new(Endpoint::new(plan.clone(), now)))
+            let mut appeared = || Endpoint::behind(peers.get(plan.address, &plan.hop), plan.clone(), now);
+            found.unwrap_or_else(|| Arc::new(appeared()))
         })
         .collect();
     (kept, by_address.into_values().flatten().collect())

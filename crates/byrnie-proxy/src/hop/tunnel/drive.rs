@@ -45,7 +45,7 @@ impl Driven {
         let mut driver = std::pin::pin!(driver);
         let retire = async {
             tokio::select! {
-                () = self.endpoint.gone.cancelled() => {}
+                () = self.endpoint.peer.gone.cancelled() => {}
                 () = process.draining.cancelled() => {}
                 () = unused(&connection) => {}
             }
@@ -57,7 +57,7 @@ impl Driven {
             () = retire => None,
         };
         if let Some(connection) = connection.upgrade() {
-            forget(self.endpoint.id, &connection);
+            forget(self.endpoint.peer.id, &connection);
         }
         if ended.is_none() {
             ended = tokio::select! {

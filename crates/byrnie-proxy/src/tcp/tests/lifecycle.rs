@@ -67,7 +67,7 @@ fn an_endpoint_that_goes_takes_its_connection_along_when_its_streams_are_done() 
         let mut old = served(&pair).await;
         let again = meshed(pair.endpoint.plan.address, "web", Dialect::Byrnie);
         call(&pair.client, AppProtocol::Tcp, TrafficSettings::default(), vec![again]);
-        pair.endpoint.gone.cancel();
+        pair.endpoint.leave();
         let _new = served(&pair).await;
         assert_eq!(upstream.get(), 2);
         say(&mut old).await;

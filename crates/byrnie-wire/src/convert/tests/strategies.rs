@@ -349,7 +349,7 @@ fn inbound() -> impl Strategy<Value = InboundPolicy> {
 fn mesh() -> impl Strategy<Value = MeshSettings> {
     let log = prop::sample::select(vec![AccessLog::Off, AccessLog::Failed, AccessLog::All]);
     let format = prop::sample::select(vec![AccessLogFormat::Json, AccessLogFormat::Text]);
-    let times = (duration(), duration(), duration(), duration());
+    let times = (duration(), duration(), duration(), duration(), duration(), duration());
     (log, format, any::<bool>(), times, any::<(u32, u32, u32, u32)>()).prop_map(
         |(access_log, access_log_format, show_policy_in_response, times, numbers)| MeshSettings {
             access_log,
@@ -363,6 +363,8 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
             max_connections: numbers.3,
             header_timeout: times.2,
             client_idle_timeout: times.3,
+            upstream_idle_timeout: times.4,
+            upstream_max_age: times.5,
         },
     )
 }

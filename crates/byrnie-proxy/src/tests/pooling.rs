@@ -1,0 +1,78 @@
+//! How long connections to endpoints are kept, and who shares them.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use byrnie_decide::Time;
+use byrnie_plan::{AppProtocol, MeshSettings, TrafficSettings};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::client::{Client, get};
+use super::kit::{Roads, cluster_of, everything, obey, origin, read_head, text};
+use super::limits::with;
+use crate::config::Endpoint;
+use crate::tcp::tests::mesh::{application, run};
+
+/// Answers slowly, and counts its connections.
+async fn slow(pause: Duration) -> (std::net::SocketAddr, Rc<Cell<u32>>) {
+    let connections = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&connections);
+    let address = application(move |mut stream: TcpStream| {
+        counter.set(counter.get() + 1);
+        async move {
+            while read_head(&mut stream).await.is_some() {
+                tokio::time::sleep(pause).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            }
+        }
+    })
+    .await;
+    (address, connections)
+}
+
+#[test]
+fn a_connection_that_is_too_old_takes_nothing_new() {
+    run(async {
+        let (address, connections) = slow(Duration::from_millis(60)).await;
+        let roads = Roads::new(address, AppProtocol::Http1).await;
+        let mut client = Client::to(roads.mesh).await;
+        let settings =
+            MeshSettings { upstream_max_age: Duration::from_millis(50), ..MeshSettings::default() };
+        with(&roads.pair.server, settings);
+        for asked in 1..=3 {
+            assert_eq!(client.ask(get("/")).await.text(), "ok");
+            assert_eq!(connections.get(), asked, "it was too old when its answer was complete");
+        }
+        with(&roads.pair.server, MeshSettings::default());
+        for _ in 0..3 {
+            assert_eq!(client.ask(get("/")).await.text(), "ok");
+        }
+        assert_eq!(connections.get(), 4, "kept for the next request");
+    });
+}
+
+#[test]
+fn services_behind_one_peer_share_its_connections() {
+    run(async {
+        let roads = Roads::new(origin(async |_| text("ok")).await, AppProtocol::Http1).await;
+        let (client, known) = (&roads.pair.client, &roads.pair.endpoint);
+        let sibling = Arc::new(Endpoint::behind(Arc::clone(&known.peer), known.plan.clone(), Time::ZERO));
+        let clusters = [known, &sibling].map(|endpoint| {
+            let settings = TrafficSettings::default();
+            cluster_of("web", AppProtocol::Http1, settings, vec![Arc::clone(endpoint)])
+        });
+        for cluster in clusters {
+            obey(client, &everything(), &[cluster]);
+            assert_eq!(Client::to(roads.gateway).await.ask(get("/")).await.text(), "ok");
+        }
+        assert_eq!(known.peer.connections.load(Relaxed), 1, "one connection, whatever the service");
+        known.leave();
+        assert!(!sibling.peer.gone.is_cancelled());
+        assert_eq!(Client::to(roads.gateway).await.ask(get("/")).await.text(), "ok");
+        assert_eq!(known.peer.connections.load(Relaxed), 1, "still the same");
+    });
+}
