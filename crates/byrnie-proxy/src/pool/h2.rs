@@ -1,5 +1,5 @@
-//! HTTP/2 connections to one peer, for all endpoints behind it: many requests share one system call and one TLS record. Several connections
-//! when one has too many streams.
+//! HTTP/2 connections to one peer, for all endpoints behind it: many requests share one system call and one TLS
+//! record. Several connections when one has too many streams.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
