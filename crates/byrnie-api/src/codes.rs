@@ -460,6 +460,13 @@ codes! {
         "start the control plane again";
     STORE_FORMAT = 482, "store of another version", "The store's file was written by another version of the program.",
         "use the program that wrote it";
+    ALONE_FILE = 483, "file of a proxy alone unusable",
+        "The file of `byrnie proxy --config` has errors; a proxy that runs keeps the last good state.",
+        "correct the errors that are named; the file is read again as soon as it changes";
+    ALONE_GATEWAY = 484, "not one Gateway", "A proxy alone serves exactly one Gateway, the one that it began with.",
+        "keep one Gateway of class byrnie in the file; a second proxy can serve another";
+    ALONE_PORT = 485, "port cannot be bound", "A port of a proxy alone cannot be listened on.",
+        "end what listens there, or choose another port (those below 1024 need a privilege)";
     CHILD_START = 490, "child cannot start", "A process of the mesh cannot be started or does not come up.",
         "see its last lines";
     SUPERVISOR_LOCKED = 491, "data directory in use", "Another supervisor holds the data directory.",

@@ -59,6 +59,8 @@ pub struct Front {
     /// Set by every read, cleared when a request begins or ends: on a quiet connection, whether the head of another
     /// request is on its way.
     pub heard: Arc<AtomicBool>,
+    /// The process is leaving: the next answer on this connection of HTTP/1 says that it is the last.
+    pub leaving: Cell<bool>,
     /// What this connection became: upgrades and tunnels, which outlive the codec.
     pub tunnels: TaskTracker,
     /// Where the last request was for, at which generation of the configuration.
@@ -88,6 +90,7 @@ impl Front {
             requests: Cell::new(0),
             in_flight: Cell::new(0),
             heard: Arc::default(),
+            leaving: Cell::new(false),
             tunnels: TaskTracker::new(),
             target: RefCell::default(),
             authority: RefCell::default(),

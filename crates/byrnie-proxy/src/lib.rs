@@ -40,4 +40,4 @@ mod tries;
 mod worker;
 
 pub use process::Role;
-pub use run::{ProxyOptions, RunError, Supervision, run};
+pub use run::{ControlPlane, LocalState, LogOutput, ProxyOptions, RunError, Source, Supervision, run};

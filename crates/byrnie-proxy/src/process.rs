@@ -43,8 +43,11 @@ pub struct Process {
     pub access_log: AccessLogWriter,
     /// Live requests.
     pub tap: TapHub,
-    /// Cancelled when nothing new is taken any more.
+    /// Cancelled when this process begins to leave: clients are told with their next answer (`Connection: close`,
+    /// GOAWAY), and still served.
     pub draining: CancellationToken,
+    /// Cancelled a moment later: nothing new is taken any more, and what is idle is closed.
+    pub parting: CancellationToken,
     /// Cancelled when the time for draining is over: what is left is cut.
     pub closing: CancellationToken,
     /// One task per client connection, on whichever worker.
@@ -112,6 +115,7 @@ impl Process {
             access_log: log,
             tap,
             draining: CancellationToken::new(),
+            parting: CancellationToken::new(),
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
             open: AtomicUsize::new(0),

@@ -1,12 +1,15 @@
 //! A proxy from its options to its end.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use byrnie_net::{Inherited, Notifier};
-use byrnie_plan::ObjectName;
+use byrnie_plan::{Key, ObjectName, Resource};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
@@ -19,12 +22,12 @@ pub struct ProxyOptions {
     pub workload: ObjectName,
     /// What the proxy is for.
     pub role: Role,
-    /// `host:port` of the control plane.
-    pub control_plane: Arc<str>,
-    /// PEM file with the roots of the mesh, for the first connection.
-    pub trust_bundle: PathBuf,
-    /// For the snapshot and the addresses; made if it is not there.
-    pub state_dir: PathBuf,
+    /// Where its resources come from.
+    pub source: Source,
+    /// Where the admin server listens; only loopback. `None`: where it was before, else a port of the kernel's choice.
+    pub admin: Option<SocketAddr>,
+    /// Where lines about requests go.
+    pub access_log: LogOutput,
     /// Data-plane threads; at least one is started.
     pub workers: usize,
     /// The supervisor's run; empty without a supervisor.
@@ -33,6 +36,56 @@ pub struct ProxyOptions {
     pub version: String,
     /// Cancelled to drain and end, as SIGTERM does.
     pub stop: CancellationToken,
+}
+
+/// Where a proxy's resources come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// From a control plane, with an identity; what was in force is kept for the next life.
+    ControlPlane(ControlPlane),
+    /// From whoever runs this process, each time the whole state. There is no identity, nothing goes over a hop, and
+    /// nothing is kept.
+    Local(watch::Receiver<LocalState>),
+}
+
+/// A control plane, and what is kept of it.
+#[derive(Clone, Debug)]
+pub struct ControlPlane {
+    /// `host:port`.
+    pub address: Arc<str>,
+    /// PEM file with the roots of the mesh, for the first connection.
+    pub trust_bundle: PathBuf,
+    /// For the snapshot and the addresses; made if it is not there.
+    pub state_dir: PathBuf,
+}
+
+impl Source {
+    /// Where the state of this life is kept for the next one.
+    pub(crate) fn state_dir(&self) -> Option<&Path> {
+        match self {
+            Self::ControlPlane(control_plane) => Some(&control_plane.state_dir),
+            Self::Local(_) => None,
+        }
+    }
+}
+
+/// Everything that a proxy without control plane is to obey.
+#[derive(Clone, Debug, Default)]
+pub struct LocalState {
+    /// By key.
+    pub resources: Arc<BTreeMap<Key, Resource>>,
+    /// Why a newer state cannot be used, with its code; empty: this is the newest.
+    pub refused: String,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Beside the process's own log.
+    #[default]
+    Stderr,
+    /// For pipes.
+    Stdout,
 }
 
 /// What ties a proxy to whoever started it.

@@ -307,7 +307,8 @@ impl Assembler {
         }
     }
 
-    fn resource(&self, key: &Key) -> Option<&Resource> {
+    /// What is in force under a key.
+    pub fn resource(&self, key: &Key) -> Option<&Resource> {
         self.held.get(key).map(|held| &held.resource)
     }
 }

@@ -61,13 +61,14 @@ impl Control {
         if self.addresses.as_ref() == Some(&addresses) {
             return;
         }
-        match addresses.write(&self.options.state_dir) {
-            Ok(()) => {
+        let state_dir = self.options.source.state_dir();
+        match state_dir.map(|state_dir| addresses.write(state_dir).map_err(|error| (state_dir, error))) {
+            None | Some(Ok(())) => {
                 self.addresses = Some(addresses);
                 self.trouble.files.clear();
             }
-            Err(error) => {
-                let directory = self.options.state_dir.display();
+            Some(Err((directory, error))) => {
+                let directory = directory.display();
                 self.trouble.files = format!("BYR0370: {directory}/addresses.json: {error}");
             }
         }
@@ -159,10 +160,12 @@ impl Control {
         if self.process.draining.is_cancelled() {
             return no("draining");
         }
-        if self.process.tls.load().is_none() {
+        // Without a mesh there is nobody to prove anything to.
+        let meshed = self.local.is_none();
+        if meshed && self.process.tls.load().is_none() {
             return no("waiting for a certificate");
         }
-        if self.assembler.inbound_policy().is_none() {
+        if meshed && self.assembler.inbound_policy().is_none() {
             return no("waiting for the workload's policy from the control plane");
         }
         let calls = match self.options.role {

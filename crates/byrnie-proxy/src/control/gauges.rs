@@ -32,13 +32,16 @@ impl Gauges {
     }
 
     /// Resources by kind: what is held, as the last word of the control plane or from before it went away, and what
-    /// was refused.
-    pub(super) fn resources(&mut self, assembler: &Assembler, xds: &Xds) {
+    /// was refused. `file_refused`: the newest state of a proxy without control plane could not be used.
+    pub(super) fn resources(&mut self, assembler: &Assembler, xds: &Xds, file_refused: bool) {
         let mut counts: BTreeMap<(&'static str, &'static str), i64> = BTreeMap::new();
         let age = if xds.connected { "synced" } else { "stale" };
         let held: BTreeSet<&Key> = assembler.held().map(|(key, _)| key).collect();
         for key in held.iter().filter(|key| !xds.rejected.contains(**key)) {
             *counts.entry((kind(key), age)).or_default() += 1;
+        }
+        if file_refused {
+            counts.insert(("File", "rejected"), 1);
         }
         for key in &xds.rejected {
             *counts.entry((kind(key), "rejected")).or_default() += 1;

@@ -84,6 +84,7 @@ impl Listeners {
     pub fn admin(&mut self) -> io::Result<TcpListener> {
         let listener = self.open(&What::Admin)?;
         let (address, stop) = (listener.local_addr()?, CancellationToken::new());
+        tracing::info!(%address, "the admin server listens");
         self.bound.insert(What::Admin, Bound { address, stop });
         Ok(listener)
     }
@@ -111,6 +112,7 @@ impl Listeners {
                         Some(entrance) => workers.listen(listener, entrance),
                         None => continue,
                     };
+                    tracing::info!(%address, "listening: {what}");
                     self.failed.remove(what);
                     self.bound.insert(what.clone(), Bound { address, stop });
                     changed = true;
@@ -127,12 +129,11 @@ impl Listeners {
         changed
     }
 
-    /// Stops accepting, but for peers: the token that is returned ends that, too. The supervisor keeps the sockets:
-    /// what connects then waits for the next life.
-    pub fn stop_accepting(&self) -> Option<CancellationToken> {
-        let stopped = self.bound.iter().filter(|(what, _)| !matches!(what, What::Admin | What::Mesh));
-        stopped.for_each(|(_, bound)| bound.stop.cancel());
-        self.bound.get(&What::Mesh).map(|bound| bound.stop.clone())
+    /// What ends accepting, for all but the admin server. A supervisor keeps the sockets: what connects then waits for
+    /// the next life.
+    pub fn accepting(&self) -> Vec<CancellationToken> {
+        let bound = self.bound.iter().filter(|(what, _)| **what != What::Admin);
+        bound.map(|(_, bound)| bound.stop.clone()).collect()
     }
 
     /// Closes what the last life left behind and nobody wants any more, here and at the supervisor.

@@ -11,6 +11,7 @@ mod connect;
 mod gauges;
 mod identity;
 mod listeners;
+mod local;
 mod readiness;
 mod report;
 mod snapshot;
@@ -26,13 +27,14 @@ use std::time::{Duration, Instant};
 use byrnie_net::Notifier;
 use byrnie_wire::NodeStatus;
 use byrnie_wire::client::{Event, Events};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::accept::Workers;
 use crate::config::Assembler;
 use crate::process::Process;
-use crate::run::{ProxyOptions, RunError};
+use crate::run::{LocalState, ProxyOptions, RunError};
 use addresses::Addresses;
 use gauges::Gauges;
 use identity::IdentityEvent;
@@ -48,8 +50,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const DISK: Duration = Duration::from_millis(100);
 /// How often tap events are fetched while somebody watches.
 const TAP: Duration = Duration::from_millis(200);
-/// How long peers that have not heard yet that this proxy leaves are still let in, to be sent elsewhere: a connection
-/// that nobody accepts would keep them waiting.
+/// How long those who have not heard yet that this proxy leaves are still let in and served: a connection that nobody
+/// accepts would keep them waiting, and one that is closed while a request is on its way would fail it.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// After the deadline of a drain connections are cut; how long their tasks may take to end.
 const CUT: Duration = Duration::from_secs(1);
@@ -66,6 +68,8 @@ pub struct Control {
     listeners: Listeners,
     xds: Xds,
     events: Option<Events>,
+    /// The resources of a proxy without control plane.
+    local: Option<watch::Receiver<LocalState>>,
     identity: mpsc::Receiver<IdentityEvent>,
     /// The control plane refused a stream.
     refused: Arc<Notify>,
@@ -87,13 +91,15 @@ struct Trouble {
     control_plane: String,
     ports: String,
     files: String,
+    local: String,
 }
 
 impl Trouble {
     /// While the proxy is not ready, everything matters; afterwards it goes on without the control plane.
     fn line(&self, ready: bool) -> &str {
         let stream = if ready { "" } else { self.control_plane.as_str() };
-        let all = [self.ports.as_str(), self.files.as_str(), self.identity.as_str(), stream];
+        let all =
+            [self.ports.as_str(), self.local.as_str(), self.files.as_str(), self.identity.as_str(), stream];
         all.into_iter().find(|line| !line.is_empty()).unwrap_or_default()
     }
 }
@@ -115,6 +121,10 @@ impl Control {
                 () = &mut end => return Ok(()),
                 event = next(&mut self.events) => self.hear(event).await,
                 Some(event) = self.identity.recv() => self.on_identity(event)?,
+                () = local::changed(&mut self.local) => {
+                    self.take_local();
+                    self.apply();
+                }
                 _ = second.tick() => self.each_second(),
                 _ = disk.tick(), if self.snapshot.is_behind() => {
                     self.snapshot.save_if_due(&self.assembler, &mut self.trouble.files);
@@ -141,7 +151,7 @@ impl Control {
 
     fn each_second(&mut self) {
         self.send_report();
-        self.gauges.resources(&self.assembler, &self.xds);
+        self.gauges.resources(&self.assembler, &self.xds, !self.trouble.local.is_empty());
         if self.listeners.failures().next().is_some() || self.assembler.is_waiting() {
             self.apply();
         }
@@ -165,27 +175,23 @@ impl Control {
         }
     }
 
-    /// Takes nothing new, waits for what is under way, cuts what is left at the deadline.
+    /// Says goodbye, takes nothing new, waits for what is under way, cuts what is left at the deadline.
     async fn drain(&mut self) {
         tracing::info!("draining");
         self.voice.stopping();
         self.process.draining.cancel();
         self.tell();
-        let peers = self.listeners.stop_accepting().unwrap_or_default();
-        let farewell = peers.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(FAREWELL).await;
-            farewell.cancel();
-        });
+        let (accepting, parting) = (self.listeners.accepting(), self.process.parting.clone());
         let limit = self.process.config.load().settings.drain_timeout;
         let connections = self.process.connections.clone();
         connections.close();
         let drained = connections.clone();
         let end = async move {
             let ended = async {
-                drained.wait().await;
+                let _ = tokio::time::timeout(FAREWELL.min(limit / 2), drained.wait()).await;
                 // One that comes now would be cut before it is told to go elsewhere; and one may just have come.
-                peers.cancel();
+                accepting.iter().for_each(CancellationToken::cancel);
+                parting.cancel();
                 drained.wait().await;
             };
             if tokio::time::timeout(limit, ended).await.is_err() {

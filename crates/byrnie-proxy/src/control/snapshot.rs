@@ -16,7 +16,8 @@ const FILE: &str = "snapshot.bin";
 
 /// The file, and whether it is behind.
 pub struct Snapshot {
-    path: PathBuf,
+    /// `None`: nothing is kept.
+    path: Option<PathBuf>,
     is_behind: bool,
     writing: Option<JoinHandle<()>>,
     /// Counts the states that were taken.
@@ -27,14 +28,15 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The file in this directory.
-    pub fn new(state_dir: &Path) -> Self {
-        let path = state_dir.join(FILE);
+    pub fn new(state_dir: Option<&Path>) -> Self {
+        let path = state_dir.map(|state_dir| state_dir.join(FILE));
         Self { path, is_behind: false, writing: None, taken: 0, written: Arc::default() }
     }
 
     /// What the last life held; nothing, if there is none or it cannot be used.
     pub fn load(&self) -> Vec<Kept> {
-        match load(&self.path) {
+        let Some(path) = &self.path else { return Vec::new() };
+        match load(path) {
             Ok(kept) => kept,
             Err(error) if error.is_not_found() => Vec::new(),
             Err(error) => {
@@ -46,7 +48,7 @@ impl Snapshot {
 
     /// Something came in force.
     pub fn changed(&mut self) {
-        self.is_behind = true;
+        self.is_behind = self.path.is_some();
     }
 
     /// Whether something came in force since it was written last.
@@ -59,7 +61,7 @@ impl Snapshot {
         if !self.is_behind || self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
         }
-        let state = self.take(assembler);
+        let Some(state) = self.take(assembler) else { return };
         trouble.clear();
         self.writing = Some(tokio::task::spawn_blocking(move || {
             if let Err(error) = state.write() {
@@ -73,22 +75,19 @@ impl Snapshot {
         if !self.is_behind {
             return;
         }
-        if let Err(error) = self.take(assembler).write() {
+        let Some(state) = self.take(assembler) else { return };
+        if let Err(error) = state.write() {
             tracing::error!(%error, "the snapshot cannot be written");
             *trouble = error.to_string();
         }
     }
 
-    fn take(&mut self, assembler: &Assembler) -> State {
+    fn take(&mut self, assembler: &Assembler) -> Option<State> {
+        let path = self.path.clone()?;
         self.is_behind = false;
         self.taken += 1;
         let all = assembler.held().map(|(key, resource)| (key.clone(), encode(resource)));
-        State {
-            path: self.path.clone(),
-            number: self.taken,
-            all: all.collect(),
-            written: Arc::clone(&self.written),
-        }
+        Some(State { path, number: self.taken, all: all.collect(), written: Arc::clone(&self.written) })
     }
 }
 

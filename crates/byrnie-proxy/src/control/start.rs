@@ -23,13 +23,15 @@ use super::{Control, Trouble, admin, connect};
 use crate::accept::Workers;
 use crate::config::Assembler;
 use crate::process::Process;
-use crate::run::{ProxyOptions, RunError, Supervision};
+use crate::run::{LogOutput, ProxyOptions, RunError, Source, Supervision};
 
 impl Control {
     /// Everything up to the loop: when this returns, a proxy with a past serves already.
     pub async fn start(options: ProxyOptions, supervision: Supervision) -> Result<Self, RunError> {
-        let state = |source: io::Error| RunError::StateDir { path: options.state_dir.clone(), source };
-        fs::create_dir_all(&options.state_dir).map_err(state)?;
+        if let Some(path) = options.source.state_dir() {
+            let state = |source: io::Error| RunError::StateDir { path: path.to_owned(), source };
+            fs::create_dir_all(path).map_err(state)?;
+        }
         let Supervision { mut inherited, notifier } = supervision;
         let credential = read(&mut inherited, CREDENTIAL);
         let kept = read(&mut inherited, IDENTITY);
@@ -37,16 +39,22 @@ impl Control {
         let process = process(&options)?;
         let workers = Workers::start(&process, options.workers).map_err(RunError::Threads)?;
         let (told, identity) = mpsc::channel(4);
+        let mut last = options.source.state_dir().map(Addresses::read).unwrap_or_default();
+        last.admin = options.admin.or(last.admin);
         let mut control = Self {
             voice: Voice::new(Rc::clone(&notifier)),
             readiness: Arc::default(),
             assembler: Assembler::new(options.workload.clone(), options.role),
-            listeners: Listeners::new(inherited, Rc::clone(&notifier), &Addresses::read(&options.state_dir)),
+            listeners: Listeners::new(inherited, Rc::clone(&notifier), &last),
             xds: Xds::default(),
             events: None,
+            local: match &options.source {
+                Source::Local(state) => Some(state.clone()),
+                Source::ControlPlane(_) => None,
+            },
             identity,
             refused: Arc::new(Notify::new()),
-            snapshot: Snapshot::new(&options.state_dir),
+            snapshot: Snapshot::new(options.source.state_dir()),
             gauges: Gauges::new(&process.metrics),
             addresses: None,
             status: None,
@@ -60,6 +68,7 @@ impl Control {
         };
         control.take_up(kept);
         control.serve_admin()?;
+        control.take_local();
         control.apply();
         control.keep_a_certificate(credential, told);
         if control.process.tls.load().is_some() {
@@ -92,13 +101,18 @@ impl Control {
 
     fn bundle(&self) -> Option<TrustBundle> {
         self.assembler.bundle().cloned().or_else(|| {
-            let pem = fs::read(&self.options.trust_bundle).ok()?;
+            let Source::ControlPlane(control_plane) = &self.options.source else { return None };
+            let pem = fs::read(&control_plane.trust_bundle).ok()?;
             bundle_from_pem(&pem).ok()
         })
     }
 
     fn serve_admin(&mut self) -> Result<(), RunError> {
         let listener = self.listeners.admin().map_err(RunError::Admin)?;
+        let wanted = self.options.admin.filter(|wanted| wanted.port() != 0);
+        if let Some(wanted) = wanted.filter(|wanted| listener.local_addr().ok() != Some(*wanted)) {
+            return Err(RunError::Admin(io::Error::other(format!("{wanted} cannot be bound"))));
+        }
         let listener = tokio::net::TcpListener::from_std(listener).map_err(RunError::Admin)?;
         let (process, readiness) = (Arc::clone(&self.process), Arc::clone(&self.readiness));
         tokio::spawn(admin::serve(listener, process, readiness));
@@ -106,10 +120,11 @@ impl Control {
     }
 
     fn keep_a_certificate(&self, credential: Option<Vec<u8>>, events: mpsc::Sender<identity::IdentityEvent>) {
-        let address = Arc::clone(&self.options.control_plane);
+        let Source::ControlPlane(control_plane) = &self.options.source else { return };
+        let address = Arc::clone(&control_plane.address);
         let keeper = Keeper {
             mutual: connect::mutual(&self.process, &address),
-            bootstrap: connect::bootstrap(self.options.trust_bundle.clone(), &address),
+            bootstrap: connect::bootstrap(control_plane.trust_bundle.clone(), &address),
             address,
             svid: self.process.tls.load().as_ref().map(|tls| Arc::clone(&tls.svid)),
             credential,
@@ -123,7 +138,11 @@ impl Control {
 fn process(options: &ProxyOptions) -> Result<Arc<Process>, RunError> {
     let metrics = Registry::new(RegistrySettings::default());
     let dropped = metrics.counter(&names::ACCESS_LOG_DROPPED, &[]);
-    let log = AccessLogWriter::start(io::stderr(), dropped).map_err(RunError::Threads)?;
+    let log = match options.access_log {
+        LogOutput::Stderr => AccessLogWriter::start(io::stderr(), dropped),
+        LogOutput::Stdout => AccessLogWriter::start(io::stdout(), dropped),
+    };
+    let log = log.map_err(RunError::Threads)?;
     Ok(Arc::new(Process::new(options.workload.clone(), options.role, metrics, log)))
 }
 

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Control;
 use crate::process::Role;
-use crate::run::{ProxyOptions, RunError, Supervision};
+use crate::run::{ControlPlane, LogOutput, ProxyOptions, RunError, Source, Supervision};
 
 /// Nothing in these tests takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -105,9 +105,13 @@ impl Running {
         let options = ProxyOptions {
             workload: name(workload),
             role,
-            control_plane: nobody().to_string().into(),
-            trust_bundle: home.dir.path().join("trust-bundle.pem"),
-            state_dir: home.state(),
+            source: Source::ControlPlane(ControlPlane {
+                address: nobody().to_string().into(),
+                trust_bundle: home.dir.path().join("trust-bundle.pem"),
+                state_dir: home.state(),
+            }),
+            admin: None,
+            access_log: LogOutput::Stderr,
             workers: 2,
             run: "run-1".into(),
             version: "test".into(),

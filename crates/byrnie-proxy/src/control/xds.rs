@@ -11,6 +11,7 @@ use byrnie_wire::{DecodeError, NodeInfo, Version};
 use super::{Control, connect};
 use crate::config::Refusal;
 use crate::process::Role;
+use crate::run::Source;
 
 /// A stream that was refused for who we are.
 const REFUSED: &str = "BYR0364";
@@ -59,6 +60,7 @@ impl Xds {
 impl Control {
     /// Connects, once there is a certificate. The client connects again by itself from then on.
     pub(super) fn connect(&mut self) {
+        let Source::ControlPlane(control_plane) = &self.options.source else { return };
         if self.xds.client.is_some() {
             return;
         }
@@ -72,7 +74,7 @@ impl Control {
             run: self.options.run.clone(),
             pid: process::id(),
         };
-        let connector = connect::mutual(&self.process, &self.options.control_plane);
+        let connector = connect::mutual(&self.process, &control_plane.address);
         let (handle, events, driver) = client(ClientOptions { node, connector, backoff: Backoff::default() });
         let known = &self.xds.known;
         handle.subscribe(self.xds.subscribed.iter().map(|key| (key.clone(), known.get(key).copied())));

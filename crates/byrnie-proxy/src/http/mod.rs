@@ -43,7 +43,7 @@ where
         biased;
         detected = detect::detect_http(stream, limit) => detected,
         // It has not asked for anything yet, and need not be waited for.
-        () = worker.process.draining.cancelled() => return,
+        () = worker.process.parting.cancelled() => return,
     };
     match detected {
         Ok((stream, Spoken::Http2)) => server2::serve(worker, front, stream).await,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming as HyperBody;
 use hyper::service::service_fn;
@@ -48,14 +49,16 @@ where
         Some(settings.header_timeout),
         || front.heard.load(Relaxed)
     ));
-    let draining = worker.process.draining.clone();
-    let mut drain = std::pin::pin!(draining.cancelled());
+    let mut draining = std::pin::pin!(worker.process.draining.cancelled());
+    let mut parting = std::pin::pin!(worker.process.parting.cancelled());
+    front.leaving.set(worker.process.draining.is_cancelled());
     let asked = Cell::new(false);
     let ended = loop {
         tokio::select! {
             biased;
             ended = connection.as_mut() => break ended,
-            () = drain.as_mut(), if !asked.get() => {
+            () = draining.as_mut(), if !front.leaving.get() => front.leaving.set(true),
+            () = parting.as_mut(), if !asked.get() => {
                 asked.set(true);
                 connection.as_mut().graceful_shutdown();
             }
@@ -98,6 +101,9 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
         // As which version it came from upstream says nothing about this connection; hyper would think so, and leave
         // HTTP/1.0 clients without a word about keep-alive.
         *response.version_mut() = Version::HTTP_11;
+        if front.leaving.get() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         return response;
     };
     let (client, body) = ClientUpgrade::new(hyper::upgrade::on(&mut request));

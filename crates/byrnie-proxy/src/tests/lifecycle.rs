@@ -53,7 +53,15 @@ fn a_drain_ends_what_is_idle_and_waits_for_what_is_not() {
         let request = Request::get("http://web.shop/slow").body(()).unwrap();
         let (answer, _): (_, h2::SendStream<bytes::Bytes>) = sender.send_request(request, true).unwrap();
         until("both are on their way", || roads.pair.endpoint.load.in_flight() == 2).await;
+        let mut last = Client::to(roads.mesh).await;
+        last.ask(get("/")).await;
         roads.pair.client.process.draining.cancel();
+        // Whoever asks is served, and told that it was the last time.
+        assert_eq!(last.ask(get("/")).await.header("connection"), "close");
+        assert!(last.rest().await.is_empty());
+        let mut late = Client::to(roads.mesh).await;
+        assert_eq!(late.ask(get("/")).await.header("connection"), "close");
+        roads.pair.client.process.parting.cancel();
         assert!(idle.rest().await.is_empty());
         assert!(silent.rest().await.is_empty());
         // GOAWAY: nothing new on this connection.

@@ -78,6 +78,14 @@ impl Failure {
         self
     }
 
+    /// Code and message in one line.
+    pub fn line(&self) -> String {
+        match self {
+            Self::Quiet(_) => String::new(),
+            Self::Told(report) => format!("{}: {}", report.code, report.message),
+        }
+    }
+
     /// Writing to stdout failed. A closed pipe is how `| head` says that it has enough.
     pub fn stdout(error: &io::Error) -> Self {
         match error.kind() {

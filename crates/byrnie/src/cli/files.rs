@@ -141,7 +141,7 @@ pub fn report(finding: &Finding) -> Report {
 }
 
 /// A directory stands for its .yaml, .yml and .json files, by name.
-fn expand(file: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub fn expand(file: &Path) -> Result<Vec<PathBuf>, Failure> {
     if !file.is_dir() {
         return Ok(vec![file.to_owned()]);
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what a role does; see `byrnie-control` and `byrnie-proxy`.
 
+mod alone;
 mod proxy;
 
 use std::ffi::OsString;

@@ -5,10 +5,10 @@ use std::thread::available_parallelism;
 
 use byrnie_net::Notifier;
 use byrnie_plan::ObjectName;
-use byrnie_proxy::{ProxyOptions, Role, Supervision};
+use byrnie_proxy::{ControlPlane, LogOutput, ProxyOptions, Role, Source, Supervision};
 
-use super::{coded, inherited};
-use crate::cli::args::{ProxyArgs, ProxyRole};
+use super::{alone, coded, inherited};
+use crate::cli::args::{LogStream, ProxyArgs, ProxyRole};
 use crate::cli::failure::Failure;
 use crate::supervisor::{RUN, WORKERS};
 
@@ -17,27 +17,54 @@ pub fn proxy(args: ProxyArgs) -> Result<(), Failure> {
     let inherited = inherited()?;
     byrnie_net::limits::raise_descriptors().map_err(Failure::system)?;
     let notifier = Notifier::from_env().map_err(Failure::system)?;
-    let workload: ObjectName = args.workload.parse().map_err(|()| {
-        Failure::argument(
-            format!("{:?} is no NAMESPACE/NAME", args.workload),
-            "write --workload shop/web-1, for example",
-        )
-    })?;
+    if let Some(admin) = args.admin.filter(|admin| !admin.ip().is_loopback()) {
+        let help = "metrics and readiness are for this machine: write --admin 127.0.0.1:9901, for example";
+        return Err(Failure::argument(format!("{admin} is no loopback address"), help));
+    }
+    let (workload, role, source) = match in_a_mesh(&args)? {
+        Some(meshed) => meshed,
+        None => alone::start(&args, inherited.names().next().is_some())?,
+    };
     let options = ProxyOptions {
         workload,
-        role: match args.role {
-            ProxyRole::Sidecar => Role::Sidecar,
-            ProxyRole::Gateway => Role::Gateway,
+        role,
+        source,
+        admin: args.admin,
+        access_log: match args.access_log_to {
+            LogStream::Stderr => LogOutput::Stderr,
+            LogStream::Stdout => LogOutput::Stdout,
         },
-        control_plane: args.control_plane.into(),
-        trust_bundle: args.trust_bundle,
-        state_dir: args.state_dir,
         workers: workers()?,
         run: std::env::var(RUN).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         stop: tokio_util::sync::CancellationToken::new(),
     };
     byrnie_proxy::run(options, Supervision { inherited, notifier }).map_err(|error| coded(&error))
+}
+
+/// `None`: it is to be alone.
+fn in_a_mesh(args: &ProxyArgs) -> Result<Option<(ObjectName, Role, Source)>, Failure> {
+    let (Some(workload), Some(address), Some(trust_bundle), Some(state_dir)) =
+        (&args.workload, &args.control_plane, &args.trust_bundle, &args.state_dir)
+    else {
+        return Ok(None);
+    };
+    let workload: ObjectName = workload.parse().map_err(|()| {
+        Failure::argument(
+            format!("{workload:?} is no NAMESPACE/NAME"),
+            "write --workload shop/web-1, for example",
+        )
+    })?;
+    let role = match args.role {
+        ProxyRole::Sidecar => Role::Sidecar,
+        ProxyRole::Gateway => Role::Gateway,
+    };
+    let control_plane = ControlPlane {
+        address: address.as_str().into(),
+        trust_bundle: trust_bundle.clone(),
+        state_dir: state_dir.clone(),
+    };
+    Ok(Some((workload, role, Source::ControlPlane(control_plane))))
 }
 
 /// One data-plane thread per core that this process may use, unless the environment says otherwise.

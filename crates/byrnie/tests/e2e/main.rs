@@ -8,6 +8,7 @@
 
 mod harness;
 
+mod alone;
 mod authorization;
 mod certificates;
 mod changes;

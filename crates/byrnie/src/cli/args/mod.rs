@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use objects::{AnalyzeArgs, ApplyArgs, CheckArgs, DeleteArgs, DescribeArgs, GetArgs, SelectArgs};
-pub use roles::{ControlPlaneArgs, DemoAppArgs, DemoArgs, ProxyArgs, ProxyRole, RunArgs, UpArgs};
+pub use roles::{
+    ControlPlaneArgs, DemoAppArgs, DemoArgs, LogStream, LoggedRequests, ProxyArgs, ProxyRole, RunArgs, UpArgs,
+};
 pub use sight::{EdgesArgs, ProxyStatusArgs, RoutesArgs, StatArgs, TapArgs, TapFilter, TopArgs, WhyArgs};
 
 /// Byrnie, a service mesh in one binary.
@@ -102,7 +104,8 @@ pub enum Command {
     /// Role: the control plane of a mesh (started by `up`, or by systemd)
     #[command(display_order = 50)]
     ControlPlane(ControlPlaneArgs),
-    /// Role: the proxy of one workload, or a gateway (started by `up`, or by systemd)
+    /// A proxy: alone with --listen and --to or with --config; else of one workload or Gateway of a mesh (started by
+    /// `up`, or by systemd)
     #[command(display_order = 51)]
     Proxy(ProxyArgs),
     /// Role: one service of the sample application

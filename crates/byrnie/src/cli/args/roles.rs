@@ -1,6 +1,7 @@
 //! Flags of what stays running: `demo`, `up`, `run`, and the roles that these start.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -43,23 +44,75 @@ pub struct ControlPlaneArgs {
 }
 
 /// `byrnie proxy`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
+#[command(group(clap::ArgGroup::new("from").required(true).args(["listen", "config", "workload"])))]
 pub struct ProxyArgs {
+    /// Alone, without a mesh: listen here; without a host on every address
+    #[arg(long, value_name = "[HOST]:PORT", requires = "to")]
+    pub listen: Option<String>,
+    /// Where the requests go: [http://]HOST:PORT, h2c:// for HTTP/2, tcp:// for bytes; may be repeated, all of a kind
+    #[arg(long, value_name = "URL", requires = "listen")]
+    pub to: Vec<String>,
+    /// Alone, without a mesh: obey this file (or directory) of one Gateway, its routes, Services and Workloads;
+    /// changes are taken over while it runs
+    #[arg(long, value_name = "FILE|DIR")]
+    pub config: Option<PathBuf>,
+    /// Which requests are logged, whatever the file says: off, failed or all
+    #[arg(long, value_enum, value_name = "WHICH", conflicts_with = "workload")]
+    pub access_log: Option<LoggedRequests>,
+    /// Where these lines go: stderr or stdout
+    #[arg(long, value_enum, value_name = "STREAM", default_value_t, hide_default_value = true)]
+    pub access_log_to: LogStream,
+    /// Where metrics and readiness are; loopback only [default: 127.0.0.1, a port of the kernel's choice]
+    #[arg(long, value_name = "IP:PORT")]
+    pub admin: Option<SocketAddr>,
     /// Whose proxy it is: NAMESPACE/NAME of a Workload, of a Gateway with --role gateway
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    pub workload: String,
+    #[arg(long, value_name = "NAMESPACE/NAME", requires_all = ["control_plane", "trust_bundle", "state_dir"])]
+    pub workload: Option<String>,
     /// Stand beside a workload, or at the edge
     #[arg(long, value_enum, default_value_t)]
     pub role: ProxyRole,
     /// Where the control plane listens
-    #[arg(long, value_name = "HOST:PORT")]
-    pub control_plane: String,
+    #[arg(long, value_name = "HOST:PORT", requires = "workload")]
+    pub control_plane: Option<String>,
     /// PEM file with the roots of the mesh
-    #[arg(long, value_name = "FILE")]
-    pub trust_bundle: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "workload")]
+    pub trust_bundle: Option<PathBuf>,
     /// Directory for the snapshot and the list of addresses
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: PathBuf,
+    #[arg(long, value_name = "DIR", requires = "workload")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Which requests are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LoggedRequests {
+    /// None
+    Off,
+    /// Failed and denied ones
+    Failed,
+    /// All
+    All,
+}
+
+impl LoggedRequests {
+    /// As the Mesh writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Failed => "failed",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Where lines about requests go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogStream {
+    /// Beside the process's own log
+    #[default]
+    Stderr,
+    /// For pipes
+    Stdout,
 }
 
 /// Where a proxy stands.
