@@ -19,6 +19,7 @@ mod first_file;
 mod killed;
 mod manual;
 mod objects;
+mod profile;
 mod sight;
 mod supervisor;
 mod unprivileged;
