@@ -220,6 +220,10 @@ codes! {
         "attach the setting to one of the kinds named";
 
     // Requests in the proxy (`byrnie-proxy`).
+    PROFILE_CLASSES = 180, "response classes are for retries only",
+        "A ServiceProfile calls other statuses failures than 500 to 599: these are retried as it says, and success rates \
+         count 500 to 599 as failures all the same.",
+        "nothing, unless you compare success rates with Linkerd's";
     BAD_REQUEST = 200, "malformed request", "The request is malformed or ambiguous.",
         "send it as RFC 9110 and RFC 9112 say";
     NO_ROUTE = 201, "no route", "No route matches the request.",

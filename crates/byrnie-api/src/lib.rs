@@ -29,7 +29,7 @@ pub use codes::Code;
 pub use crd::crds;
 pub use finding::{Finding, Severity, SourceLocation};
 pub use go_duration::parse_go_duration;
-pub use kind::{GATEWAY_GROUP, KINDS, Kind, KindInfo, MESH_GROUP, ObjectKey, Scope};
+pub use kind::{GATEWAY_GROUP, KINDS, Kind, KindInfo, LINKERD_GROUP, MESH_GROUP, ObjectKey, Scope};
 pub use object::{Object, ObjectError, Typed};
 pub use read::{FILE_LIMIT, OBJECT_LIMIT, OBJECTS_LIMIT, Reading, read_bytes, read_documents, read_value};
 pub use reference::reference;

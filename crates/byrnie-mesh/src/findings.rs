@@ -18,7 +18,7 @@ pub(crate) fn finding(
 /// Errors are what is not in force or fails requests; warnings work, but hardly as meant.
 fn severity(code: Code) -> Severity {
     match code {
-        PORT_NOT_PROXIED => Severity::Info,
+        PORT_NOT_PROXIED | PROFILE_CLASSES => Severity::Info,
         WEIGHTS_ZERO
         | SERVICE_WITHOUT_WORKLOADS
         | TARGET_PORT_UNKNOWN

@@ -6,6 +6,7 @@ mod endpoints;
 mod gateways;
 mod mesh_routes;
 mod policies;
+mod profiles;
 mod property;
 mod upstreams;
 
@@ -28,6 +29,7 @@ pub(crate) fn with_labels(kind: &str, name: &str, created: i64, labels: Value, s
     let (namespace, name) = name.split_once('/').unwrap_or(("", name));
     let api_version = match kind {
         "Namespace" | "Service" | "ServiceAccount" => "v1",
+        "ServiceProfile" => "linkerd.io/v1alpha2",
         "Mesh" | "Workload" | "TrafficPolicy" | "AuthorizationPolicy" => "mesh.byrnie.dev/v1alpha1",
         _ => "gateway.networking.k8s.io/v1",
     };

@@ -3,6 +3,7 @@
 mod authorization_policy;
 mod core;
 mod mesh;
+mod service_profile;
 mod traffic_policy;
 mod workload;
 
@@ -17,6 +18,10 @@ pub use authorization_policy::{
 pub use mesh::{
     AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, Mesh, MeshSpec, MtlsMode,
     ProxyDefaults, TelemetrySettings,
+};
+pub use service_profile::{
+    ProfileRetryBudget, ProfileRoute, RequestMatch, ResponseClass, ResponseMatch, ServiceProfile,
+    ServiceProfileSpec, StatusRange, WeightedDst,
 };
 pub use traffic_policy::{
     Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, RetryBudget,

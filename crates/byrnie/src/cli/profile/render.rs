@@ -143,8 +143,9 @@ fn routes(
     chunks
         .map(|(index, rules)| {
             let name = match count {
-                1 => target.service.to_owned(),
-                _ => format!("{}-{:0width$}", target.service, index + 1),
+                // Not the Service's own name, which a route of somebody else is likely to have.
+                1 => format!("{}-profile", target.service),
+                _ => format!("{}-profile-{:0width$}", target.service, index + 1),
             };
             json!({
                 "apiVersion": "gateway.networking.k8s.io/v1",
