@@ -3,6 +3,7 @@
 //! Owns what a kind looks like and what its fields mean. Must never know about stores, sockets, proxies or clients
 //! of Kubernetes: it turns text into [`Object`]s and [`Finding`]s, and back.
 
+mod code_pages;
 pub mod codes;
 pub mod duration;
 pub mod generated;
@@ -25,6 +26,7 @@ mod schema;
 mod walk;
 mod yaml;
 
+pub use code_pages::{code_example, code_page};
 pub use codes::Code;
 pub use crd::crds;
 pub use finding::{Finding, Severity, SourceLocation};

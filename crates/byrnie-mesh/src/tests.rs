@@ -1,5 +1,6 @@
 //! Tests of the whole compiler: objects in, resources, statuses and findings out.
 
+mod analysis;
 mod attached;
 mod bounds;
 mod endpoints;

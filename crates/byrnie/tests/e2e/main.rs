@@ -9,12 +9,14 @@
 mod harness;
 
 mod alone;
+mod analyze;
 mod authorization;
 mod certificates;
 mod changes;
 mod clients;
 mod demo;
 mod endpoints;
+mod examples;
 mod first_file;
 mod killed;
 mod manual;
@@ -23,4 +25,5 @@ mod profile;
 mod sight;
 mod supervisor;
 mod unprivileged;
+mod why;
 mod without_mesh;

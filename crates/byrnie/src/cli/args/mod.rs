@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use objects::{AnalyzeArgs, ApplyArgs, CheckArgs, DeleteArgs, DescribeArgs, GetArgs, SelectArgs};
+pub use objects::{
+    AnalyzeArgs, ApplyArgs, CheckArgs, DeleteArgs, DescribeArgs, GetArgs, SelectArgs, Threshold,
+};
 pub use profile::{ProfileArgs, ProfileFormat};
 pub use roles::{
     ControlPlaneArgs, DemoAppArgs, DemoArgs, LogStream, LoggedRequests, ProxyArgs, ProxyRole, RunArgs, UpArgs,
