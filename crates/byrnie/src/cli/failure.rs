@@ -120,7 +120,8 @@ impl Report {
         Self { code, message, place: lines, help, ..Self::default() }
     }
 
-    /// `error[BYR0123]: …`, then where, then `note: …` and `help: …`. `severity` is the first word, `paint` knows the colours.
+    /// `error[BYR0123]: …`, then where, then `note: …` and `help: …`. `severity` is the first word, `paint` knows the
+    /// colours.
     pub fn render(&self, severity: &str, paint: fn(Tone, &str) -> String) -> String {
         let tone = match severity {
             "error" => Tone::Bad,
