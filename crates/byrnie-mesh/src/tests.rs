@@ -6,6 +6,7 @@ mod bounds;
 mod endpoints;
 mod gateways;
 mod mesh_routes;
+mod names;
 mod policies;
 mod profiles;
 mod property;
@@ -65,7 +66,12 @@ pub(crate) fn backend(name: &str) -> Object {
 }
 
 pub(crate) fn new() -> Compiler {
-    Compiler::new(Options { run_id: RUN.to_owned() })
+    Compiler::new(Options { run_id: RUN.to_owned(), transparent: false })
+}
+
+/// One for proxies that capture traffic.
+pub(crate) fn transparent() -> Compiler {
+    Compiler::new(Options { run_id: RUN.to_owned(), transparent: true })
 }
 
 pub(crate) fn compile(objects: &[Object]) -> Compiler {

@@ -13,11 +13,14 @@
 mod accept;
 mod admit;
 mod balance;
+#[allow(dead_code, reason = "asked by the capture of connections")]
+mod called;
 mod capture;
 mod config;
 mod connection;
 mod control;
 mod detect;
+mod dns;
 mod error;
 mod front;
 mod hop;

@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::called::Calls;
 use crate::config::Config;
 use crate::tls::TlsState;
 
@@ -43,6 +44,8 @@ pub struct Process {
     pub access_log: AccessLogWriter,
     /// Live requests.
     pub tap: TapHub,
+    /// Questions about services that were not called before.
+    pub calls: Calls,
     /// Cancelled when this process begins to leave: clients are told with their next answer (`Connection: close`,
     /// GOAWAY), and still served.
     pub draining: CancellationToken,
@@ -76,6 +79,10 @@ pub struct Counters {
     pub limit_headers: Arc<Counter>,
     /// Requests whose head took too long.
     pub limit_header_timeout: Arc<Counter>,
+    /// Connections of bytes whose client vanished: it answered no packet any more.
+    pub client_vanished: Arc<Counter>,
+    /// The same of the server, or of the proxy on the way to it.
+    pub server_vanished: Arc<Counter>,
     /// Open client connections.
     pub downstream: Arc<Gauge>,
     /// Open connections to endpoints.
@@ -94,6 +101,8 @@ impl Counters {
             limit_retry_budget: limit("retry_budget"),
             limit_headers: limit("headers"),
             limit_header_timeout: limit("header_timeout"),
+            client_vanished: metrics.counter(&names::TCP_VANISHED, &["client"]),
+            server_vanished: metrics.counter(&names::TCP_VANISHED, &["server"]),
             downstream: metrics.gauge(&names::CONNECTIONS, &["downstream", ""]),
             upstream: metrics.gauge(&names::CONNECTIONS, &["upstream", ""]),
         }
@@ -114,6 +123,7 @@ impl Process {
             metrics,
             access_log: log,
             tap,
+            calls: Calls::default(),
             draining: CancellationToken::new(),
             parting: CancellationToken::new(),
             closing: CancellationToken::new(),

@@ -5,6 +5,7 @@ mod core;
 mod mesh;
 mod service_profile;
 mod traffic_policy;
+mod virtual_addresses;
 mod workload;
 
 pub use self::core::{
@@ -16,8 +17,8 @@ pub use authorization_policy::{
     AuthorizationAction, AuthorizationPolicy, AuthorizationPolicySpec, AuthorizationRule, Operation, Source,
 };
 pub use mesh::{
-    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, Mesh, MeshSpec, MtlsMode,
-    ProxyDefaults, TelemetrySettings,
+    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Mesh, MeshSpec,
+    MtlsMode, ProxyDefaults, TelemetrySettings,
 };
 pub use service_profile::{
     ProfileRetryBudget, ProfileRoute, RequestMatch, ResponseClass, ResponseMatch, ServiceProfile,
@@ -27,6 +28,7 @@ pub use traffic_policy::{
     Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, RetryBudget,
     RetryCondition, RetrySettings, TrafficPolicy, TrafficPolicySpec, TrafficTimeouts,
 };
+pub use virtual_addresses::{VirtualAddressSettings, VirtualRange};
 pub use workload::{
     EnvVar, ProxyMode, Workload, WorkloadPort, WorkloadProxyStatus, WorkloadSpec, WorkloadStatus,
     WorkloadUpstream, WorkloadUpstreamStatus,

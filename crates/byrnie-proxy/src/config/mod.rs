@@ -6,6 +6,7 @@
 
 mod assemble;
 mod cluster;
+mod names;
 mod peer;
 mod routes;
 
@@ -16,8 +17,9 @@ use byrnie_decide::Authorizer;
 use byrnie_plan::{AppProtocol, HostPattern, InboundPolicy, ListenerProtocol, MeshSettings, ServicePortRef};
 use foldhash::HashMap;
 
-pub use assemble::{Assembler, Refusal};
+pub use assemble::{Assembler, CALLED_LIMIT, Refusal};
 pub use cluster::{Cluster, Endpoint, EndpointSet};
+pub use names::{NameEntry, NameTable};
 pub use peer::Peer;
 pub use routes::{Backend, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
 
@@ -34,6 +36,8 @@ pub struct Config {
     pub listeners: HashMap<u16, Arc<Listener>>,
     /// What the workload accepts. `None`: nothing has arrived, nothing is accepted (fail closed).
     pub inbound: Option<Arc<Inbound>>,
+    /// All Services, by name and virtual address, where traffic is captured.
+    pub names: Arc<NameTable>,
 }
 
 /// One service port as its callers see it.
