@@ -89,11 +89,11 @@ pub async fn run(global: &Global, args: &ProfileArgs) -> Result<(), Failure> {
     output::data(&render::render(&operations, target, format))
 }
 
+/// Makes operations of a text; the second part is the file's name.
+type Understand = fn(&str, &str) -> Result<Vec<Operation>, String>;
+
 /// Reads a file (`-`: stdin) and understands it.
-fn read(
-    file: &Path,
-    understand: fn(&str, &str) -> Result<Vec<Operation>, String>,
-) -> Result<Vec<Operation>, Failure> {
+fn read(file: &Path, understand: Understand) -> Result<Vec<Operation>, Failure> {
     let name = file.display().to_string();
     let failed = |why: String| Failure::new(FILE, format!("cannot read {name}: {why}"));
     let limit = FILE_LIMIT as u64 + 1;
