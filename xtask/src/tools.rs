@@ -35,6 +35,9 @@ impl Tools {
         if !works("curl") && apt(&["curl"]).is_err() {
             missing.push("curl: not installed, and apt-get cannot install it".to_owned());
         }
+        if !works("valgrind") && apt(&["valgrind"]).is_err() {
+            eprintln!("valgrind is not installed, and apt-get cannot install it");
+        }
         Ok(Self { bin, missing })
     }
 
