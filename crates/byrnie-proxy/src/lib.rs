@@ -19,6 +19,7 @@ mod capture;
 mod config;
 mod connection;
 mod control;
+mod cors;
 mod detect;
 mod dns;
 mod error;
