@@ -143,6 +143,11 @@ impl TcpRoute {
             backends: rule.backends.iter().map(|b| resolve(&b.target)).collect(),
         }
     }
+
+    /// The clusters of its backends.
+    pub fn clusters(&self) -> impl Iterator<Item = Arc<Cluster>> {
+        self.backends.iter().filter_map(|backend| backend.clone().ok())
+    }
 }
 
 impl RuleFilters {
