@@ -83,7 +83,7 @@ fn an_ejected_endpoint_is_shown() {
 apiVersion: mesh.byrnie.dev/v1alpha1
 kind: TrafficPolicy
 metadata: {name: web, namespace: shop}
-spec: {targetRefs: [{kind: Service, name: web}], outlierDetection: {consecutiveFailures: 2, baseEjection: 60s}}
+spec: {targetRefs: [{kind: Service, name: web}], outlierEjection: {consecutiveFailures: 2, baseEjection: 60s}}
 ";
     let shop = shop(policy);
     shop.web.fail(true);

@@ -33,13 +33,13 @@ pub(super) fn endpoints(process: &Process) -> Vec<Value> {
     })
 }
 
-/// Connections and requests of all workers, by endpoint.
+/// Connections and requests of all workers, by endpoint. Endpoints behind one proxy share its connections.
 pub(super) fn pools(process: &Process) -> Vec<Value> {
     of_all(process, |cluster, endpoint| {
         json!({
             "cluster": name(cluster), "endpoint": endpoint.plan.address.to_string(),
             "workload": endpoint.plan.workload.to_string(),
-            "connections": endpoint.connections.load(Relaxed), "inFlight": endpoint.load.in_flight(),
+            "connections": endpoint.connections.load(Relaxed) + endpoint.peer.connections.load(Relaxed), "inFlight": endpoint.load.in_flight(),
             "pending": cluster.pending.load(Relaxed),
             "maxConnections": cluster.settings.limits.max_connections,
             "maxInFlight": cluster.settings.limits.max_in_flight,
