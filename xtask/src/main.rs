@@ -10,6 +10,7 @@ mod docs;
 mod gate;
 mod generate;
 mod shell;
+mod soak;
 mod test;
 mod tidy;
 mod tools;
@@ -39,6 +40,8 @@ enum Recipe {
     Bench(bench::Options),
     /// What a request costs in instructions and allocations, against the baseline (needs valgrind)
     Gate(gate::Options),
+    /// Every protocol for minutes, while proxies, configuration and certificates are replaced: nothing may fail or grow
+    Soak(soak::Options),
     /// Write docs/cli.md and docs/errors.md only (needs nothing but the product)
     Docs,
 }
@@ -63,6 +66,7 @@ fn run(recipe: Recipe) -> anyhow::Result<()> {
         }
         Recipe::Bench(options) => bench::run_all(&options),
         Recipe::Gate(options) => gate::run(&options),
+        Recipe::Soak(options) => soak::run(&options),
         Recipe::Codegen => codegen::run(),
         Recipe::Docs => docs::run(),
     }

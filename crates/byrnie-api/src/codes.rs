@@ -312,6 +312,17 @@ codes! {
         "end the process that holds the port, or choose another port for the listener";
 
     // Identity (`byrnie-identity`, `byrnie-control`).
+    REQUESTS_LIMIT = 240, "too many requests in flight", "A proxy has as many requests in flight as it may have.",
+        "see where they wait; raise Mesh.spec.proxy.maxRequests if the machine has room";
+    OVERLOADED = 241, "proxy out of memory or descriptors",
+        "A proxy is near the limit of its memory or descriptors and refuses what is new until it has room.",
+        "give it more, or send it less; Mesh.spec.proxy.overload has the thresholds";
+    CONCURRENCY_LIMIT = 242, "slower than usual", "Answers take longer than those of a quiet proxy: what is new is refused.",
+        "see what is slow; Mesh.spec.proxy.adaptiveConcurrency turns this off";
+    ADMIN_HOST = 243, "admin server by another name", "The admin server is asked by a Host that is not loopback.",
+        "ask http://127.0.0.1:PORT; a page in a browser must not";
+    ADMIN_TOKEN = 244, "admin token missing", "The admin server tells this to who has the token of the process only.",
+        "use `byrnie proxy-config`, or send the content of admin.token in the header byrnie-admin-token";
     DNS_LOOP = 280, "resolver asks itself", "A resolver that the host's resolv.conf names leads back to this proxy. It is not asked for a minute.",
         "name a resolver of the outside in the host's /etc/resolv.conf";
     DNS_START = 281, "resolver not started", "The resolver's thread or one of its sockets cannot be used.",
@@ -525,6 +536,10 @@ codes! {
         "keep one Gateway of class byrnie in the file; a second proxy can serve another";
     ALONE_PORT = 485, "port cannot be bound", "A port of a proxy alone cannot be listened on.",
         "end what listens there, or choose another port (those below 1024 need a privilege)";
+    PROXY_AWAY = 486, "proxy cannot be asked", "A proxy is not connected or does not answer a question about itself.",
+        "see `byrnie proxy-status`";
+    RESTART_FAILED = 487, "hot restart failed", "The new process of a proxy does not get ready; the old one goes on.",
+        "see the proxy's last lines";
     CHILD_START = 490, "child cannot start", "A process of the mesh cannot be started or does not come up.",
         "see its last lines";
     SUPERVISOR_LOCKED = 491, "data directory in use", "Another supervisor holds the data directory.",

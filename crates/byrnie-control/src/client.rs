@@ -20,8 +20,9 @@ use tokio::task::AbortHandle;
 
 use crate::api::{
     self, ApplyRequest, ApplyResponse, CredentialRequest, CredentialResponse, DeleteResponse, EdgeItem,
-    ErrorBody, FindingItem, Items, ListQuery, ObjectList, ProxyItem, RouteItem, SightQuery, StatItem,
-    TapEvent, TapQuery, TopItem, VersionInfo, WaitRequest, WaitResponse, WatchEvent, WhyQuery, WhyResponse,
+    ErrorBody, FindingItem, Items, ListQuery, ObjectList, ProxyConfigQuery, ProxyItem, RouteItem, SightQuery,
+    StatItem, TapEvent, TapQuery, TopItem, VersionInfo, WaitRequest, WaitResponse, WatchEvent, WhyQuery,
+    WhyResponse,
 };
 use crate::{error, query};
 
@@ -81,6 +82,15 @@ impl Client {
     /// `GET /v1/proxies`.
     pub async fn proxies(&self) -> Result<Items<ProxyItem>, ErrorBody> {
         self.get(api::PROXIES).await
+    }
+
+    /// `GET /v1/proxy-config/{section}`.
+    pub async fn proxy_config(
+        &self,
+        section: &str,
+        query: &ProxyConfigQuery,
+    ) -> Result<Items<serde_json::Value>, ErrorBody> {
+        self.get(&with_query(&format!("{}/{section}", api::PROXY_CONFIG), query)?).await
     }
 
     /// `GET /v1/edges`.

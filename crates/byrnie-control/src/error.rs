@@ -17,7 +17,7 @@ pub fn status(error: &ErrorBody) -> u16 {
         "BYR0449" | "BYR0327" => 422,
         "BYR0450" => 429,
         "BYR0451" | "BYR0456" => 500,
-        "BYR0452" | "BYR0457" => 503,
+        "BYR0452" | "BYR0457" | "BYR0486" => 503,
         "BYR0323" => 429,
         _ => 400,
     }
@@ -95,6 +95,15 @@ pub fn refused(findings: Vec<FindingItem>) -> ErrorBody {
 /// Too many at once.
 pub fn too_many(what: &str, limit: usize) -> ErrorBody {
     body("BYR0450", format!("already {limit} {what} at once"), "end one of them first")
+}
+
+/// A proxy cannot be asked.
+pub fn proxy_away(proxy: &byrnie_plan::ObjectName, why: &str) -> ErrorBody {
+    body(
+        "BYR0486",
+        format!("the proxy of {proxy} cannot be asked: {why}"),
+        "`byrnie proxy-status` says how it is",
+    )
 }
 
 /// The store failed.

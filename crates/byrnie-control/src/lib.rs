@@ -31,6 +31,7 @@ mod objects;
 mod progress;
 mod push;
 mod query;
+mod questions;
 mod report;
 mod run;
 mod server;

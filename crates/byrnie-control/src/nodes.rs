@@ -66,8 +66,9 @@ pub struct Rejected {
 }
 
 impl Nodes {
-    /// A new stream; one of the same workload that is still open is closed.
-    pub fn connect(&self, info: NodeInfo, identity: WorkloadIdentity) -> Arc<Node> {
+    /// A new stream; one of the same workload that is still open is closed. `None`: that one is of a newer process, as
+    /// while a proxy is replaced by another.
+    pub fn connect(&self, info: NodeInfo, identity: WorkloadIdentity) -> Option<Arc<Node>> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let state = State { connected: true, since: Timestamp::now(), status: None, keys: HashMap::new() };
         let name = info.workload.clone();
@@ -79,12 +80,17 @@ impl Nodes {
             state: Mutex::new(state),
             settled: Notify::new(),
         });
-        let old = self.by_workload.lock().insert(name, Arc::clone(&node));
+        let mut by_workload = self.by_workload.lock();
+        if by_workload.get(&name).is_some_and(|old| old.is_connected() && old.is_newer_than(&node.info)) {
+            return None;
+        }
+        let old = by_workload.insert(name, Arc::clone(&node));
+        drop(by_workload);
         if let Some(old) = old {
             old.close.cancel();
         }
         self.arrivals.notify_waiters();
-        node
+        Some(node)
     }
 
     /// Every proxy, ordered by namespace and name.
@@ -129,6 +135,18 @@ impl Node {
     /// Whether the stream is open.
     pub fn is_connected(&self) -> bool {
         self.state.lock().connected
+    }
+
+    /// Whether this is a newer process of the same proxy. Those of another run of the supervisor cannot be compared.
+    fn is_newer_than(&self, other: &NodeInfo) -> bool {
+        self.info.run == other.run && self.info.generation > other.generation
+    }
+
+    /// Whether its stream ended within this time.
+    pub fn left_within(&self, time: std::time::Duration) -> bool {
+        let state = self.state.lock();
+        let since = Timestamp::now().duration_since(state.since).unsigned_abs();
+        !state.connected && since < time
     }
 
     /// The stream ended. What it said last stays for the operator to see.

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::nodes::{Node, Rejected};
 use crate::state::Control;
-use crate::table::TapOrder;
+use crate::table::ProxyOrder;
 use crate::tls::Peer;
 
 /// The service.
@@ -47,7 +47,7 @@ impl Discovery for DiscoveryService {
         };
         self.control.metrics.streams.inc();
         let (control, task) = (Arc::clone(&self.control), self.tasks.token());
-        let stream = ProxyStream { control, peer, until, node: None, _task: task };
+        let stream = ProxyStream { control, peer, until, node: None, retiring: None, _task: task };
         Ok(Response::new(serve(request.into_inner(), stream)))
     }
 }
@@ -60,6 +60,8 @@ struct ProxyStream {
     until: Instant,
     /// Known from the first message on.
     node: Option<Arc<Node>>,
+    /// The proxy of this workload was replaced; this process of it only reports what its last connections do.
+    retiring: Option<ObjectName>,
     /// Last, so that it is dropped after what it stands for.
     _task: TaskTrackerToken,
 }
@@ -69,6 +71,12 @@ impl Subscriber for ProxyStream {
         let control = &self.control;
         let node = match (incoming, &self.node) {
             (Incoming::Hello(info), _) => return self.hello(info),
+            (Incoming::Report(report), None) => {
+                let workload = self.retiring.as_ref().ok_or(ProtocolError::NoHello)?;
+                control.take_report(workload, report);
+                return Ok(());
+            }
+            (_, None) if self.retiring.is_some() => return Ok(()),
             (incoming, Some(node)) => (incoming, node),
             (_, None) => return Err(ProtocolError::NoHello),
         };
@@ -97,6 +105,9 @@ impl Subscriber for ProxyStream {
             }
             (Incoming::Report(report), node) => control.take_report(&node.info.workload, report),
             (Incoming::Tap(event), node) => control.taps.event(node, event, &control.metrics),
+            (Incoming::Answer { id, part, last }, node) => {
+                control.questions.answered(&node.info.workload, id, &part, last);
+            }
             (Incoming::Unreadable(why), node) => {
                 tracing::warn!(proxy = %node.info.workload, %why, code = why.code(), "a proxy's report cannot be read");
             }
@@ -113,23 +124,34 @@ impl Subscriber for ProxyStream {
     }
 
     async fn next_order(&mut self) -> Order {
-        let Some(node) = &self.node else {
-            return pending().await;
+        let told = async {
+            match &self.node {
+                Some(node) => next_order(node).await,
+                None => pending().await,
+            }
         };
         tokio::select! {
             () = self.control.stop.cancelled() => Order::Close("BYR0452: the control plane is stopping".to_owned()),
             () = sleep_until(self.until) => {
                 Order::Close("BYR0332: the certificate of this stream has expired; come back with a renewed one".to_owned())
             }
-            () = node.close.cancelled() => {
-                Order::Close("BYR0366: this proxy's workload is gone, has another identity, or has another proxy".to_owned())
-            }
-            () = node.mailbox.changed() => match node.mailbox.take_tap() {
-                Some(TapOrder::Start(tap)) => Order::TapStart(*tap),
-                Some(TapOrder::Stop(id)) => Order::TapStop(id),
-                None => Order::Changed(node.mailbox.take(MAX_KEYS_PER_MESSAGE)),
-            },
+            order = told => order,
         }
+    }
+}
+
+async fn next_order(node: &Node) -> Order {
+    tokio::select! {
+        () = node.close.cancelled() => {
+            let why = "BYR0366: this proxy's workload is gone, has another identity, or has another proxy";
+            Order::Close(why.to_owned())
+        }
+        () = node.mailbox.changed() => match node.mailbox.take_order() {
+            Some(ProxyOrder::Start(tap)) => Order::TapStart(*tap),
+            Some(ProxyOrder::Stop(id)) => Order::TapStop(id),
+            Some(ProxyOrder::Ask(id, what)) => Order::Query(id, what),
+            None => Order::Changed(node.mailbox.take(MAX_KEYS_PER_MESSAGE)),
+        },
     }
 }
 
@@ -151,13 +173,19 @@ impl ProxyStream {
             let kind = if is_gateway { "a Gateway" } else { "a Workload" };
             return Err(self.refuse(format!("{workload} is {kind}, the proxy has the other role")));
         }
-        tracing::info!(proxy = %workload, version = info.version, pid = info.pid, "a proxy connected");
-        let before = self.control.nodes.get(workload);
-        if before.is_none_or(|before| before.info.pid != info.pid) {
-            // A new process has none of the connections that the old one had open.
-            self.control.window.lock().forget(workload);
+        if info.retiring {
+            self.retiring = Some(info.workload);
+            return Ok(());
         }
-        let node = self.control.nodes.connect(info, self.peer.clone());
+        let (version, pid) = (info.version.clone(), info.pid);
+        let before = self.control.nodes.get(workload).map(|before| before.info.pid);
+        let connected = self.control.nodes.connect(info, self.peer.clone());
+        let node = connected.ok_or(ProtocolError::Superseded)?;
+        tracing::info!(proxy = %node.info.workload, version, pid, "a proxy connected");
+        if before != Some(pid) {
+            // A new process has none of the connections that the old one had open.
+            self.control.window.lock().forget(&node.info.workload);
+        }
         self.control.taps.connected(&node, &self.control.table);
         self.node = Some(node);
         Ok(())

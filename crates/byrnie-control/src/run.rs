@@ -134,6 +134,7 @@ impl ControlPlane {
             statuses: Default::default(),
             nodes: Default::default(),
             taps: Default::default(),
+            questions: Default::default(),
             window: Mutex::new(Window::new(WindowSettings::default(), Instant::now())),
             metrics: Default::default(),
             stop: CancellationToken::new(),

@@ -21,10 +21,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{
-    self, ApplyRequest, CredentialRequest, ErrorBody, ListQuery, SightQuery, TapQuery, WaitRequest, WhyQuery,
+    self, ApplyRequest, CredentialRequest, ErrorBody, ListQuery, ProxyConfigQuery, SightQuery, TapQuery,
+    WaitRequest, WhyQuery,
 };
 use crate::state::Control;
-use crate::{apply, error, objects, sight, tap, why};
+use crate::{apply, error, objects, questions, sight, tap, why};
 
 /// Largest request body: some 20,000 objects of a usual size.
 const MAX_BODY: usize = 32 << 20;
@@ -52,6 +53,7 @@ fn router(control: Arc<Control>) -> Router {
         .route(&format!("{}/{{kind}}/{{namespace}}/{{name}}", api::OBJECTS), delete(remove))
         .route(api::WAIT, post(wait))
         .route(api::PROXIES, get(proxies))
+        .route(&format!("{}/{{section}}", api::PROXY_CONFIG), get(proxy_config))
         .route(api::EDGES, get(edges))
         .route(api::ROUTES, get(routes))
         .route(api::STAT, get(stat))
@@ -99,6 +101,20 @@ async fn wait(State(control): Shared, body: Bytes) -> Answer<api::WaitResponse> 
 async fn proxies(State(control): Shared) -> Json<api::Items<api::ProxyItem>> {
     let items = control.nodes.all().iter().map(|node| node.item(&control.table)).collect();
     Json(api::Items { items })
+}
+
+async fn proxy_config(
+    State(control): Shared,
+    Segments(section): Segments<String>,
+    Query(query): Query<ProxyConfigQuery>,
+) -> Answer<api::Items<serde_json::Value>> {
+    let proxy = match &query.proxy {
+        Some(name) => {
+            Some(name.parse().map_err(|()| error::bad_request(format!("{name} is no NAMESPACE/NAME")))?)
+        }
+        None => None,
+    };
+    Ok(Json(api::Items { items: questions::items(&control, proxy.as_ref(), &section).await? }))
 }
 
 async fn edges(State(control): Shared, Query(query): Query<SightQuery>) -> Json<api::Items<api::EdgeItem>> {

@@ -23,6 +23,7 @@ use crate::authority::Authority;
 use crate::metrics::{Gauges, Metrics};
 use crate::nodes::Nodes;
 use crate::progress::Progress;
+use crate::questions::Questions;
 use crate::status::{Owner, Statuses};
 use crate::table::Table;
 use crate::tap::Taps;
@@ -47,6 +48,8 @@ pub struct Control {
     pub statuses: Statuses,
     pub nodes: Nodes,
     pub taps: Taps,
+    /// What operators ask proxies.
+    pub questions: Questions,
     pub window: Mutex<Window>,
     pub metrics: Metrics,
     pub stop: CancellationToken,

@@ -160,34 +160,36 @@ impl Inner {
 pub struct Mailbox {
     id: u64,
     dirty: Mutex<BTreeSet<Key>>,
-    taps: Mutex<VecDeque<TapOrder>>,
+    orders: Mutex<VecDeque<ProxyOrder>>,
     notify: Notify,
 }
 
-/// What a subscriber is told about taps. There are few taps, so few of these.
+/// What a subscriber is told beside resources. There are few taps and questions, so few of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TapOrder {
+pub enum ProxyOrder {
     /// Show requests.
     Start(Box<TapRequest>),
     /// Stop showing them.
     Stop(u64),
+    /// A question about the proxy itself, with its id.
+    Ask(u64, String),
 }
 
 impl Mailbox {
     /// An empty one. `id` is unique among all that live.
     pub fn new(id: u64) -> Arc<Self> {
-        Arc::new(Self { id, dirty: Mutex::default(), taps: Mutex::default(), notify: Notify::new() })
+        Arc::new(Self { id, dirty: Mutex::default(), orders: Mutex::default(), notify: Notify::new() })
     }
 
-    /// Adds an order about a tap.
-    pub fn tap(&self, order: TapOrder) {
-        self.taps.lock().push_back(order);
+    /// Adds an order.
+    pub fn order(&self, order: ProxyOrder) {
+        self.orders.lock().push_back(order);
         self.notify.notify_one();
     }
 
-    /// Takes the next order about a tap.
-    pub fn take_tap(&self) -> Option<TapOrder> {
-        self.taps.lock().pop_front()
+    /// Takes the next order.
+    pub fn take_order(&self) -> Option<ProxyOrder> {
+        self.orders.lock().pop_front()
     }
 
     /// Marks a key.
@@ -198,7 +200,7 @@ impl Mailbox {
 
     /// Waits until something is in it; may be cancelled. There is one waiter at most.
     pub async fn changed(&self) {
-        while self.dirty.lock().is_empty() && self.taps.lock().is_empty() {
+        while self.dirty.lock().is_empty() && self.orders.lock().is_empty() {
             self.notify.notified().await;
         }
     }

@@ -20,7 +20,7 @@ use crate::error;
 use crate::metrics::Metrics;
 use crate::nodes::{Node, Nodes};
 use crate::state::Control;
-use crate::table::{Table, TapOrder};
+use crate::table::{ProxyOrder, Table};
 
 /// Taps at once.
 const MAX_TAPS: usize = 32;
@@ -89,7 +89,7 @@ impl Drop for Guard {
 
 fn stop(nodes: &Nodes, id: u64) {
     for node in nodes.all().iter().filter(|node| node.is_connected()) {
-        node.mailbox.tap(TapOrder::Stop(id));
+        node.mailbox.order(ProxyOrder::Stop(id));
     }
 }
 
@@ -143,7 +143,7 @@ impl Tap {
             }
             _ => {}
         }
-        node.mailbox.tap(TapOrder::Start(Box::new(TapRequest { id, filter, limit: RATE })));
+        node.mailbox.order(ProxyOrder::Start(Box::new(TapRequest { id, filter, limit: RATE })));
     }
 
     fn line(&self, node: &Node, event: &byrnie_wire::report::TapEvent) -> TapEvent {

@@ -15,6 +15,9 @@ use crate::table::Table;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 
+/// How long a proxy whose stream has just ended is waited for.
+const COMEBACK: Duration = Duration::from_secs(5);
+
 /// When a wait ends, and the proxies that it waits for.
 pub struct Terms {
     started: Instant,
@@ -46,6 +49,11 @@ pub async fn wait(terms: &Terms, nodes: &Nodes, table: &Table) -> WaitResponse {
         if tokio::time::timeout_at(terms.deadline, nodes.arrival(name)).await.is_err() {
             response.pending.push(waiting(name, None, "its proxy is not connected"));
         }
+    }
+    // One whose stream has just ended comes back with what it had; it does not obey what it has not heard.
+    for node in nodes.all().iter().filter(|node| node.left_within(COMEBACK)) {
+        let until = terms.deadline.min(terms.started + COMEBACK);
+        let _ = tokio::time::timeout_at(until, nodes.arrival(&node.info.workload)).await;
     }
     let upto = table.seq();
     // A proxy that obeys new routes may subscribe to what they lead to, so look again after all have answered.

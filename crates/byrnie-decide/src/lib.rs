@@ -16,6 +16,7 @@
 mod authorize;
 mod balance;
 mod cors;
+mod concurrency;
 mod deadline;
 mod explain;
 mod hash;
@@ -33,6 +34,7 @@ pub use authorize::{
 };
 pub use balance::{PickContext, Picker};
 pub use cors::{CorsRules, Preflight, Shared};
+pub use concurrency::Concurrency;
 pub use deadline::{Deadline, try_timeout};
 pub use explain::{Explanation, RouteStep, explain};
 pub use hash::xxh64;

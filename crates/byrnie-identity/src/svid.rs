@@ -107,6 +107,15 @@ impl Svid {
         &self.chain
     }
 
+    /// The leaf's serial number in hexadecimal.
+    pub fn serial(&self) -> String {
+        self.chain
+            .first()
+            .and_then(|leaf| crate::describe::describe(leaf))
+            .map(|leaf| leaf.serial)
+            .unwrap_or_default()
+    }
+
     /// Start of validity.
     pub fn not_before(&self) -> SystemTime {
         self.not_before

@@ -20,6 +20,11 @@ pub fn raise_descriptors() -> io::Result<Option<u64>> {
     Ok(original.maximum)
 }
 
+/// How many descriptors this process may open.
+pub fn descriptors() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// Whether the kernel may back this process's memory by pages of 2 MiB. Children inherit it, also over exec. Without
 /// them a process that needs little takes little: with them each arena and each thread's stack begins at 2 MiB.
 pub fn large_pages(allowed: bool) -> io::Result<()> {

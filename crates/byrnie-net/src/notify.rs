@@ -68,6 +68,16 @@ impl Notifier {
         self.send("STOPPING=1", None)
     }
 
+    /// Asks for another process in the place of this one, beside which this one goes on until it is told.
+    pub fn restart(&self) -> io::Result<()> {
+        self.send("BYRNIE_RESTART=1", None)
+    }
+
+    /// The main process is another one from now on (systemd follows it).
+    pub fn main_pid(&self, pid: u32) -> io::Result<()> {
+        self.send(&format!("MAINPID={pid}"), None)
+    }
+
     /// One line for people: what the child is doing, or why it cannot.
     pub fn status(&self, line: &str) -> io::Result<()> {
         self.send(&format!("STATUS={}", line.replace('\n', " ")), None)
@@ -113,6 +123,8 @@ pub struct Notification {
     pub ready: bool,
     /// `STOPPING=1` was said.
     pub stopping: bool,
+    /// `BYRNIE_RESTART=1` was said: another process is wanted in this one's place.
+    pub restart: bool,
     /// The last `STATUS=` line.
     pub status: Option<String>,
     /// What to do with descriptors, if anything.
@@ -195,12 +207,13 @@ fn receive_one(socket: &UnixDatagram) -> io::Result<Option<Notification>> {
 
 fn parse(pid: u32, text: &str, descriptors: Vec<OwnedFd>) -> Notification {
     let mut notification =
-        Notification { pid, ready: false, stopping: false, status: None, descriptor: None };
+        Notification { pid, ready: false, stopping: false, restart: false, status: None, descriptor: None };
     let (mut name, mut store, mut remove) = (String::from("stored"), false, false);
     for line in text.lines() {
         match line.split_once('=') {
             Some(("READY", "1")) => notification.ready = true,
             Some(("STOPPING", "1")) => notification.stopping = true,
+            Some(("BYRNIE_RESTART", "1")) => notification.restart = true,
             Some(("STATUS", status)) => notification.status = Some(status.to_owned()),
             Some(("FDSTORE", "1")) => store = true,
             Some(("FDSTOREREMOVE", "1")) => remove = true,

@@ -20,6 +20,16 @@ pub fn kill_group(leader: u32) -> io::Result<()> {
     Ok(rustix::process::kill_process_group(pid(leader)?, Signal::KILL)?)
 }
 
+/// Asks a proxy to have another process take its place (SIGUSR2).
+pub fn restart(process: u32) -> io::Result<()> {
+    Ok(rustix::process::kill_process(pid(process)?, Signal::USR2)?)
+}
+
+/// Tells a proxy that another process has taken its place (SIGUSR1).
+pub fn retire(process: u32) -> io::Result<()> {
+    Ok(rustix::process::kill_process(pid(process)?, Signal::USR1)?)
+}
+
 /// Ends one process at once (SIGKILL).
 pub fn kill(process: u32) -> io::Result<()> {
     Ok(rustix::process::kill_process(pid(process)?, Signal::KILL)?)

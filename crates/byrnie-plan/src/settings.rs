@@ -42,6 +42,16 @@ pub struct MeshSettings {
     pub upstream_idle_timeout: Duration,
     /// Age at which a pooled connection to an endpoint takes nothing new, less up to a tenth by chance. Default 1 h.
     pub upstream_max_age: Duration,
+    /// How long a process that was replaced by a hot restart may go on with its connections. Default 15 min.
+    pub restart_timeout: Duration,
+    /// Requests in flight in one proxy. Default 100,000.
+    pub max_requests: u32,
+    /// Share of memory or descriptors in use, in percent, from which on kept-alive connections are ended. Default 85.
+    pub drain_percent: u8,
+    /// The same from which on new connections and requests are refused. Default 92; 0: never.
+    pub shed_percent: u8,
+    /// Whether requests in flight are also limited by what latency allows. Default false.
+    pub adaptive_concurrency: bool,
     /// Within which time a peer is noticed that has vanished, in whole seconds. Default 9 s.
     pub peer_timeout: Duration,
     /// The resolver, where traffic is captured.
@@ -103,6 +113,11 @@ impl Default for MeshSettings {
             upstream_max_age: Duration::from_secs(3600),
             peer_timeout: Duration::from_secs(9),
             dns: DnsSettings::default(),
+            restart_timeout: Duration::from_secs(15 * 60),
+            max_requests: 100_000,
+            drain_percent: 85,
+            shed_percent: 92,
+            adaptive_concurrency: false,
         }
     }
 }

@@ -199,10 +199,11 @@ fn serve(
 ) {
     let seated = Seated { seats: Arc::clone(seats), index: worker.index };
     let Some(place) = worker.process.admit_connection() else { return };
+    let listed = worker.process.listing.add(remote, entrance.clone());
     let worker = Rc::clone(worker);
     let process = Arc::clone(&worker.process);
     let task = async move {
-        let _held = (seated, place);
+        let _held = (seated, place, listed);
         let closing = worker.process.closing.clone();
         tokio::select! {
             () = worker.process.survive(crate::connection::serve(&worker, stream, remote, entrance)) => {}

@@ -62,6 +62,12 @@ pub enum Kind {
     Timeout,
     /// A limit of this proxy was reached.
     Overload,
+    /// This process has as many requests in flight as it may have.
+    TooManyRequests,
+    /// Memory or descriptors of this process run out.
+    Shed,
+    /// Answers take longer than those of a quiet proxy.
+    Slow,
     /// An authorization policy refused.
     Denied,
     /// The hop names a service or port that this workload does not serve.
@@ -121,6 +127,12 @@ impl Kind {
                 "the request took longer than its timeout"),
             Self::Overload => facts("BYR0209", "overload", Mesh, StatusCode::SERVICE_UNAVAILABLE, 14,
                 "a limit was reached; see the limit's name and raise it, or add endpoints"),
+            Self::TooManyRequests => facts("BYR0240", "too_many_requests", Mesh, StatusCode::SERVICE_UNAVAILABLE, 14,
+                "this proxy has as many requests in flight as Mesh.spec.proxy.maxRequests allows"),
+            Self::Shed => facts("BYR0241", "shed", Mesh, StatusCode::SERVICE_UNAVAILABLE, 14,
+                "this proxy is short of memory or descriptors; see byrnie_pressure_percent, and try again"),
+            Self::Slow => facts("BYR0242", "slow", Mesh, StatusCode::SERVICE_UNAVAILABLE, 14,
+                "answers take longer than usual, so nothing more is taken; see Mesh.spec.proxy.adaptiveConcurrency"),
             Self::Denied => facts("BYR0210", "denied", Client, StatusCode::FORBIDDEN, 7,
                 "an authorization policy refuses this caller"),
             Self::WrongDestination => facts("BYR0211", "wrong_destination", Client, StatusCode::FORBIDDEN, 7,

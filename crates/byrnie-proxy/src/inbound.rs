@@ -33,6 +33,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     strip_mesh_headers(&mut head.headers);
     let mut exchange = Exchange::new(worker, front, Direction::Inbound, facts(&head));
     exchange.is_grpc = is_grpc(&head.headers);
+    let normal = normal.and_then(|()| worker.process.admit_request());
     let answered = match normal {
         Ok(()) => pass(worker, front, &mut exchange, hop.as_ref(), upgrade.as_ref(), head, body).await,
         Err(error) => Err(Refusal { error, policy: String::new() }),
@@ -91,10 +92,16 @@ fn refuse(mut exchange: Exchange, refusal: Refusal) -> Response<Body> {
     exchange.on_error(&error);
     exchange.policy = Some(policy).filter(|policy| !policy.is_empty());
     let mut response = reply::failure(&error, exchange.is_grpc, Tell::Everything);
-    if error.unprocessed && matches!(error.kind, Kind::ConnectFailed | Kind::Overload | Kind::NotReady) {
+    if error.unprocessed && is_of_this_place(error.kind) {
         response.headers_mut().insert(BYRNIE_UNPROCESSED, HeaderValue::from_static("1"));
     }
     exchange.on_head(response.status().as_u16(), response.headers());
     exchange.end(None);
     response
+}
+
+/// Whether another endpoint may do better.
+fn is_of_this_place(kind: Kind) -> bool {
+    let full = matches!(kind, Kind::Overload | Kind::TooManyRequests | Kind::Shed | Kind::Slow);
+    full || matches!(kind, Kind::ConnectFailed | Kind::NotReady)
 }

@@ -27,9 +27,11 @@ mod front;
 mod hop;
 mod http;
 mod inbound;
+mod listing;
 mod mirror;
 mod observe;
 mod outbound;
+mod overload;
 mod policy;
 mod pool;
 mod process;
@@ -44,4 +46,7 @@ mod tries;
 mod worker;
 
 pub use process::Role;
-pub use run::{ControlPlane, LocalState, LogOutput, ProxyOptions, RunError, Source, Supervision, run};
+pub use run::{
+    ControlPlane, LocalState, LogFilter, LogOutput, Orders, ProxyOptions, RunError, Source, Successor,
+    Supervision, run,
+};

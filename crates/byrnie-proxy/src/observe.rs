@@ -107,6 +107,7 @@ impl Exchange {
     /// A request that came just now.
     pub fn new(worker: &Rc<Worker>, front: &Rc<Front>, direction: Direction, facts: Facts) -> Self {
         front.begin();
+        worker.process.overload.begin();
         Self {
             worker: Rc::clone(worker),
             front: Rc::clone(front),
@@ -259,6 +260,8 @@ impl Exchange {
     fn tell(&mut self) {
         self.front.end();
         let now = Instant::now();
+        let first_byte = self.first_byte.filter(|_| self.error.is_none());
+        self.worker.process.overload.end(self.worker.time(now), first_byte);
         let duration = now.saturating_duration_since(self.started);
         let code = self.error.as_ref().map_or("", |(kind, _)| kind.describe().code);
         self.settle(now, duration);

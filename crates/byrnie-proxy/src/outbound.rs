@@ -35,6 +35,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
     exchange.is_grpc = is_grpc(&head.headers);
     let work = Work { worker, front, upgrade, wish };
+    let normal = normal.and_then(|()| worker.process.admit_request());
     let answered = match normal {
         Ok(()) => work.answer(&mut exchange, head, body).await,
         Err(error) => Err(error),

@@ -15,6 +15,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::called::Calls;
 use crate::config::Config;
+use crate::error::{Kind, ProxyError};
+use crate::listing::Listing;
+use crate::overload::Overload;
 use crate::tls::TlsState;
 
 /// What a proxy is for.
@@ -55,7 +58,11 @@ pub struct Process {
     pub closing: CancellationToken,
     /// One task per client connection, on whichever worker.
     pub connections: TaskTracker,
-    /// Client connections that are open.
+    /// Requests in flight, and whether memory or descriptors run out.
+    pub overload: Overload,
+    /// Client connections that are open, for the operator.
+    pub listing: Arc<Listing>,
+    /// Their number.
     pub open: AtomicUsize,
     /// Mirrored copies that are on their way.
     pub copies: AtomicUsize,
@@ -69,6 +76,12 @@ pub struct Counters {
     pub panics: Arc<Counter>,
     /// Connections beyond the limit.
     pub limit_connections: Arc<Counter>,
+    /// Connections and requests refused for want of memory or descriptors.
+    pub limit_shed: Arc<Counter>,
+    /// Requests beyond what the process may have in flight.
+    pub limit_requests: Arc<Counter>,
+    /// Requests beyond what latency allows.
+    pub limit_concurrency: Arc<Counter>,
     /// Requests beyond an endpoint's limit of requests in flight.
     pub limit_in_flight: Arc<Counter>,
     /// Connections beyond an endpoint's limit.
@@ -105,6 +118,9 @@ impl Counters {
         Self {
             panics: metrics.counter(&names::PANICS, &[]),
             limit_connections: limit("connections"),
+            limit_shed: limit("shed"),
+            limit_requests: limit("requests"),
+            limit_concurrency: limit("concurrency"),
             limit_in_flight: limit("in_flight"),
             limit_upstream_connections: limit("upstream_connections"),
             limit_pending: limit("pending"),
@@ -142,6 +158,8 @@ impl Process {
             parting: CancellationToken::new(),
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
+            overload: Overload::default(),
+            listing: Arc::default(),
             open: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
             started: Instant::now(),
@@ -169,6 +187,10 @@ impl Process {
 
     /// Takes a place for one more client connection. `None`: the limit is reached (and counted).
     pub fn admit_connection(self: &Arc<Self>) -> Option<OpenConnection> {
+        if self.overload.is_shedding() {
+            self.counters.limit_shed.inc();
+            return None;
+        }
         let limit = self.config.load().settings.max_connections as usize;
         if self.open.fetch_add(1, Relaxed) >= limit {
             self.open.fetch_sub(1, Relaxed);
@@ -177,6 +199,19 @@ impl Process {
         }
         self.counters.downstream.add(1);
         Some(OpenConnection(Arc::clone(self)))
+    }
+
+    /// Whether one more request is taken (a refusal is counted).
+    pub fn admit_request(&self) -> Result<(), ProxyError> {
+        let admitted = self.overload.admit(&self.config.load().settings);
+        if let Err(error) = &admitted {
+            match error.kind {
+                Kind::TooManyRequests => self.counters.limit_requests.inc(),
+                Kind::Slow => self.counters.limit_concurrency.inc(),
+                _ => self.counters.limit_shed.inc(),
+            }
+        }
+        admitted
     }
 
     /// What this process proves, once it can.

@@ -1,15 +1,17 @@
 //! A proxy from its options to its end.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use byrnie_net::{Inherited, Notifier};
 use byrnie_plan::{Key, ObjectName, Resource};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
@@ -39,6 +41,58 @@ pub struct ProxyOptions {
     pub transparent: bool,
     /// Cancelled to drain and end, as SIGTERM does.
     pub stop: CancellationToken,
+    /// Grows with each process of this proxy.
+    pub generation: u64,
+    /// Starts another process of this proxy, for a hot restart. `None`: the supervisor does.
+    pub successor: Option<Successor>,
+    /// What SIGUSR2 and SIGUSR1 ask for.
+    pub orders: Orders,
+    /// Reads and sets what goes to the process's own log.
+    pub log_filter: Option<LogFilter>,
+    /// Where the token of this life's admin server is written, mode 0600. `None`: into the state directory, if there is
+    /// one.
+    pub admin_token: Option<PathBuf>,
+}
+
+/// Starts another process of this proxy, which inherits these descriptors by name, and says its process id. Called
+/// within a runtime.
+#[derive(Clone)]
+pub struct Successor(pub Arc<StartAnother>);
+
+/// See [`Successor`].
+pub type StartAnother = dyn Fn(Vec<(String, OwnedFd)>) -> io::Result<u32> + Send + Sync;
+
+/// Hot restart: SIGUSR2 asks for another process in the place of this one, SIGUSR1 says that it is there.
+#[derive(Clone, Debug, Default)]
+pub struct Orders {
+    /// Start another one.
+    pub restart: Arc<Notify>,
+    /// It is ready: finish what is open.
+    pub retire: CancellationToken,
+}
+
+/// The filter of the process's own log: how it is now, and how to set it.
+#[derive(Clone)]
+pub struct LogFilter {
+    /// In force.
+    pub get: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Sets it; an error says what cannot be read.
+    pub set: Arc<SetFilter>,
+}
+
+/// See [`LogFilter::set`].
+pub type SetFilter = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
+impl fmt::Debug for Successor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Successor")
+    }
+}
+
+impl fmt::Debug for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogFilter")
+    }
 }
 
 /// Where a proxy's resources come from.
@@ -134,8 +188,7 @@ pub fn run(options: ProxyOptions, supervision: Supervision) -> Result<(), RunErr
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Threads)?;
     let workers = runtime.block_on(async {
-        let signals = signals()?;
-        tokio::spawn(stop_on(signals, options.stop.clone()));
+        tokio::spawn(obey(signals()?, options.stop.clone(), options.orders.clone()));
         Control::start(options, supervision).await?.run().await
     });
     // A lookup or a write that hangs must not hold up the exit.
@@ -144,16 +197,24 @@ pub fn run(options: ProxyOptions, supervision: Supervision) -> Result<(), RunErr
     Ok(())
 }
 
-fn signals() -> Result<[Signal; 2], RunError> {
+fn signals() -> Result<[Signal; 4], RunError> {
     let listen = |kind| signal(kind).map_err(RunError::Signals);
-    Ok([listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?])
+    Ok([
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::user_defined2())?,
+        listen(SignalKind::user_defined1())?,
+    ])
 }
 
-async fn stop_on(mut signals: [Signal; 2], stop: CancellationToken) {
-    let [terminate, interrupt] = &mut signals;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+async fn obey(mut signals: [Signal; 4], stop: CancellationToken, orders: Orders) {
+    let [terminate, interrupt, restart, retire] = &mut signals;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return stop.cancel(),
+            _ = interrupt.recv() => return stop.cancel(),
+            _ = restart.recv() => orders.restart.notify_one(),
+            _ = retire.recv() => orders.retire.cancel(),
+        }
     }
-    stop.cancel();
 }

@@ -95,6 +95,24 @@ pub const LIMIT_REJECTIONS: Desc = Desc {
     labels: &["limit"],
 };
 
+/// What runs out: `memory` (of the control group), `descriptors`.
+pub const PRESSURE: Desc = Desc {
+    name: "byrnie_pressure_percent",
+    help: "Share of memory (of the control group's limit) and descriptors in use, in percent",
+    labels: &["resource"],
+};
+
+/// Requests of the process that are in flight.
+pub const REQUESTS_IN_FLIGHT: Desc =
+    Desc { name: "byrnie_requests_in_flight", help: "Requests in flight in this process", labels: &[] };
+
+/// How many the latency of answers allows.
+pub const CONCURRENCY_LIMIT: Desc = Desc {
+    name: "byrnie_concurrency_limit",
+    help: "Requests in flight that the latency of answers allows; it counts with adaptiveConcurrency",
+    labels: &[],
+};
+
 /// Connections that are open: `downstream`, `upstream`.
 pub const CONNECTIONS: Desc =
     Desc { name: "byrnie_connections", help: "Open connections", labels: &["side", "protocol"] };

@@ -128,6 +128,9 @@ pub enum ProtocolError {
     /// More subscriptions than one stream may have.
     #[error("BYR0363: more than {0} subscriptions on one stream")]
     TooManySubscriptions(usize),
+    /// A newer process of the same proxy is connected.
+    #[error("BYR0366: a newer process of this proxy is connected")]
+    Superseded,
     /// The peer may not be the node that it says it is, or may not see what it asks for.
     #[error("BYR0364: {0}")]
     Refused(String),
@@ -141,6 +144,7 @@ impl ProtocolError {
             Self::NoHello | Self::SecondHello => "BYR0361",
             Self::BadNonce(_) | Self::UnexpectedKey(_) => "BYR0362",
             Self::TooManySubscriptions(_) => "BYR0363",
+            Self::Superseded => "BYR0366",
             Self::Refused(_) => "BYR0364",
         }
     }

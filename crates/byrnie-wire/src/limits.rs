@@ -21,6 +21,9 @@ pub const MAX_KEY: usize = 512;
 /// Longest code or reason of a rejection, in bytes: a thousand of them fit one message.
 pub const MAX_REASON: usize = 256;
 
+/// Largest answer to a query, in bytes.
+pub const MAX_ANSWER: usize = 32 * 1024 * 1024;
+
 /// At most `max` bytes of a text, ended at a character's border.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     let end = (0..=max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));

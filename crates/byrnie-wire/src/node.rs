@@ -21,6 +21,10 @@ pub struct NodeInfo {
     pub run: String,
     /// Process id.
     pub pid: u32,
+    /// Grows with each process of this proxy: of two that are connected at once the older one steps aside.
+    pub generation: u64,
+    /// Another process has taken its place: it only reports what its last connections do.
+    pub retiring: bool,
 }
 
 /// What a proxy is for.
@@ -82,6 +86,8 @@ impl NodeInfo {
             version: self.version.clone(),
             run: self.run.clone(),
             pid: self.pid,
+            generation: self.generation,
+            retiring: self.retiring,
         }
     }
 
@@ -97,6 +103,8 @@ impl NodeInfo {
             version: at("version", field::text(node.version, MAX_TEXT))?,
             run: at("run", field::text(node.run, MAX_TEXT))?,
             pid: node.pid,
+            generation: node.generation,
+            retiring: node.retiring,
         })
     }
 }

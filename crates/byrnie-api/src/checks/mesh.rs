@@ -18,6 +18,7 @@ pub(super) fn mesh(spec: &MeshSpec, issues: &mut Issues) {
         ("clientIdleTimeout", proxy.client_idle_timeout),
         ("upstreamIdleTimeout", proxy.upstream_idle_timeout),
         ("upstreamMaxAge", proxy.upstream_max_age),
+        ("restartTimeout", proxy.restart_timeout),
     ] {
         within(&format!("spec.proxy.{field}"), duration, 1, 24 * 3_600_000, issues);
     }

@@ -145,6 +145,17 @@ pub struct ProxyDefaults {
     /// Age at which a pooled connection to an endpoint takes nothing new and closes when it is idle, less up to a tenth
     /// by chance, so that connections opened together do not end together. Default `1h`.
     pub upstream_max_age: Duration,
+    /// How long a process that was replaced by a hot restart (`byrnie restart`) may go on with the connections that it
+    /// has. Default `15m`, as Envoy's.
+    pub restart_timeout: Duration,
+    /// Requests in flight in one proxy; further ones get 503 with `BYR0240`. Default 100,000, as Linkerd's.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_requests: u32,
+    /// What happens when memory (of the cgroup, where that has a limit) or descriptors run out.
+    pub overload: OverloadSettings,
+    /// Limits requests in flight also by what latency allows: while answers take no longer than those of a quiet proxy
+    /// the limit grows, when they do it shrinks, and what is beyond gets 503 with `BYR0242`. Default false.
+    pub adaptive_concurrency: bool,
     /// How many Services a Workload without `upstreams` gets addresses for. Default 64.
     #[schemars(range(min = 0, max = 1024))]
     pub upstream_limit: u32,
@@ -173,6 +184,25 @@ pub struct DnsDefaults {
 impl Default for DnsDefaults {
     fn default() -> Self {
         Self { ttl: Duration::from_secs(30), timeout: Duration::from_secs(5), max_queries: 1024 }
+    }
+}
+
+/// What happens when memory or descriptors run out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OverloadSettings {
+    /// Share in use, in percent, from which on kept-alive connections end with their next answer. Default 85.
+    #[schemars(range(min = 1, max = 100))]
+    pub drain_percent: u8,
+    /// Share in use, in percent, from which on new connections are closed and new requests get 503 with `BYR0241`.
+    /// Default 92 (Envoy's usual values are 92 and 95). 0: never.
+    #[schemars(range(min = 0, max = 100))]
+    pub shed_percent: u8,
+}
+
+impl Default for OverloadSettings {
+    fn default() -> Self {
+        Self { drain_percent: 85, shed_percent: 92 }
     }
 }
 
@@ -210,6 +240,10 @@ impl Default for ProxyDefaults {
             client_idle_timeout: Duration::from_secs(300),
             upstream_idle_timeout: Duration::from_secs(60),
             upstream_max_age: Duration::from_secs(3600),
+            restart_timeout: Duration::from_secs(15 * 60),
+            max_requests: 100_000,
+            overload: OverloadSettings::default(),
+            adaptive_concurrency: false,
             upstream_limit: 64,
             peer_timeout: Duration::from_secs(9),
             dns: DnsDefaults::default(),

@@ -19,7 +19,7 @@ pub use authorization_policy::{
 };
 pub use mesh::{
     AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Mesh, MeshSpec,
-    MtlsMode, ProxyDefaults, TelemetrySettings,
+    MtlsMode, OverloadSettings, ProxyDefaults, TelemetrySettings,
 };
 pub use service_profile::{
     ProfileRetryBudget, ProfileRoute, RequestMatch, ResponseClass, ResponseMatch, ServiceProfile,

@@ -120,6 +120,8 @@ async fn connect(api: Client, plane: Arc<Plane>, number: usize) -> Result<(Handl
         version: "simulated".to_owned(),
         run: String::new(),
         pid: std::process::id(),
+        generation: 1,
+        retiring: false,
     };
     let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
     let options = ClientOptions { node, connector: plane.connector(config), backoff };

@@ -14,8 +14,8 @@ pub use objects::{
     WatchEventType,
 };
 pub use sight::{
-    EdgeItem, Items, ProxyItem, RouteItem, SightQuery, StatItem, SyncState, TapEvent, TapPhase, TapQuery,
-    TopItem, WhyQuery, WhyResponse, WhyStep, WhyVerdict,
+    EdgeItem, Items, ProxyConfigQuery, ProxyItem, RouteItem, SightQuery, StatItem, SyncState, TapEvent,
+    TapPhase, TapQuery, TopItem, WhyQuery, WhyResponse, WhyStep, WhyVerdict,
 };
 
 /// The API's Unix socket in the data directory: mode 0600, only the same user is served.
@@ -31,6 +31,9 @@ pub const NO_NAMESPACE: &str = "_";
 pub const WAIT: &str = "/v1/wait";
 /// `GET` → [`Items`] of [`ProxyItem`].
 pub const PROXIES: &str = "/v1/proxies";
+/// `GET /v1/proxy-config/{section}` with [`ProxyConfigQuery`] → [`Items`] of JSON objects: what proxies say about
+/// themselves.
+pub const PROXY_CONFIG: &str = "/v1/proxy-config";
 /// `GET` with [`SightQuery`] → [`Items`] of [`EdgeItem`].
 pub const EDGES: &str = "/v1/edges";
 /// `GET` with [`SightQuery`] → [`Items`] of [`RouteItem`].

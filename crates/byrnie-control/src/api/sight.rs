@@ -77,6 +77,15 @@ pub enum SyncState {
     Rejected,
 }
 
+/// Which proxies are asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyConfigQuery {
+    /// `NAMESPACE/NAME` of a workload or Gateway; absent: all that are connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+}
+
 /// Who calls whom. Callers outside the mesh are no edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -193,8 +193,15 @@ impl Mesh {
 
     /// A proxy that says who it is, whatever its certificate says.
     pub fn proxy_as(&self, workload: &str, role: Role, svid: &Svid) -> Proxy {
+        self.process(workload, role, svid, 1, false)
+    }
+
+    /// One of several processes of a proxy.
+    pub fn process(&self, workload: &str, role: Role, svid: &Svid, generation: u64, retiring: bool) -> Proxy {
         let run = "run-1".to_owned();
-        let node = NodeInfo { workload: name(workload), role, version: "0.0.1".to_owned(), run, pid: 4711 };
+        let pid = 4710 + u32::try_from(generation).unwrap();
+        let version = "0.0.1".to_owned();
+        let node = NodeInfo { workload: name(workload), role, version, run, pid, generation, retiring };
         let backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(50));
         let (handle, events, driver) =
             client(ClientOptions { node, connector: self.connector(svid), backoff });

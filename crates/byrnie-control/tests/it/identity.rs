@@ -121,6 +121,8 @@ async fn noise_on_the_port_harms_nobody() {
         version: String::new(),
         run: String::new(),
         pid: 1,
+        generation: 1,
+        retiring: false,
     };
     let (_handle, mut events, driver) = byrnie_wire::client::client(byrnie_wire::client::ClientOptions {
         node,

@@ -135,6 +135,11 @@ fn effective(mesh: &Mesh) -> Effective {
                 timeout: proxy.dns.timeout.get(),
                 max_queries: proxy.dns.max_queries,
             },
+            restart_timeout: proxy.restart_timeout.get(),
+            max_requests: proxy.max_requests,
+            drain_percent: proxy.overload.drain_percent,
+            shed_percent: proxy.overload.shed_percent,
+            adaptive_concurrency: proxy.adaptive_concurrency,
         },
     }
 }

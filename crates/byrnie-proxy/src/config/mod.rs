@@ -42,6 +42,34 @@ pub struct Config {
     pub names: Arc<NameTable>,
 }
 
+/// Every cluster of a configuration once: of destinations, of their routes' backends, of listeners, and the workload's
+/// own ports.
+pub fn clusters(config: &Config) -> Vec<Arc<Cluster>> {
+    let mut all: Vec<Arc<Cluster>> = Vec::new();
+    let backends = |http: &HttpRoutes| {
+        let backends = http.rules.iter().flat_map(|rule| &rule.backends);
+        backends.filter_map(|backend| backend.cluster.clone().ok()).collect::<Vec<_>>()
+    };
+    for destination in config.destinations.values() {
+        all.push(Arc::clone(&destination.cluster));
+        all.extend(destination.http.iter().flat_map(|http| backends(http)));
+        all.extend(destination.tcp.iter().flat_map(|tcp| tcp.clusters()));
+    }
+    for listener in config.listeners.values() {
+        all.extend(backends(&listener.http));
+        all.extend(listener.tcp.iter().flat_map(|(_, tcp)| tcp.clusters()));
+    }
+    all.extend(
+        config
+            .inbound
+            .iter()
+            .flat_map(|inbound| inbound.ports.values().map(|port| Arc::clone(&port.cluster))),
+    );
+    all.sort_by_key(|cluster| Arc::as_ptr(cluster) as usize);
+    all.dedup_by_key(|cluster| Arc::as_ptr(cluster) as usize);
+    all
+}
+
 /// One service port as its callers see it.
 pub struct Destination {
     /// The Service and its port.

@@ -180,6 +180,11 @@ impl TcpRoute {
             backends: rule.backends.iter().map(|b| resolve(&b.target, Carries::Requests)).collect(),
         }
     }
+
+    /// The clusters of its backends.
+    pub fn clusters(&self) -> impl Iterator<Item = Arc<Cluster>> {
+        self.backends.iter().filter_map(|backend| backend.clone().ok())
+    }
 }
 
 impl RuleFilters {

@@ -1,23 +1,36 @@
-//! The admin server: `/metrics`, `/ready`, `/live`. On loopback, without secrets, without anything that changes.
+//! The admin server, on loopback. Everybody may GET `/metrics`, `/ready`, `/live`; all else needs the token of this life
+//! in a header, and a Host that is loopback: a page in a browser, or an application that can be made to fetch an
+//! address, has neither.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use byrnie_telemetry::Registry;
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST};
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::inspect::{self, Question};
 use super::readiness::Readiness;
+use super::secret::Secret;
 use crate::process::Process;
+use crate::run::LogFilter;
 
+/// The header with the token.
+const TOKEN: &str = "byrnie-admin-token";
+/// Where to look.
+const PATHS: &str = "there are /metrics, /ready, /live; with the token /config, /config/SECTION, /connections, \
+    /log-level, /profile/cpu and /profile/heap\n";
 /// Connections at once.
 const CONNECTIONS: usize = 64;
 /// Time for the head of a request, also for an idle connection to say something.
@@ -29,8 +42,22 @@ const HEADERS: usize = 64;
 /// Pause after an accept that failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What the admin server stands on.
+pub struct Desk {
+    /// Metrics.
+    pub process: Arc<Process>,
+    /// Whether the proxy can do its work.
+    pub readiness: Arc<Readiness>,
+    /// `None`: nobody has a token.
+    pub secret: Option<Secret>,
+    /// Asks the control loop.
+    pub ask: mpsc::Sender<Question>,
+    /// The process's own log.
+    pub log: Option<LogFilter>,
+}
+
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, process: Arc<Process>, readiness: Arc<Readiness>) {
+pub async fn serve(listener: TcpListener, desk: Arc<Desk>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // Waits for a place first, so that what is too much waits in the backlog.
@@ -43,11 +70,11 @@ pub async fn serve(listener: TcpListener, process: Arc<Process>, readiness: Arc<
                 continue;
             }
         };
-        let (process, readiness) = (Arc::clone(&process), Arc::clone(&readiness));
+        let desk = Arc::clone(&desk);
         tokio::spawn(async move {
             let answer = service_fn(move |request: Request<Incoming>| {
-                let response = respond(&request, &process, &readiness);
-                async move { Ok::<_, Infallible>(response) }
+                let desk = Arc::clone(&desk);
+                async move { Ok::<_, Infallible>(respond(request, &desk).await) }
             });
             let mut server = hyper::server::conn::http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -59,17 +86,120 @@ pub async fn serve(listener: TcpListener, process: Arc<Process>, readiness: Arc<
     }
 }
 
-fn respond<B>(request: &Request<B>, process: &Process, readiness: &Readiness) -> Response<Full<Bytes>> {
+async fn respond(request: Request<Incoming>, desk: &Desk) -> Response<Full<Bytes>> {
     let (method, path) = (request.method(), request.uri().path());
-    if !matches!(path, "/metrics" | "/ready" | "/live") {
-        return text(StatusCode::NOT_FOUND, "there are /metrics, /ready and /live\n".to_owned());
+    if matches!(path, "/metrics" | "/ready" | "/live") {
+        return match *method == Method::GET || *method == Method::HEAD {
+            true => free(&request, &desk.process, &desk.readiness),
+            false => only("GET, HEAD"),
+        };
     }
-    if *method != Method::GET && *method != Method::HEAD {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+    if !names_loopback(&request) {
+        return text(StatusCode::FORBIDDEN, "BYR0243: the Host is not this machine's loopback\n".to_owned());
     }
-    match path {
+    let given = request.headers().get(TOKEN).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !desk.secret.as_ref().is_some_and(|secret| secret.is(given)) {
+        let words = format!("BYR0244: this needs the token of this process in the header {TOKEN}\n");
+        return text(StatusCode::UNAUTHORIZED, words);
+    }
+    for_the_operator(request, desk).await
+}
+
+/// Whether Host (and the target, where that has one, too) is loopback.
+fn names_loopback(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let is_loopback = |authority: &str| {
+        let Ok(authority) = authority.parse::<Authority>() else { return false };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    };
+    let target = request.uri().authority().map(Authority::as_str);
+    request.headers().get_all(HOST).iter().count() == 1
+        && host.is_some_and(is_loopback)
+        && target.is_none_or(is_loopback)
+}
+
+async fn for_the_operator(request: Request<Incoming>, desk: &Desk) -> Response<Full<Bytes>> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    if path == "/log-level" {
+        return log_level(request, desk).await;
+    }
+    if method != Method::GET && method != Method::HEAD {
+        return only("GET, HEAD");
+    }
+    match path.as_str() {
+        "/profile/heap" => document(&inspect::memory()),
+        "/profile/cpu" => document(&processor_time(request.uri().query()).await),
+        "/config" => ask(desk, "all").await,
+        "/connections" => ask(desk, "connections").await,
+        _ => match path.strip_prefix("/config/") {
+            Some(section) => ask(desk, section).await,
+            None => text(StatusCode::NOT_FOUND, PATHS.to_owned()),
+        },
+    }
+}
+
+async fn ask(desk: &Desk, what: &str) -> Response<Full<Bytes>> {
+    let (reply, answer) = oneshot::channel();
+    let asked = desk.ask.send(Question { what: what.to_owned(), reply }).await;
+    match (asked, answer.await) {
+        (Ok(()), Ok(Value::Null)) => text(StatusCode::NOT_FOUND, PATHS.to_owned()),
+        (Ok(()), Ok(found)) => document(&found),
+        _ => text(StatusCode::SERVICE_UNAVAILABLE, "this process is about to end\n".to_owned()),
+    }
+}
+
+async fn log_level(request: Request<Incoming>, desk: &Desk) -> Response<Full<Bytes>> {
+    let Some(log) = &desk.log else {
+        return text(StatusCode::NOT_FOUND, "the log's filter cannot be changed here\n".to_owned());
+    };
+    if request.method() == Method::GET {
+        return text(StatusCode::OK, format!("{}\n", (log.get)()));
+    }
+    if request.method() != Method::PUT {
+        return only("GET, PUT");
+    }
+    let Ok(body) = Limited::new(request.into_body(), HEAD_LIMIT).collect().await else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "a filter is shorter\n".to_owned());
+    };
+    let body = body.to_bytes();
+    let filter = String::from_utf8_lossy(&body);
+    match (log.set)(filter.trim()) {
+        Ok(()) => text(StatusCode::OK, format!("{}\n", (log.get)())),
+        Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+    }
+}
+
+/// Processor time of each thread over `seconds` (default 5, at most 60).
+async fn processor_time(query: Option<&str>) -> Value {
+    let seconds =
+        query.and_then(|query| query.strip_prefix("seconds=")?.parse().ok()).unwrap_or(5).clamp(1, 60_u64);
+    let before = inspect::threads();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let used = |(name, after): (String, u64)| {
+        let first = before.iter().find(|(known, _)| *known == name).map_or(0, |(_, ticks)| *ticks);
+        // A tick is 1/100 s: ticks per second are percent of one core.
+        let percent = after.saturating_sub(first) as f64 / seconds as f64;
+        json!({"thread": name, "percent": percent})
+    };
+    let threads: Vec<Value> = inspect::threads().into_iter().map(used).collect();
+    json!({"seconds": seconds, "threads": threads})
+}
+
+fn document(document: &Value) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, format!("{document:#}\n"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn only(methods: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {methods}\n"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+fn free<B>(request: &Request<B>, process: &Process, readiness: &Readiness) -> Response<Full<Bytes>> {
+    match request.uri().path() {
         "/metrics" => {
             let accept =
                 request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

@@ -58,6 +58,9 @@ impl Control {
     }
 
     fn write_addresses(&mut self) {
+        if self.retiring {
+            return;
+        }
         let addresses = self.listeners.addresses(self.assembler.upstreams());
         if self.addresses.as_ref() == Some(&addresses) {
             return;
@@ -120,7 +123,7 @@ impl Control {
 
     /// Key and certificate go to the supervisor's memory, for the next life.
     fn keep_identity(&self) {
-        let Some(tls) = self.process.tls.load_full() else { return };
+        let Some(tls) = self.process.tls.load_full().filter(|_| !self.retiring) else { return };
         let kept = byrnie_net::memfd::sealed(IDENTITY, &tls.svid.encode())
             .and_then(|memory| self.notifier.replace(IDENTITY, memory));
         if let Err(error) = kept {
@@ -135,6 +138,7 @@ impl Control {
             // A proxy that is killed from now on must be able to start from what it holds.
             self.snapshot.save(&self.assembler, &mut self.trouble.files);
             self.voice.ready();
+            self.tell_predecessor();
         }
         let ready = self.voice.is_ready();
         let line = self.trouble.line(ready);

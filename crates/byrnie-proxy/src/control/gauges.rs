@@ -8,12 +8,17 @@ use byrnie_telemetry::{Gauge, Registry, names};
 
 use super::xds::Xds;
 use crate::config::Assembler;
+use crate::overload::{Overload, Pressure};
 
 /// Gauges that only the control thread sets.
 pub struct Gauges {
     metrics: Registry,
     not_after: Arc<Gauge>,
     resources: BTreeMap<(&'static str, &'static str), Arc<Gauge>>,
+    memory: Arc<Gauge>,
+    descriptors: Arc<Gauge>,
+    requests: Arc<Gauge>,
+    concurrency: Arc<Gauge>,
 }
 
 impl Gauges {
@@ -21,6 +26,10 @@ impl Gauges {
     pub fn new(metrics: &Registry) -> Self {
         Self {
             not_after: metrics.gauge(&names::CERTIFICATE_NOT_AFTER, &[]),
+            memory: metrics.gauge(&names::PRESSURE, &["memory"]),
+            descriptors: metrics.gauge(&names::PRESSURE, &["descriptors"]),
+            requests: metrics.gauge(&names::REQUESTS_IN_FLIGHT, &[]),
+            concurrency: metrics.gauge(&names::CONCURRENCY_LIMIT, &[]),
             metrics: metrics.clone(),
             resources: BTreeMap::new(),
         }
@@ -29,6 +38,14 @@ impl Gauges {
     /// The end of the certificate's life, seconds since 1970.
     pub fn not_after(&self, seconds: i64) {
         self.not_after.set(seconds);
+    }
+
+    /// What runs out, and how much is going on.
+    pub fn pressure(&self, pressure: Pressure, overload: &Overload) {
+        self.memory.set(pressure.memory.into());
+        self.descriptors.set(pressure.descriptors.into());
+        self.requests.set(overload.requests().into());
+        self.concurrency.set(overload.concurrency_limit().into());
     }
 
     /// Resources by kind: what is held, as the last word of the control plane or from before it went away, and what

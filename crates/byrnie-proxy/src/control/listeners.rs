@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use byrnie_net::socket::{DEFAULT_BACKLOG, listen, listener_from};
@@ -61,6 +62,8 @@ impl What {
 pub struct Listeners {
     inherited: Inherited,
     notifier: Rc<Notifier>,
+    /// Whether this process may have to hand its sockets over by itself.
+    keeps: bool,
     remembered: BTreeMap<What, SocketAddr>,
     bound: BTreeMap<What, Bound>,
     /// What could not be bound, and why.
@@ -71,21 +74,24 @@ struct Bound {
     address: SocketAddr,
     /// Ends accepting.
     stop: CancellationToken,
+    /// For another process of this proxy; `None`: the supervisor keeps it.
+    kept: Option<OwnedFd>,
 }
 
 impl Listeners {
     /// Nothing is bound yet; `last` is where the last life listened.
-    pub fn new(inherited: Inherited, notifier: Rc<Notifier>, last: &Addresses) -> Self {
+    pub fn new(inherited: Inherited, notifier: Rc<Notifier>, last: &Addresses, keeps: bool) -> Self {
         let remembered = remembered(last);
-        Self { inherited, notifier, remembered, bound: BTreeMap::new(), failed: BTreeMap::new() }
+        Self { inherited, notifier, keeps, remembered, bound: BTreeMap::new(), failed: BTreeMap::new() }
     }
 
     /// The socket of the admin server, which does not go to the workers.
     pub fn admin(&mut self) -> io::Result<TcpListener> {
         let listener = self.open(&What::Admin)?;
         let (address, stop) = (listener.local_addr()?, CancellationToken::new());
+        let kept = self.keep(&listener)?;
         tracing::info!(%address, "the admin server listens");
-        self.bound.insert(What::Admin, Bound { address, stop });
+        self.bound.insert(What::Admin, Bound { address, stop, kept });
         Ok(listener)
     }
 
@@ -106,15 +112,16 @@ impl Listeners {
             if self.bound.contains_key(what) {
                 continue;
             }
-            match self.open(what).and_then(|listener| Ok((listener.local_addr()?, listener))) {
-                Ok((address, listener)) => {
+            let opened = self.open(what);
+            match opened.and_then(|listener| Ok((listener.local_addr()?, self.keep(&listener)?, listener))) {
+                Ok((address, kept, listener)) => {
                     let stop = match what.entrance() {
                         Some(entrance) => workers.listen(listener, entrance),
                         None => continue,
                     };
                     tracing::info!(%address, "listening: {what}");
                     self.failed.remove(what);
-                    self.bound.insert(what.clone(), Bound { address, stop });
+                    self.bound.insert(what.clone(), Bound { address, stop, kept });
                     changed = true;
                 }
                 Err(error) => {
@@ -127,6 +134,22 @@ impl Listeners {
             }
         }
         changed
+    }
+
+    fn keep(&self, listener: &TcpListener) -> io::Result<Option<OwnedFd>> {
+        if self.keeps { listener.as_fd().try_clone_to_owned().map(Some) } else { Ok(None) }
+    }
+
+    /// All sockets, for another process of this proxy.
+    pub fn duplicates(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let kept =
+            self.bound.iter().filter_map(|(what, bound)| Some((what.to_string(), bound.kept.as_ref()?)));
+        super::handover::duplicates(kept)
+    }
+
+    /// Everything that is bound.
+    pub fn bound(&self) -> impl Iterator<Item = (&What, SocketAddr)> {
+        self.bound.iter().map(|(what, bound)| (what, bound.address))
     }
 
     /// What ends accepting, for all but the admin server. A supervisor keeps the sockets: what connects then waits for

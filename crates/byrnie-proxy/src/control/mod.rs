@@ -10,17 +10,21 @@ mod apply;
 mod called;
 mod connect;
 mod gauges;
+mod handover;
 mod identity;
+mod inspect;
 mod listeners;
 mod local;
 mod readiness;
 mod report;
+mod secret;
 mod snapshot;
 mod start;
 #[cfg(test)]
 mod tests;
 mod xds;
 
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,17 +33,20 @@ use byrnie_net::Notifier;
 use byrnie_wire::NodeStatus;
 use byrnie_wire::client::{Event, Events};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Workers;
 use crate::config::Assembler;
+use crate::overload::Watch;
 use crate::process::Process;
 use crate::run::{LocalState, ProxyOptions, RunError};
 use addresses::Addresses;
 use called::Waiters;
 use gauges::Gauges;
 use identity::IdentityEvent;
+use inspect::Question;
 use listeners::Listeners;
 use readiness::{Readiness, Voice};
 use snapshot::Snapshot;
@@ -50,6 +57,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How long a change may be in force before the snapshot has it: a proxy that is killed while the control plane is away
 /// must not begin with endpoints that have gone, or without a policy that it has acknowledged.
 const DISK: Duration = Duration::from_millis(100);
+/// How often memory and descriptors are looked at: a burst must not fill what is left between two looks.
+const PRESSURE: Duration = Duration::from_millis(100);
 /// How often tap events are fetched while somebody watches.
 const TAP: Duration = Duration::from_millis(200);
 /// How long those who have not heard yet that this proxy leaves are still let in and served: a connection that nobody
@@ -85,6 +94,15 @@ pub struct Control {
     trouble: Trouble,
     last_report: Instant,
     started: Instant,
+    /// The process that is to take over, once it is ready or has failed.
+    successor: Option<handover::Pending>,
+    /// The process that this one takes over from, to be told when this one is ready.
+    predecessor: Option<OwnedFd>,
+    /// Another process has taken over: nothing is written, kept or told but reports.
+    retiring: bool,
+    watch: Watch,
+    questions: mpsc::Receiver<Question>,
+    admin: Option<JoinHandle<()>>,
 }
 
 /// What is wrong now, by topic; empty: nothing. The first one is shown to the operator.
@@ -110,14 +128,25 @@ impl Trouble {
 impl Control {
     /// Works until it is told to stop, then drains. Returns the workers, to be joined outside of the runtime.
     pub async fn run(mut self) -> Result<Workers, RunError> {
-        let stop = self.options.stop.clone();
-        let worked = self.work_until(stop.cancelled_owned()).await;
+        let (stop, retire) = (self.options.stop.clone(), self.options.orders.retire.clone());
+        let end = async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = retire.cancelled() => {}
+            }
+        };
+        let worked = self.work_until(end).await;
+        if worked.is_ok() && !self.options.stop.is_cancelled() {
+            self.retire().await;
+        }
         self.drain().await;
         worked.map(|()| self.workers)
     }
 
     async fn work_until(&mut self, end: impl Future<Output = ()>) -> Result<(), RunError> {
         let (mut second, mut tap, mut disk) = (every(SECOND), every(TAP), every(DISK));
+        let mut pressure = every(PRESSURE);
+        let restart = Arc::clone(&self.options.orders.restart);
         tokio::pin!(end);
         loop {
             tokio::select! {
@@ -129,6 +158,10 @@ impl Control {
                     self.take_local();
                     self.apply();
                 }
+                () = restart.notified() => self.restart(),
+                came = handover::came(&mut self.successor) => self.succeeded(came),
+                Some(question) = self.questions.recv() => self.answer(question),
+                _ = pressure.tick() => self.look_at_the_machine(),
                 _ = second.tick() => self.each_second(),
                 _ = disk.tick(), if self.snapshot.is_behind() => {
                     self.snapshot.save_if_due(&self.assembler, &mut self.trouble.files);
@@ -151,6 +184,26 @@ impl Control {
             }
         }
         self.apply();
+    }
+
+    fn look_at_the_machine(&mut self) {
+        let counters = &self.process.counters;
+        let connections = counters.downstream.get().saturating_add(counters.upstream.get());
+        let pressure = self.watch.look(u64::try_from(connections).unwrap_or(0));
+        let settings = Arc::clone(&self.process.config.load().settings);
+        self.gauges.pressure(pressure, &self.process.overload);
+        if self.process.overload.set(pressure, &settings) {
+            let words = match (self.process.overload.is_shedding(), self.process.overload.is_draining()) {
+                (true, _) => "what is new is refused (BYR0241)",
+                (false, true) => "kept-alive connections end",
+                _ => "there is room again",
+            };
+            tracing::warn!(
+                memory = pressure.memory,
+                descriptors = pressure.descriptors,
+                "in percent: {words}"
+            );
+        }
     }
 
     fn each_second(&mut self) {
@@ -208,9 +261,8 @@ impl Control {
         self.process.closing.cancel();
         let _ = tokio::time::timeout(CUT, connections.wait()).await;
         self.snapshot.save(&self.assembler, &mut self.trouble.files);
-        if let Some(client) = &self.xds.client {
-            client.close();
-        }
+        self.send_report();
+        self.xds.close().await;
     }
 }
 

@@ -16,14 +16,17 @@ use super::addresses::Addresses;
 use super::called::Waiters;
 use super::gauges::Gauges;
 use super::identity::{self, CREDENTIAL, IDENTITY, Keeper};
+use super::inspect::Question;
 use super::listeners::Listeners;
 use super::readiness::Voice;
+use super::secret::{self, Secret};
 use super::snapshot::Snapshot;
 use super::xds::Xds;
-use super::{Control, Trouble, admin, connect};
+use super::{Control, Trouble, admin, connect, handover};
 use crate::accept::Workers;
 use crate::config::Assembler;
 use crate::dns;
+use crate::overload::Watch;
 use crate::process::Process;
 use crate::run::{LogOutput, ProxyOptions, RunError, Source, Supervision};
 
@@ -38,17 +41,19 @@ impl Control {
         let credential = read(&mut inherited, CREDENTIAL);
         let kept = read(&mut inherited, IDENTITY);
         let sockets = dns::Sockets::take(&mut inherited).map_err(RunError::Dns)?;
+        let predecessor = inherited.remove(handover::PREDECESSOR);
         let notifier = Rc::new(notifier);
         let process = process(&options)?;
         let workers = Workers::start(&process, options.workers).map_err(RunError::Threads)?;
         let (told, identity) = mpsc::channel(4);
+        let (ask, questions) = mpsc::channel(16);
         let mut last = options.source.state_dir().map(Addresses::read).unwrap_or_default();
         last.admin = options.admin.or(last.admin);
         let mut control = Self {
             voice: Voice::new(Rc::clone(&notifier)),
             readiness: Arc::default(),
             assembler: Assembler::new(options.workload.clone(), options.role).capturing(options.transparent),
-            listeners: Listeners::new(inherited, Rc::clone(&notifier), &last),
+            listeners: Listeners::new(inherited, Rc::clone(&notifier), &last, options.successor.is_some()),
             xds: Xds::default(),
             waiters: Waiters::new(process.calls.receiver()),
             events: None,
@@ -65,13 +70,19 @@ impl Control {
             trouble: Trouble::default(),
             last_report: Instant::now(),
             started: Instant::now(),
+            successor: None,
+            predecessor,
+            retiring: false,
+            watch: Watch::new(),
+            questions,
+            admin: None,
             notifier,
             workers,
             process,
             options,
         };
         control.take_up(kept);
-        control.serve_admin()?;
+        control.serve_admin(ask)?;
         control.take_local();
         dns::start(&control.process, sockets).map_err(RunError::Dns)?;
         control.apply();
@@ -115,7 +126,7 @@ impl Control {
         })
     }
 
-    fn serve_admin(&mut self) -> Result<(), RunError> {
+    fn serve_admin(&mut self, ask: mpsc::Sender<Question>) -> Result<(), RunError> {
         let listener = self.listeners.admin().map_err(RunError::Admin)?;
         let wanted = self.options.admin.filter(|wanted| wanted.port() != 0);
         if let Some(wanted) = wanted.filter(|wanted| listener.local_addr().ok() != Some(*wanted)) {
@@ -123,8 +134,17 @@ impl Control {
         }
         let listener = tokio::net::TcpListener::from_std(listener).map_err(RunError::Admin)?;
         let (process, readiness) = (Arc::clone(&self.process), Arc::clone(&self.readiness));
-        tokio::spawn(admin::serve(listener, process, readiness));
+        let secret = self.admin_secret()?;
+        let desk = admin::Desk { process, readiness, secret, ask, log: self.options.log_filter.clone() };
+        self.admin = Some(tokio::spawn(admin::serve(listener, Arc::new(desk))));
         Ok(())
+    }
+
+    /// A new token for each life. Without a place to write it to there is none, and nobody has it.
+    fn admin_secret(&self) -> Result<Option<Secret>, RunError> {
+        let beside = || self.options.source.state_dir().map(|state_dir| state_dir.join(secret::FILE));
+        let Some(path) = self.options.admin_token.clone().or_else(beside) else { return Ok(None) };
+        Secret::write(&path).map(Some).map_err(|source| RunError::StateDir { path, source })
     }
 
     fn keep_a_certificate(&self, credential: Option<Vec<u8>>, events: mpsc::Sender<identity::IdentityEvent>) {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Control;
 use crate::process::Role;
-use crate::run::{ControlPlane, LogOutput, ProxyOptions, RunError, Source, Supervision};
+use crate::run::{ControlPlane, LogOutput, Orders, ProxyOptions, RunError, Source, Supervision};
 
 /// Nothing in these tests takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -117,6 +117,11 @@ impl Running {
             version: "test".into(),
             transparent: false,
             stop: stop.clone(),
+            generation: 1,
+            successor: None,
+            orders: Orders::default(),
+            log_filter: None,
+            admin_token: None,
         };
         let inherited = store.duplicates().unwrap().into_iter().collect();
         let supervision = Supervision { inherited, notifier: Notifier::connect(&socket).unwrap() };

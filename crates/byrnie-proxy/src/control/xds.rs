@@ -2,21 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process;
+use std::sync::Arc;
+use std::time::Duration;
 
 use byrnie_identity::{ClientTls, Svid};
 use byrnie_plan::{Key, Resource};
 use byrnie_wire::client::{Backoff, ClientOptions, Event, Handle, client};
 use byrnie_wire::{DecodeError, NodeInfo, Version};
+use tokio::task::JoinHandle;
 
 use super::{Control, connect};
 use crate::config::Refusal;
 use crate::process::Role;
-use crate::run::Source;
+use crate::run::{ProxyOptions, Source};
 
 /// A stream that was refused for who we are.
 const REFUSED: &str = "BYR0364";
 /// Another identity than the workload's.
 const WRONG_IDENTITY: &str = "BYR0314";
+/// How long the control plane may take to hear the last report.
+const FLUSH: Duration = Duration::from_secs(1);
 /// A port of a Gateway cannot be bound.
 const PORT: &str = "BYR0217";
 
@@ -25,6 +30,7 @@ const PORT: &str = "BYR0217";
 pub(super) struct Xds {
     /// `None`: there is no certificate yet to connect with.
     pub(super) client: Option<Handle>,
+    driver: Option<JoinHandle<()>>,
     subscribed: BTreeSet<Key>,
     /// Of what the snapshot held: nothing of it is sent again.
     known: BTreeMap<Key, Version>,
@@ -48,12 +54,38 @@ impl Xds {
         self.synced = true;
     }
 
+    /// Ends the stream, once what was reported is sent; a control plane that does not take it is not waited for long.
+    pub(super) async fn close(&mut self) {
+        if let Some(client) = self.client.take() {
+            client.close();
+        }
+        if let Some(driver) = self.driver.take() {
+            let _ = tokio::time::timeout(FLUSH, driver).await;
+        }
+    }
+
     fn nack(&mut self, key: &Key, version: Version, refusal: &Refusal) {
         tracing::warn!(%key, code = refusal.code, "refused: {}", refusal.reason);
         self.rejected.insert(key.clone());
         if let Some(client) = &self.client {
             client.nack(key, version, refusal.code, &refusal.reason);
         }
+    }
+}
+
+/// Who this process is.
+pub(super) fn node(options: &ProxyOptions) -> NodeInfo {
+    NodeInfo {
+        workload: options.workload.clone(),
+        role: match options.role {
+            Role::Sidecar => byrnie_wire::Role::Sidecar,
+            Role::Gateway => byrnie_wire::Role::Gateway,
+        },
+        version: options.version.clone(),
+        run: options.run.clone(),
+        pid: process::id(),
+        generation: options.generation,
+        retiring: false,
     }
 }
 
@@ -64,23 +96,20 @@ impl Control {
         if self.xds.client.is_some() {
             return;
         }
-        let node = NodeInfo {
-            workload: self.options.workload.clone(),
-            role: match self.options.role {
-                Role::Sidecar => byrnie_wire::Role::Sidecar,
-                Role::Gateway => byrnie_wire::Role::Gateway,
-            },
-            version: self.options.version.clone(),
-            run: self.options.run.clone(),
-            pid: process::id(),
-        };
-        let connector = connect::mutual(&self.process, &control_plane.address);
-        let (handle, events, driver) = client(ClientOptions { node, connector, backoff: Backoff::default() });
+        let address = Arc::clone(&control_plane.address);
+        let handle = self.speak(node(&self.options), &address);
         let known = &self.xds.known;
         handle.subscribe(self.xds.subscribed.iter().map(|key| (key.clone(), known.get(key).copied())));
-        self.xds.client = Some(handle);
+    }
+
+    /// Begins to speak to the control plane.
+    pub(super) fn speak(&mut self, node: NodeInfo, address: &Arc<str>) -> Handle {
+        let connector = connect::mutual(&self.process, address);
+        let (handle, events, driver) = client(ClientOptions { node, connector, backoff: Backoff::default() });
+        self.xds.client = Some(handle.clone());
         self.events = Some(events);
-        tokio::spawn(driver.run());
+        self.xds.driver = Some(tokio::spawn(driver.run()));
+        handle
     }
 
     pub(super) fn on_event(&mut self, event: Event) {
@@ -111,6 +140,12 @@ impl Control {
             Event::Synced => {
                 self.xds.synced = true;
                 self.xds.fresh = true;
+            }
+            Event::Query { id, what } => {
+                let document = self.document(&what).to_string();
+                if let Some(client) = &self.xds.client {
+                    client.answer(id, document.as_bytes());
+                }
             }
             Event::TapRequest(tap) => {
                 if !self.process.tap.add(tap.id, super::report::tap_filter(tap.filter), tap.limit) {

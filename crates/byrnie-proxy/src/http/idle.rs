@@ -12,12 +12,14 @@ use crate::front::Front;
 const LOOKS: u32 = 4;
 
 /// Returns when no request began for `idle`, and none is in flight; or, where `head` is given, when the head of one has
-/// been on its way for that long (`is_partial` says whether bytes of a head have come).
+/// been on its way for that long (`is_partial` says whether bytes of a head have come). While the process `is_short` of
+/// memory or descriptors, whatever is idle at a look is.
 pub async fn expired(
     front: &Rc<Front>,
     idle: Duration,
     head: Option<Duration>,
     is_partial: impl Fn() -> bool,
+    is_short: impl Fn() -> bool,
 ) {
     let step = head.map_or(idle, |head| head.min(idle)) / LOOKS;
     let step = step.max(Duration::from_millis(10));
@@ -31,7 +33,7 @@ pub async fn expired(
         }
         quiet += step;
         partial = if is_partial() { partial + step } else { Duration::ZERO };
-        if quiet >= idle || head.is_some_and(|head| partial >= head) {
+        if quiet >= idle || is_short() || head.is_some_and(|head| partial >= head) {
             return;
         }
     }

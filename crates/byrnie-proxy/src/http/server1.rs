@@ -47,7 +47,8 @@ where
         front,
         settings.client_idle_timeout,
         Some(settings.header_timeout),
-        || front.heard.load(Relaxed)
+        || front.heard.load(Relaxed),
+        || worker.process.overload.is_shedding()
     ));
     let mut draining = std::pin::pin!(worker.process.draining.cancelled());
     let mut parting = std::pin::pin!(worker.process.parting.cancelled());
@@ -101,7 +102,7 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
         // As which version it came from upstream says nothing about this connection; hyper would think so, and leave
         // HTTP/1.0 clients without a word about keep-alive.
         *response.version_mut() = Version::HTTP_11;
-        if front.leaving.get() {
+        if front.leaving.get() || worker.process.overload.is_draining() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         return response;

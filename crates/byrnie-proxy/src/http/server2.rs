@@ -70,7 +70,7 @@ where
         Ok(Err(error)) => return tracing::debug!("HTTP/2 handshake with {}: {error}", front.remote),
         Err(_) => return tracing::debug!("HTTP/2 handshake with {}: not within {HANDSHAKE:?}", front.remote),
     };
-    let idle = idle::expired(front, settings.client_idle_timeout, None, || false);
+    let idle = idle::expired(front, settings.client_idle_timeout, None, || false, || false);
     let mut idle = std::pin::pin!(idle);
     let draining = worker.process.draining.clone();
     let mut drain = std::pin::pin!(draining.cancelled());
@@ -81,6 +81,10 @@ where
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
+                    if worker.process.overload.is_draining() && !leaving && front.entrance != Entrance::Mesh {
+                        leaving = true;
+                        connection.graceful_shutdown();
+                    }
                     let (worker, front) = (Rc::clone(worker), Rc::clone(front));
                     // Boxed: a runtime moves a task several times, and this one has thousands of bytes.
                     let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond).await });

@@ -111,13 +111,14 @@ impl Driver {
     async fn speak(&self, mut link: Link) -> String {
         self.shared.session.lock().on_connected();
         loop {
-            let has_event = {
+            let (is_over, has_event) = {
                 let session = self.shared.session.lock();
-                if session.is_closed() {
-                    return "closed".to_owned();
-                }
-                session.has_event()
+                (session.is_closed() && session.is_flushed(), session.has_event())
             };
+            if is_over {
+                link.farewell().await;
+                return "closed".to_owned();
+            }
             // A message is made when the stream can take it, so that it tells the latest state.
             let ready = link.outgoing.capacity() > 0;
             let message = if ready { self.shared.session.lock().poll_send() } else { None };
@@ -156,6 +157,14 @@ impl Driver {
 }
 
 impl Link {
+    /// Ends the stream from this side, so that what was sent arrives: a stream that is dropped is reset.
+    async fn farewell(self) {
+        let Self { outgoing, mut incoming } = self;
+        drop(outgoing);
+        let end = async { while incoming.message().await.is_ok_and(|message| message.is_some()) {} };
+        let _ = timeout(LAST_WORDS_TIMEOUT, end).await;
+    }
+
     /// Nothing can be sent any more: the control plane has said why, or the connection is gone.
     async fn last_words(&mut self) -> String {
         let ended = || "BYR0368: the stream ended".to_owned();

@@ -79,6 +79,13 @@ pub enum Event {
     /// Every subscribed key has been answered on this stream. Again after each later growth of the
     /// subscriptions.
     Synced,
+    /// To be answered with [`Handle::answer`].
+    Query {
+        /// Goes back with the answer.
+        id: u64,
+        /// What is asked for.
+        what: String,
+    },
     /// Show requests.
     TapRequest(TapRequest),
     /// Stop showing them; also sent for each tap when the stream ends.
@@ -150,12 +157,17 @@ impl Handle {
         self.change(|session| events.into_iter().filter_map(|event| session.tap(event).err()).count())
     }
 
+    /// The answer to a query, a JSON document. Lost with the stream; one that is too long is cut off.
+    pub fn answer(&self, id: u64, document: &[u8]) {
+        self.change(|session| session.answer_query(id, document));
+    }
+
     /// The version in force of a subscribed key, as acknowledged.
     pub fn held(&self, key: &Key) -> Option<Version> {
         self.shared.session.lock().held(key)
     }
 
-    /// Ends the driver.
+    /// Ends the driver once what was reported is sent; without a stream at once.
     pub fn close(&self) {
         self.change(Session::close);
     }

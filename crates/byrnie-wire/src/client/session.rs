@@ -8,7 +8,7 @@ use super::Event;
 use super::stream::{Response, Stream, read, rejection, take};
 use crate::error::{DecodeError, Problem, ProtocolError};
 use crate::generated as pb;
-use crate::limits::{MAX_IN_FLIGHT, MAX_KEY, MAX_SUBSCRIPTIONS, MAX_TAPS, cut};
+use crate::limits::{MAX_ANSWER, MAX_IN_FLIGHT, MAX_KEY, MAX_SUBSCRIPTIONS, MAX_TAPS, cut};
 use crate::node::{NodeInfo, NodeStatus};
 use crate::report::{Report, TapEvent, tap_event_to_proto, tap_request_from_proto};
 use crate::version::Version;
@@ -16,6 +16,10 @@ use pb::resource_update::State;
 
 /// Tap events that wait for the stream.
 const TAP_QUEUE: usize = 1_000;
+/// Queries in one message, and answers that wait.
+const MAX_QUERIES: usize = 64;
+/// Bytes of an answer in one message.
+const ANSWER_PART: usize = 256 * 1024;
 /// Tap events in one message.
 const TAP_BATCH: usize = 200;
 
@@ -29,6 +33,7 @@ pub(super) struct Session {
     report: Option<Report>,
     taps: VecDeque<TapEvent>,
     active_taps: BTreeSet<u64>,
+    answers: VecDeque<pb::Answer>,
     events: VecDeque<Event>,
     closed: bool,
     stream: Option<Stream>,
@@ -55,6 +60,7 @@ impl Session {
             report: None,
             taps: VecDeque::new(),
             active_taps: BTreeSet::new(),
+            answers: VecDeque::new(),
             events: VecDeque::new(),
             closed: false,
             stream: None,
@@ -130,6 +136,26 @@ impl Session {
         Ok(())
     }
 
+    /// In parts that fit messages.
+    pub(super) fn answer_query(&mut self, id: u64, document: &[u8]) {
+        if self.stream.is_none() || self.answers.len() > MAX_QUERIES {
+            return;
+        }
+        let document = &document[..document.len().min(MAX_ANSWER)];
+        let parts =
+            document.chunks(ANSWER_PART).map(|part| pb::Answer { id, part: part.to_vec(), last: false });
+        self.answers.extend(parts);
+        match self.answers.back_mut() {
+            Some(last) if last.id == id => last.last = true,
+            _ => self.answers.push_back(pb::Answer { id, part: Vec::new(), last: true }),
+        }
+    }
+
+    /// Whether nothing waits to be sent.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.report.is_none() && self.answers.is_empty()
+    }
+
     pub(super) fn held(&self, key: &Key) -> Option<Version> {
         self.subscriptions.get(key)?.held
     }
@@ -170,6 +196,7 @@ impl Session {
             }
         }
         self.taps.clear();
+        self.answers.clear();
         let taps = std::mem::take(&mut self.active_taps);
         self.events.extend(taps.into_iter().map(Event::TapStop));
         self.events.push_back(Event::Disconnected { reason });
@@ -195,6 +222,9 @@ impl Session {
                 Ok(tap) => tracing::warn!(id = tap.id, "too many taps, this one is not served"),
                 Err(error) => tracing::warn!(%error, "a tap request cannot be read"),
             }
+        }
+        for query in message.queries.into_iter().take(MAX_QUERIES) {
+            self.events.push_back(Event::Query { id: query.id, what: cut(&query.what, MAX_KEY).to_owned() });
         }
         for id in message.tap_stop {
             if self.active_taps.remove(&id) {
@@ -326,6 +356,9 @@ impl Session {
     }
 
     fn poll_telemetry(&mut self) -> Option<pb::ClientMessage> {
+        if let Some(answer) = self.answers.pop_front() {
+            return Some(pb::ClientMessage { answers: vec![answer], ..Default::default() });
+        }
         if !self.taps.is_empty() {
             let batch = self.taps.len().min(TAP_BATCH);
             let tap_events = self.taps.drain(..batch).map(|event| tap_event_to_proto(&event)).collect();

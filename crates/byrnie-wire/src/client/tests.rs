@@ -21,6 +21,8 @@ fn session() -> Session {
         version: "0.1.0".into(),
         run: "r".into(),
         pid: 1,
+        generation: 1,
+        retiring: false,
     });
     session.on_connected();
     assert!(session.poll_send().unwrap().hello.is_some());
@@ -421,7 +423,15 @@ async fn a_herd_comes_back_spread_out() {
 
 fn session_node() -> NodeInfo {
     let workload = ObjectName::new("shop", "web-1");
-    NodeInfo { workload, role: Role::Gateway, version: String::new(), run: String::new(), pid: 1 }
+    NodeInfo {
+        workload,
+        role: Role::Gateway,
+        version: String::new(),
+        run: String::new(),
+        pid: 1,
+        generation: 1,
+        retiring: false,
+    }
 }
 
 /// However long the reasons are, an outcome must fit what the control plane accepts.

@@ -34,6 +34,11 @@ pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
         upstream_max_age_ns: Some(nanos(settings.upstream_max_age)),
         dns: Some(dns_to_proto(&settings.dns)),
         peer_timeout_ns: Some(nanos(settings.peer_timeout)),
+        restart_timeout_ns: Some(nanos(settings.restart_timeout)),
+        max_requests: Some(settings.max_requests),
+        drain_percent: Some(settings.drain_percent.into()),
+        shed_percent: Some(settings.shed_percent.into()),
+        adaptive_concurrency: Some(settings.adaptive_concurrency),
     }
 }
 
@@ -52,6 +57,11 @@ pub(super) fn mesh_from_proto(wire: pb::MeshSettings) -> Result<MeshSettings, De
         client_idle_timeout: duration("client_idle_timeout", wire.client_idle_timeout_ns)?,
         upstream_idle_timeout: duration("upstream_idle_timeout", wire.upstream_idle_timeout_ns)?,
         upstream_max_age: duration("upstream_max_age", wire.upstream_max_age_ns)?,
+        restart_timeout: duration("restart_timeout", wire.restart_timeout_ns)?,
+        max_requests: number("max_requests", wire.max_requests)?,
+        drain_percent: at("drain_percent", percent(wire.drain_percent))?,
+        shed_percent: at("shed_percent", percent(wire.shed_percent))?,
+        adaptive_concurrency: wire.adaptive_concurrency.unwrap_or_default(),
         peer_timeout: duration("peer_timeout", wire.peer_timeout_ns)?,
         dns: required("dns", wire.dns, dns_from_proto)?,
     })
@@ -71,6 +81,12 @@ fn dns_from_proto(wire: pb::DnsSettings) -> Result<DnsSettings, DecodeError> {
         timeout: duration("timeout", wire.timeout_ns)?,
         max_queries: number("max_queries", wire.max_queries)?,
     })
+}
+
+fn percent(wire: Option<u32>) -> Result<u8, DecodeError> {
+    let value = wire.ok_or_else(|| DecodeError::new(Problem::Missing))?;
+    let out_of_range = || DecodeError::new(Problem::OutOfRange { value: value.into(), min: 0, max: 100 });
+    u8::try_from(value).ok().filter(|value| *value <= 100).ok_or_else(out_of_range)
 }
 
 pub(super) fn bundle_to_proto(bundle: &TrustBundle) -> pb::TrustBundle {

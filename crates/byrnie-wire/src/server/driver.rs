@@ -70,6 +70,7 @@ async fn speak(
                 Order::Changed(keys) => session.on_change(&keys),
                 Order::TapStart(tap) => session.tap_start(&tap),
                 Order::TapStop(id) => session.tap_stop(id),
+                Order::Query(id, what) => session.query(id, what),
                 Order::Close(reason) => return Err(Status::new(Code::Unavailable, reason)),
             },
         }

@@ -65,6 +65,15 @@ pub enum Incoming {
     Report(Report),
     /// What a tap shows.
     Tap(TapEvent),
+    /// A part of the answer to a query.
+    Answer {
+        /// The query's.
+        id: u64,
+        /// Bytes of a JSON document.
+        part: Vec<u8>,
+        /// Nothing follows.
+        last: bool,
+    },
     /// A status, report or tap event that cannot be read, of a proxy of another version perhaps. To be
     /// counted and logged; the stream goes on, because routes and endpoints matter more.
     Unreadable(DecodeError),
@@ -85,6 +94,8 @@ pub struct Rejection {
 pub enum Order {
     /// These keys may have changed.
     Changed(Vec<Key>),
+    /// Ask the proxy about itself.
+    Query(u64, String),
     /// Show requests.
     TapStart(TapRequest),
     /// Stop showing them.

@@ -30,6 +30,7 @@ pub struct Session {
     last_nonce: u64,
     in_flight: BTreeMap<u64, Vec<Sent>>,
     taps: VecDeque<Tap>,
+    queries: Vec<pb::Query>,
     incoming: VecDeque<Incoming>,
 }
 
@@ -90,6 +91,9 @@ impl Session {
         for event in message.tap_events {
             self.told(at("tap_events", tap_event_from_proto(event)).map(Incoming::Tap));
         }
+        for answer in message.answers {
+            self.incoming.push_back(Incoming::Answer { id: answer.id, part: answer.part, last: answer.last });
+        }
         Ok(())
     }
 
@@ -111,6 +115,11 @@ impl Session {
         self.taps.push_back(Tap::Start(tap_request_to_proto(tap)));
     }
 
+    /// Asks the proxy about itself.
+    pub fn query(&mut self, id: u64, what: String) {
+        self.queries.push(pb::Query { id, what });
+    }
+
     /// Asks it to stop.
     pub fn tap_stop(&mut self, id: u64) {
         self.taps.push_back(Tap::Stop(id));
@@ -118,7 +127,8 @@ impl Session {
 
     /// The next message to send, from the state of this moment; to be called when the stream can take it.
     pub fn poll_send(&mut self, see: impl Fn(&Key) -> Current) -> Option<pb::ServerMessage> {
-        let mut message = pb::ServerMessage::default();
+        let queries = std::mem::take(&mut self.queries);
+        let mut message = pb::ServerMessage { queries, ..Default::default() };
         for tap in self.taps.drain(..) {
             match tap {
                 Tap::Start(tap) => message.tap_start.push(tap),

@@ -162,6 +162,8 @@ pub fn node() -> NodeInfo {
         version: "0.1.0".into(),
         run: "r1".into(),
         pid: 7,
+        generation: 1,
+        retiring: false,
     }
 }
 

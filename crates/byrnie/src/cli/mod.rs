@@ -20,7 +20,9 @@ mod get;
 mod manual;
 mod objects;
 mod profile;
+mod proxy_config;
 mod proxy_status;
+mod restart;
 mod routes;
 mod start;
 pub mod stat;
@@ -84,6 +86,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::ProxyStatus(args) => block_on(proxy_status::run(&Context::new(global)?, &args)),
         Command::Profile(args) => block_on(profile::run(global, &args)),
         Command::Why(args) => block_on(why::run(global, &args)),
+        Command::ProxyConfig(args) => block_on(proxy_config::run(&Context::new(global)?, &args)),
+        Command::Restart(args) => block_on(restart::run(&Context::new(global)?, &args)),
         Command::Version(args) => block_on(version::run(&Context::new(global)?, &args)),
         Command::Analyze(args) => block_on(analyze::run(global, &args)),
         Command::Demo(_) => start::demo(global),

@@ -1,16 +1,18 @@
 //! `byrnie proxy`: from the command line and from what the supervisor handed over to a running proxy.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use byrnie_net::Notifier;
+use byrnie_net::{Notifier, Spawn};
 use byrnie_plan::ObjectName;
-use byrnie_proxy::{ControlPlane, LogOutput, ProxyOptions, Role, Source, Supervision};
+use byrnie_proxy::{ControlPlane, LogOutput, Orders, ProxyOptions, Role, Source, Successor, Supervision};
 
 use super::{alone, coded, inherited};
 use crate::cli::args::{LogStream, ProxyArgs, ProxyRole};
 use crate::cli::failure::Failure;
-use crate::supervisor::{RUN, WORKERS};
+use crate::supervisor::{GENERATION, RUN, WORKERS};
 
 /// Runs a proxy until SIGTERM or SIGINT. Call it first thing, outside of any runtime.
 pub fn proxy(args: ProxyArgs) -> Result<(), Failure> {
@@ -39,6 +41,11 @@ pub fn proxy(args: ProxyArgs) -> Result<(), Failure> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         transparent: args.transparent,
         stop: tokio_util::sync::CancellationToken::new(),
+        generation: generation(),
+        successor: successor()?,
+        orders: Orders::default(),
+        log_filter: Some(crate::log_filter()),
+        admin_token: args.admin_token,
     };
     byrnie_proxy::run(options, Supervision { inherited, notifier }).map_err(|error| coded(&error))
 }
@@ -66,6 +73,37 @@ fn in_a_mesh(args: &ProxyArgs) -> Result<Option<(ObjectName, Role, Source)>, Fai
         state_dir: state_dir.clone(),
     };
     Ok(Some((workload, role, Source::ControlPlane(control_plane))))
+}
+
+/// Given by whoever started this process, else the time: later processes of one proxy have a larger one.
+fn generation() -> u64 {
+    let given = std::env::var(GENERATION).ok().and_then(|text| text.parse().ok());
+    given.unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Without our own supervisor this program starts its next process itself: the file that is at its path then, with the
+/// same arguments.
+fn successor() -> Result<Option<Successor>, Failure> {
+    if std::env::var(RUN).is_ok_and(|run| !run.is_empty()) {
+        return Ok(None);
+    }
+    let program = std::env::current_exe().map_err(Failure::system)?;
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let notify = std::env::var_os("NOTIFY_SOCKET");
+    let next = generation().saturating_add(1);
+    Ok(Some(Successor(Arc::new(move |descriptors| {
+        let mut what = Spawn::new(&program, &arguments).env(GENERATION, next.to_string());
+        if let Some(notify) = &notify {
+            what = what.env("NOTIFY_SOCKET", notify);
+        }
+        what.descriptors = descriptors;
+        what.dies_with_us = false;
+        let child = byrnie_net::spawn(what)?;
+        child.id().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }))))
 }
 
 /// One data-plane thread per core that this process may use, unless the environment says otherwise.

@@ -37,7 +37,7 @@ pub use applying::annotate_directory;
 pub use demo::{DemoOptions, demo};
 pub use home::lock_alone;
 pub use run::{RunOptions, run_one};
-pub use shared::{RUN, WORKERS};
+pub use shared::{GENERATION, RUN, WORKERS};
 
 /// A child cannot be started or does not come up.
 pub const START: &str = "BYR0490";

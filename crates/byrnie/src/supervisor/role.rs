@@ -4,18 +4,19 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use byrnie_control::api::CredentialRequest;
 use byrnie_net::{FdStore, Notification, Output, Spawn};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::desired::{Kind, UnitKey};
 use super::home;
-use super::shared::{RUN, Shared, WORKERS};
+use super::shared::{GENERATION, RUN, Shared, WORKERS};
 use super::stop::{self, Stopper};
 
 /// Lines of its log that are shown when one dies.
@@ -24,6 +25,10 @@ const SHOWN_LINES: usize = 20;
 const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same for a proxy whose sockets and certificate are kept: it can serve without one.
 const KEPT_CREDENTIAL_TIMEOUT: Duration = Duration::from_millis(300);
+/// The longest wait before a control plane that died is started again: without one nothing changes.
+const CONTROL_PLANE_WAIT: Duration = Duration::from_secs(5);
+/// A process that was to take over does not.
+const RESTART: &str = "BYR0487";
 /// After this long without being ready, a line says so.
 const SLOW_START: Duration = Duration::from_secs(10);
 
@@ -79,6 +84,9 @@ fn start(shared: &Rc<Shared>, role: Role, after: Option<JoinHandle<()>>) -> Kept
         store: FdStore::default(),
         ready: ready_sender,
         log_before: 0,
+        generation: 0,
+        retired: JoinSet::new(),
+        end_retired: CancellationToken::new(),
     };
     let task = tokio::task::spawn_local(async move {
         if let Some(after) = after {
@@ -89,6 +97,24 @@ fn start(shared: &Rc<Shared>, role: Role, after: Option<JoinHandle<()>>) -> Kept
     Kept { ready, stopper, task }
 }
 
+/// What became of the process that is to take over.
+enum News {
+    Said(Notification),
+    Ended(String),
+}
+
+/// The next news of the process that is to take over; none, while there is none.
+async fn news(next: &mut Option<Life>) -> News {
+    let Some(life) = next else { return std::future::pending().await };
+    tokio::select! {
+        biased;
+        Some(message) = life.messages.recv() => News::Said(message),
+        status = life.child.wait() => {
+            News::Ended(status.map_or_else(|error| error.to_string(), stop::how_it_ended))
+        }
+    }
+}
+
 struct Keeping {
     shared: Rc<Shared>,
     role: Role,
@@ -96,6 +122,21 @@ struct Keeping {
     ready: watch::Sender<bool>,
     /// How long the log was before this life.
     log_before: u64,
+    /// Number of the newest process.
+    generation: u64,
+    /// Processes that were replaced and finish their connections.
+    retired: JoinSet<()>,
+    /// Cancelled to end these as well.
+    end_retired: CancellationToken,
+}
+
+/// A process of this role that runs.
+struct Life {
+    child: Child,
+    pid: u32,
+    messages: mpsc::Receiver<Notification>,
+    ready: bool,
+    last_status: String,
 }
 
 impl Keeping {
@@ -104,23 +145,27 @@ impl Keeping {
         loop {
             let started = Instant::now();
             let (pid, how) = match self.spawn().await {
-                Ok((child, pid, messages)) => match self.live(child, pid, messages, &mut stopped).await {
-                    Some(how) => (Some(pid), how),
-                    None => return,
+                Ok(life) => match self.live(life, &mut stopped).await {
+                    Some((pid, how)) => (Some(pid), how),
+                    None => break,
                 },
                 Err(error) => (None, format!("cannot be started: {error}")),
             };
             if self.is_hopeless() {
                 return self.tell_death(&how);
             }
-            let wait = backoff.next(started.elapsed(), rand::random());
+            let longest =
+                if matches!(self.role, Role::ControlPlane) { CONTROL_PLANE_WAIT } else { Duration::MAX };
+            let wait = backoff.next(started.elapsed(), rand::random()).min(longest);
             self.tell_death(&format!("{how}; again in {:.1} s", wait.as_secs_f64()));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                _ = stopped.asked() => return,
+                _ = stopped.asked() => break,
             }
             pid.inspect(|pid| self.shared.forget(*pid));
         }
+        self.end_retired.cancel();
+        while self.retired.join_next().await.is_some() {}
     }
 
     /// A control plane that cannot even begin (its store, its key) will not do better the next time, and without one
@@ -129,49 +174,120 @@ impl Keeping {
         matches!(self.role, Role::ControlPlane) && !*self.ready.borrow()
     }
 
-    /// Follows one life of the child, and says how it ended. None: it was asked to.
-    async fn live(
-        &mut self,
-        mut child: Child,
-        pid: u32,
-        mut messages: mpsc::Receiver<Notification>,
-        stopped: &mut stop::Stopped,
-    ) -> Option<String> {
-        let mut last_status = String::new();
+    /// Follows the life of the child, and of each that takes its place; says which one ended and how. None: it was asked
+    /// to.
+    async fn live(&mut self, mut life: Life, stopped: &mut stop::Stopped) -> Option<(u32, String)> {
+        let mut next: Option<Life> = None;
         let slow = tokio::time::sleep(SLOW_START);
         tokio::pin!(slow);
-        let mut ready = false;
+        let mut told = false;
         loop {
             tokio::select! {
                 biased;
-                Some(message) = messages.recv() => {
-                    ready |= message.ready;
-                    self.hear(message, &mut last_status);
+                Some(message) = life.messages.recv() => {
+                    life.ready |= message.ready;
+                    let restart = message.restart;
+                    self.hear(message, &mut life.last_status);
+                    if restart && next.is_none() {
+                        next = self.successor().await;
+                    }
                 }
-                status = child.wait() => {
-                    self.shared.ended(pid);
-                    self.drain(&mut messages, &mut last_status).await;
-                    return Some(status.map_or_else(|error| error.to_string(), stop::how_it_ended));
+                news = news(&mut next) => {
+                    if let Some(new) = self.on_news(news, &mut next) {
+                        self.retire(std::mem::replace(&mut life, new));
+                    }
+                }
+                status = life.child.wait() => {
+                    self.shared.ended(life.pid);
+                    self.drain(&mut life).await;
+                    let how = status.map_or_else(|error| error.to_string(), stop::how_it_ended);
+                    match next.take() {
+                        // The one that was to take over does, ready or not.
+                        Some(new) => {
+                            self.shared.forget(life.pid);
+                            life = new;
+                        }
+                        None => return Some((life.pid, how)),
+                    }
                 }
                 deadline = stopped.asked() => {
-                    stop::end_group(&mut child, pid, deadline).await;
-                    self.shared.ended(pid);
-                    self.shared.forget(pid);
+                    self.end_retired.cancel();
+                    if let Some(mut new) = next.take() {
+                        let _ = new.child.start_kill();
+                        let _ = new.child.wait().await;
+                        self.gone(new.pid);
+                    }
+                    stop::end_group(&mut life.child, life.pid, deadline).await;
+                    self.gone(life.pid);
                     return None;
                 }
-                () = &mut slow, if !ready => {
-                    ready = true;
-                    self.say(&format!("is not ready after {} s: {last_status}", SLOW_START.as_secs()));
+                () = &mut slow, if !life.ready && !told => {
+                    told = true;
+                    self.say(&format!("is not ready after {} s: {}", SLOW_START.as_secs(), life.last_status));
                 }
             }
         }
     }
 
+    /// The process that takes over now, if it is ready.
+    fn on_news(&mut self, news: News, next: &mut Option<Life>) -> Option<Life> {
+        let mut new = next.take()?;
+        match news {
+            News::Said(message) => {
+                new.ready |= message.ready;
+                self.hear(message, &mut new.last_status);
+                if new.ready {
+                    return Some(new);
+                }
+                *next = Some(new);
+            }
+            News::Ended(how) => {
+                self.gone(new.pid);
+                self.say(&format!("{RESTART}: the new process {how}; the old one goes on"));
+            }
+        }
+        None
+    }
+
+    fn gone(&self, pid: u32) {
+        self.shared.ended(pid);
+        self.shared.forget(pid);
+    }
+
+    /// Another process beside the one that runs: it gets the same sockets and the same identity.
+    async fn successor(&mut self) -> Option<Life> {
+        match self.spawn().await {
+            Ok(life) => Some(life),
+            Err(error) => {
+                self.say(&format!("{RESTART}: the new process cannot be started: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Tells a process that another one has taken over, and leaves it to end by itself.
+    fn retire(&mut self, old: Life) {
+        let Life { mut child, pid, .. } = old;
+        // What it says from now on would be about what is no longer its own.
+        self.shared.forget(pid);
+        let told = byrnie_net::process::retire(pid);
+        self.say(&format!("process {pid} was replaced, and finishes its connections"));
+        let (shared, end) = (Rc::clone(&self.shared), self.end_retired.clone());
+        self.retired.spawn_local(async move {
+            tokio::select! {
+                _ = child.wait(), if told.is_ok() => {}
+                () = end.cancelled() => stop::end_group(&mut child, pid, stop::RETIRED).await,
+            }
+            shared.ended(pid);
+        });
+        while self.retired.try_join_next().is_some() {}
+    }
+
     /// What it sent just before it died waits in the socket or on the way: its key must not be lost.
-    async fn drain(&mut self, messages: &mut mpsc::Receiver<Notification>, last_status: &mut String) {
+    async fn drain(&mut self, life: &mut Life) {
         const GRACE: Duration = Duration::from_millis(20);
-        while let Ok(Some(message)) = tokio::time::timeout(GRACE, messages.recv()).await {
-            self.hear(message, last_status);
+        while let Ok(Some(message)) = tokio::time::timeout(GRACE, life.messages.recv()).await {
+            self.hear(message, &mut life.last_status);
         }
     }
 
@@ -194,7 +310,7 @@ impl Keeping {
         }
     }
 
-    async fn spawn(&mut self) -> std::io::Result<(Child, u32, mpsc::Receiver<Notification>)> {
+    async fn spawn(&mut self) -> std::io::Result<Life> {
         let mut what = match &self.role {
             Role::ControlPlane => self.control_plane()?,
             Role::Proxy(key) => self.proxy(key).await?,
@@ -207,7 +323,12 @@ impl Keeping {
         let log = home::open_log(&log)?;
         self.log_before = log.metadata()?.len();
         what.output = Output::File(log);
-        self.shared.start(what)
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.generation = self.generation.saturating_add(1).max(now);
+        let what = what.env(GENERATION, self.generation.to_string());
+        let (child, pid, messages) = self.shared.start(what)?;
+        Ok(Life { child, pid, messages, ready: false, last_status: String::new() })
     }
 
     fn control_plane(&self) -> std::io::Result<Spawn> {

@@ -20,6 +20,8 @@ const WAITING_MESSAGES: usize = 1024;
 
 /// The variable that fixes the number of data-plane threads of each proxy.
 pub const WORKERS: &str = "BYRNIE_PROXY_WORKERS";
+/// Tells a proxy which of its processes it is: later ones have a larger number.
+pub const GENERATION: &str = "BYRNIE_GENERATION";
 /// Tells a proxy the run that it belongs to: addresses of an older run are void.
 pub const RUN: &str = "BYRNIE_RUN";
 

@@ -17,6 +17,8 @@ use super::units::Units;
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long a command may take after SIGTERM.
 pub const COMMAND: Duration = Duration::from_secs(5);
+/// How long a process that was replaced may go on once the mesh goes down.
+pub const RETIRED: Duration = Duration::from_secs(10);
 /// How long the control plane may take.
 const CONTROL_PLANE: Duration = Duration::from_secs(5);
 

@@ -365,24 +365,30 @@ fn inbound() -> impl Strategy<Value = InboundPolicy> {
 fn mesh() -> impl Strategy<Value = MeshSettings> {
     let log = prop::sample::select(vec![AccessLog::Off, AccessLog::Failed, AccessLog::All]);
     let format = prop::sample::select(vec![AccessLogFormat::Json, AccessLogFormat::Text]);
-    let times = (duration(), duration(), duration(), duration(), duration(), duration());
-    (log, format, any::<bool>(), times, any::<(u32, u32, u32, u32)>()).prop_map(
+    let times = (duration(), duration(), duration(), duration(), duration(), duration(), duration());
+    let numbers = (any::<(u32, u32, u32, u32, u32)>(), 0..=100u8, 0..=100u8, any::<bool>());
+    (log, format, any::<bool>(), times, numbers).prop_map(
         |(access_log, access_log_format, show_policy_in_response, times, numbers)| MeshSettings {
             access_log,
             access_log_format,
             show_policy_in_response,
             detect_timeout: times.0,
             drain_timeout: times.1,
-            max_header_bytes: numbers.0,
-            max_headers: numbers.1,
-            max_concurrent_streams: numbers.2,
-            max_connections: numbers.3,
+            max_header_bytes: numbers.0.0,
+            max_headers: numbers.0.1,
+            max_concurrent_streams: numbers.0.2,
+            max_connections: numbers.0.3,
             header_timeout: times.2,
             client_idle_timeout: times.3,
             upstream_idle_timeout: times.4,
             upstream_max_age: times.5,
             peer_timeout: times.1,
-            dns: DnsSettings { ttl: times.0, timeout: times.3, max_queries: numbers.2 },
+            dns: DnsSettings { ttl: times.0, timeout: times.3, max_queries: numbers.0.2 },
+            restart_timeout: times.6,
+            max_requests: numbers.0.4,
+            drain_percent: numbers.1,
+            shed_percent: numbers.2,
+            adaptive_concurrency: numbers.3,
         },
     )
 }

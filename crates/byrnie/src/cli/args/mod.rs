@@ -16,7 +16,10 @@ pub use profile::{ProfileArgs, ProfileFormat};
 pub use roles::{
     ControlPlaneArgs, DemoAppArgs, DemoArgs, LogStream, LoggedRequests, ProxyArgs, ProxyRole, RunArgs, UpArgs,
 };
-pub use sight::{EdgesArgs, ProxyStatusArgs, RoutesArgs, StatArgs, TapArgs, TapFilter, TopArgs, WhyArgs};
+pub use sight::{
+    ConfigFormat, EdgesArgs, ProxyConfigArgs, ProxySection, ProxyStatusArgs, RestartArgs, RoutesArgs,
+    StatArgs, TapArgs, TapFilter, TopArgs, WhyArgs,
+};
 
 /// Byrnie, a service mesh in one binary.
 ///
@@ -96,6 +99,12 @@ pub enum Command {
     /// Whether each proxy obeys the latest state
     #[command(display_order = 35)]
     ProxyStatus(ProxyStatusArgs),
+    /// What a proxy has: listeners, routes, endpoints, pools, certificates, policy
+    #[command(display_order = 35)]
+    ProxyConfig(ProxyConfigArgs),
+    /// Replace a proxy's process by a new one, without a failed request: proxy/NAME or gateway/NAME
+    #[command(display_order = 14)]
+    Restart(RestartArgs),
     /// What would happen to a request from SRC to DST, and which rule decides
     #[command(display_order = 36)]
     Why(WhyArgs),

@@ -69,6 +69,10 @@ pub struct ProxyArgs {
     /// Where metrics and readiness are; loopback only [default: 127.0.0.1, a port of the kernel's choice]
     #[arg(long, value_name = "IP:PORT")]
     pub admin: Option<SocketAddr>,
+    /// Where the token of the admin server is written, for all but metrics and readiness [default: admin.token in the
+    /// state directory]
+    #[arg(long, value_name = "FILE")]
+    pub admin_token: Option<PathBuf>,
     /// Whose proxy it is: NAMESPACE/NAME of a Workload, of a Gateway with --role gateway
     #[arg(long, value_name = "NAMESPACE/NAME", requires_all = ["control_plane", "trust_bundle", "state_dir"])]
     pub workload: Option<String>,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::ReportFormat;
 use super::objects::Scope;
@@ -152,4 +152,63 @@ pub struct WhyArgs {
     /// Output: table or json
     #[arg(short, long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
     pub output: ReportFormat,
+}
+
+/// `byrnie proxy-config`.
+#[derive(Args, Debug)]
+pub struct ProxyConfigArgs {
+    /// Which part
+    #[arg(value_enum)]
+    pub section: ProxySection,
+    /// Whose proxy: the name of a Workload, or gateway/NAME [default: all that are connected]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Namespace of the Workload or Gateway [default: the one namespace that has it]
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Output: table, json or yaml
+    #[arg(short, long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
+    pub output: ConfigFormat,
+}
+
+/// How a proxy's configuration is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ConfigFormat {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+    /// One YAML document
+    Yaml,
+}
+
+/// What a proxy tells about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProxySection {
+    /// Where it listens
+    Listeners,
+    /// Which request goes where
+    Routes,
+    /// Where requests can go, and who is ejected
+    Endpoints,
+    /// Connections and requests, by endpoint
+    Pools,
+    /// Its certificate and the roots
+    Certificates,
+    /// Who may do what
+    Policy,
+    /// Client connections that are open
+    Connections,
+}
+
+/// `byrnie restart`.
+#[derive(Args, Debug)]
+pub struct RestartArgs {
+    /// proxy/NAME of a Workload's proxy, or gateway/NAME; may be repeated
+    #[arg(required = true, value_name = "proxy/NAME|gateway/NAME")]
+    pub names: Vec<String>,
+    /// Namespace of the Workload or Gateway [default: the one namespace that has it]
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
 }

@@ -79,6 +79,20 @@ impl Sandbox {
         command
     }
 
+    /// `byrnie ARGS` from a shell that does something first.
+    pub fn command_in_shell(&self, before: &str, args: &[&str]) -> Command {
+        let mut command = self.command(args);
+        let environment: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        let before = if before.is_empty() { String::new() } else { format!("{before} && ") };
+        command = Command::new("sh");
+        command.arg("-c").arg(format!("{before}exec \"$0\" \"$@\"")).arg(&self.program).args(args);
+        command.current_dir(self.path()).env_clear().envs(environment).stdin(Stdio::null());
+        command
+    }
+
     /// Runs to the end.
     pub fn run<S: AsRef<std::ffi::OsStr>>(&self, args: &[S]) -> Run {
         let start = Instant::now();

@@ -42,6 +42,14 @@ impl Mesh {
         Self { sandbox, child, log }
     }
 
+    /// The same from a shell that does something first, such as to set a limit.
+    pub fn spawn_in_shell(sandbox: Sandbox, before: &str, args: &[&str]) -> Self {
+        let log = Arc::new(Mutex::new(String::new()));
+        let command = sandbox.command_in_shell(before, args);
+        let child = in_foreground(command, &log);
+        Self { sandbox, child, log }
+    }
+
     /// Another command in the foreground, once the first one has ended; the log goes on.
     pub fn restart(&mut self, args: &[&str]) {
         self.wait_exit();
@@ -165,7 +173,10 @@ impl Drop for Mesh {
 }
 
 fn foreground(sandbox: &Sandbox, args: &[&str], log: &Arc<Mutex<String>>) -> Child {
-    let mut command = sandbox.command(args);
+    in_foreground(sandbox.command(args), log)
+}
+
+fn in_foreground(mut command: std::process::Command, log: &Arc<Mutex<String>>) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().unwrap();
     keep(child.stdout.take().unwrap(), log);

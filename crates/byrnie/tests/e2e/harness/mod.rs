@@ -4,6 +4,7 @@ mod command;
 mod http;
 mod load;
 mod mesh;
+mod open_loop;
 mod origin;
 mod raw;
 pub mod yaml;
@@ -16,6 +17,7 @@ pub use command::{Run, Sandbox};
 pub use http::{Connection, Response, get};
 pub use load::Load;
 pub use mesh::Mesh;
+pub use open_loop::OpenLoop;
 pub use origin::Origin;
 pub use raw::{Bytes, Echo};
 

@@ -1,0 +1,183 @@
+//! When this process has too much to do: how many requests are in flight, and whether memory or descriptors run out.
+//!
+//! First kept-alive connections end with their next answer, then what is new is refused. The workers read two atomics;
+//! the control thread looks at the machine.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use byrnie_decide::{Concurrency, Time};
+use byrnie_net::cgroup::Memory;
+use byrnie_plan::MeshSettings;
+
+use crate::error::{Kind, ProxyError};
+
+/// All is well.
+const FINE: u8 = 0;
+/// Kept-alive connections end.
+const DRAIN: u8 = 1;
+/// What is new is refused.
+const SHED: u8 = 2;
+
+/// Descriptors that are none of connections: files, pipes, listening sockets.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// What all workers share.
+#[derive(Default)]
+pub struct Overload {
+    pressure: AtomicU8,
+    requests: AtomicU32,
+    concurrency: Concurrency,
+}
+
+/// What runs out. Kept by the control thread.
+pub struct Watch {
+    memory: Option<Memory>,
+    descriptors: u64,
+}
+
+/// The shares in use, in percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Of the control group's memory; 0 where nothing limits it.
+    pub memory: u8,
+    /// Of the descriptors that this process may open.
+    pub descriptors: u8,
+}
+
+impl Overload {
+    /// A request's head has come.
+    pub fn begin(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    /// It is over; `first_byte`: how long an answer took that did not fail.
+    pub fn end(&self, now: Time, first_byte: Option<Duration>) {
+        let in_flight = self.requests.fetch_sub(1, Relaxed);
+        if let Some(latency) = first_byte {
+            self.concurrency.answered(now, latency, in_flight);
+        }
+    }
+
+    /// Whether one more request is taken; it counts already.
+    pub fn admit(&self, settings: &MeshSettings) -> Result<(), ProxyError> {
+        let in_flight = self.requests.load(Relaxed);
+        let refuse = |kind, why| Err(ProxyError::unprocessed(kind, why));
+        if self.is_shedding() {
+            return refuse(Kind::Shed, "memory or descriptors run out".into());
+        }
+        if in_flight > settings.max_requests {
+            return refuse(Kind::TooManyRequests, format!("{in_flight} of {}", settings.max_requests));
+        }
+        if settings.adaptive_concurrency && in_flight > self.concurrency.limit() {
+            return refuse(
+                Kind::Slow,
+                format!("{in_flight} of {} that latency allows", self.concurrency.limit()),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether kept-alive connections are to end.
+    pub fn is_draining(&self) -> bool {
+        self.pressure.load(Relaxed) >= DRAIN
+    }
+
+    /// Whether what is new is refused.
+    pub fn is_shedding(&self) -> bool {
+        self.pressure.load(Relaxed) >= SHED
+    }
+
+    /// Requests in flight.
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Relaxed)
+    }
+
+    /// What latency allows.
+    pub fn concurrency_limit(&self) -> u32 {
+        self.concurrency.limit()
+    }
+
+    /// Sets what follows from the shares in use. True: it is another state than before.
+    pub fn set(&self, pressure: Pressure, settings: &MeshSettings) -> bool {
+        let share = pressure.memory.max(pressure.descriptors);
+        let level = match share {
+            _ if settings.shed_percent == 0 => FINE,
+            share if share >= settings.shed_percent => SHED,
+            share if share >= settings.drain_percent => DRAIN,
+            _ => FINE,
+        };
+        self.pressure.swap(level, Relaxed) != level
+    }
+}
+
+impl Watch {
+    /// Finds what limits this process.
+    pub fn new() -> Self {
+        Self { memory: Memory::find(), descriptors: byrnie_net::limits::descriptors() }
+    }
+
+    /// The shares in use. `connections`: those to clients and to endpoints.
+    pub fn look(&self, connections: u64) -> Pressure {
+        let percent = |used: u64, limit: u64| {
+            u8::try_from(used.saturating_mul(100).checked_div(limit).unwrap_or(0).min(100)).unwrap_or(100)
+        };
+        let memory = self.memory.as_ref().and_then(Memory::read);
+        Pressure {
+            memory: memory.map_or(0, |(used, limit)| percent(used, limit)),
+            descriptors: percent(connections.saturating_add(OTHER_DESCRIPTORS), self.descriptors),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keep_alive_ends_first_and_then_what_is_new_is_refused() {
+        let (overload, settings) = (Overload::default(), MeshSettings::default());
+        overload.begin();
+        for (memory, descriptors, drains, sheds) in [
+            (84, 10, false, false),
+            (85, 10, true, false),
+            (10, 91, true, false),
+            (92, 10, true, true),
+            (10, 92, true, true),
+            (50, 50, false, false),
+        ] {
+            overload.set(Pressure { memory, descriptors }, &settings);
+            assert_eq!(
+                (overload.is_draining(), overload.is_shedding()),
+                (drains, sheds),
+                "{memory} {descriptors}"
+            );
+            let kind = overload.admit(&settings).err().map(|error| error.kind);
+            assert_eq!(kind, sheds.then_some(Kind::Shed));
+        }
+        let never = MeshSettings { shed_percent: 0, ..settings };
+        overload.set(Pressure { memory: 100, descriptors: 100 }, &never);
+        assert!(!overload.is_draining() && overload.admit(&never).is_ok());
+    }
+
+    #[test]
+    fn requests_in_flight_are_bounded_and_places_come_back() {
+        let (overload, settings) =
+            (Overload::default(), MeshSettings { max_requests: 2, ..Default::default() });
+        for want in [None, None, Some(Kind::TooManyRequests)] {
+            overload.begin();
+            assert_eq!(overload.admit(&settings).err().map(|error| error.kind), want);
+        }
+        overload.end(Time::ZERO, None);
+        assert!(overload.admit(&settings).is_ok());
+    }
+
+    #[test]
+    fn what_latency_allows_counts_where_it_is_wanted() {
+        let (overload, settings) = (Overload::default(), MeshSettings::default());
+        (0..200).for_each(|_| overload.begin());
+        assert!(overload.admit(&settings).is_ok());
+        let adaptive = MeshSettings { adaptive_concurrency: true, ..settings };
+        assert_eq!(overload.admit(&adaptive).err().map(|error| error.kind), Some(Kind::Slow));
+    }
+}

@@ -1,0 +1,195 @@
+//! Too much of everything: requests, connections, memory, descriptors. The proxy refuses what is new, keeps what it has,
+//! and is well again as soon as it has room.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::harness::{Mesh, Origin, Sandbox, free_port, get, skip, until};
+
+/// A proxy alone, started by a shell that does this first.
+struct Alone {
+    proxy: Mesh,
+    address: String,
+    admin: String,
+    _web: Origin,
+}
+
+fn alone(before: &str, settings: &str) -> Alone {
+    let (web, port) = (Origin::start("web"), free_port());
+    let (address, admin) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", free_port()));
+    let file = format!(
+        "apiVersion: mesh.byrnie.dev/v1alpha1
+kind: Mesh
+metadata: {{name: default}}
+spec: {{proxy: {{{settings}}}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: edge}}
+spec: {{gatewayClassName: byrnie, listeners: [{{name: web, port: {port}, protocol: HTTP}}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: web}}
+spec: {{parentRefs: [{{name: edge}}], rules: [{{backendRefs: [{{name: web, port: 80}}]}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web}}
+spec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: {origin}, appProtocol: http}}]}}
+---
+apiVersion: mesh.byrnie.dev/v1alpha1
+kind: Workload
+metadata: {{name: web-1, labels: {{app: web}}}}
+spec: {{ports: [{{port: {origin}}}]}}
+",
+        origin = web.port
+    );
+    let sandbox = Sandbox::new();
+    let path = sandbox.file("edge.yaml", &file).display().to_string();
+    let args = ["proxy", "--config", &path, "--admin", &admin];
+    let proxy = Mesh::spawn_in_shell(sandbox, before, &args);
+    until("it answers", || (get(&address, "/", &[]).ok()?.status == 200).then_some(()));
+    Alone { proxy, address, admin, _web: web }
+}
+
+impl Alone {
+    /// The value of a metric with these labels; 0 when it is not there.
+    fn metric(&self, name: &str) -> f64 {
+        let text = until("the admin server answers", || get(&self.admin, "/metrics", &[]).ok()).body;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.trim().parse().ok()).unwrap_or(0.0)
+    }
+
+    fn refused(&self, limit: &str) -> f64 {
+        self.metric(&format!("byrnie_limit_rejections_total{{limit=\"{limit}\"}}"))
+    }
+
+    /// A connection on which one request was answered; the kept stream, or what came instead.
+    fn keep(&self) -> Result<TcpStream, String> {
+        let mut stream = TcpStream::connect(&self.address).map_err(|error| error.to_string())?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").map_err(|error| error.to_string())?;
+        let mut first = [0; 512];
+        match stream.read(&mut first) {
+            Ok(read) if first[..read].starts_with(b"HTTP/1.1 200") => Ok(stream),
+            other => Err(format!("{other:?} {}", String::from_utf8_lossy(&first))),
+        }
+    }
+
+    fn is_well(&self) {
+        until("it is well again", || (get(&self.address, "/", &[]).ok()?.status == 200).then_some(()));
+    }
+}
+
+#[test]
+fn requests_beyond_the_limit_get_503_and_places_come_back() {
+    let alone = alone("", "maxRequests: 2");
+    let hang = || {
+        let mut stream = TcpStream::connect(&alone.address).unwrap();
+        stream.write_all(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        stream
+    };
+    let held = [hang(), hang()];
+    until("both are in flight", || (alone.metric("byrnie_requests_in_flight") == 2.0).then_some(()));
+    assert_eq!(get(&alone.address, "/", &[]).unwrap().status, 503);
+    assert_eq!(alone.refused("requests"), 1.0);
+    until("the log says why", || alone.proxy.log().contains("\"flag\":\"BYR0240\"").then_some(()));
+    // A client that says no more may still listen; one that resets does not.
+    for stream in &held {
+        rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
+    }
+    drop(held);
+    alone.is_well();
+}
+
+#[test]
+fn descriptors_that_run_out_harm_only_what_is_new() {
+    let alone = alone("ulimit -n 200", "");
+    let mut kept: Vec<TcpStream> = Vec::new();
+    let mut refused = 0;
+    while refused < 50 {
+        match alone.keep() {
+            Ok(stream) => kept.push(stream),
+            Err(_) => refused += 1,
+        }
+        assert!(kept.len() < 200, "nothing is refused");
+    }
+    assert!(kept.len() > 30, "{}", kept.len());
+    assert!(alone.metric("byrnie_pressure_percent{resource=\"descriptors\"}") >= 85.0);
+    drop(kept);
+    alone.is_well();
+    until("the pressure is gone", || {
+        (alone.metric("byrnie_pressure_percent{resource=\"descriptors\"}") < 85.0).then_some(())
+    });
+}
+
+/// A control group of this size, of version 1 or 2; removed with it.
+struct Group(PathBuf);
+
+impl Group {
+    fn of(bytes: u64) -> Option<Self> {
+        for (root, limit) in
+            [("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")]
+        {
+            let path = PathBuf::from(format!("{root}/byrnie-test-{}", std::process::id()));
+            // Where there are no control groups a directory would be just that.
+            if !PathBuf::from(root).join("cgroup.procs").exists() || std::fs::create_dir(&path).is_err() {
+                continue;
+            }
+            let group = Self(path);
+            if std::fs::write(group.0.join(limit), bytes.to_string()).is_ok() {
+                return Some(group);
+            }
+        }
+        None
+    }
+
+    fn used(&self) -> u64 {
+        let read = |name: &str| std::fs::read_to_string(self.0.join(name)).ok()?.trim().parse().ok();
+        read("memory.current").or_else(|| read("memory.usage_in_bytes")).unwrap_or(0)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        until("the control group is empty", || std::fs::remove_dir(&self.0).ok());
+    }
+}
+
+#[test]
+fn memory_that_runs_out_ends_nothing() {
+    const LIMIT: u64 = 64 << 20;
+    let Some(group) = Group::of(LIMIT) else {
+        return skip("no control group with a memory limit can be made");
+    };
+    let enter = format!("echo $$ > {}/cgroup.procs", group.0.display());
+    let alone = alone(&enter, "");
+    let before = group.used();
+    let (mut kept, mut refused) = (Vec::new(), 0_u32);
+    // Each holds its buffers; what does not fit is refused, and what is there stays.
+    for _ in 0..4_000 {
+        match alone.keep() {
+            Ok(stream) => kept.push(stream),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(group.used() <= LIMIT && kept.len() > 500, "{} kept, {refused} refused", kept.len());
+    eprintln!("{} kept, {refused} refused, {} MiB", kept.len(), group.used() >> 20);
+    // Heads that never end fill memory without a single request.
+    let mut heavy = Vec::new();
+    for _ in 0..1_000 {
+        let Ok(mut stream) = TcpStream::connect(&alone.address) else { continue };
+        let _ = stream.set_write_timeout(Some(Duration::from_millis(200)));
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nx: ");
+        let _ = stream.write_all(&[b'a'; 60_000]);
+        heavy.push(stream);
+    }
+    eprintln!("heavy: {} MiB, shed {}", group.used() >> 20, alone.refused("shed"));
+    drop((kept, heavy));
+    alone.is_well();
+    until("memory comes back", || (group.used() < before * 6 / 5 + (4 << 20)).then_some(()));
+    drop(alone);
+}

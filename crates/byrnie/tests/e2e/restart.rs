@@ -1,0 +1,133 @@
+//! Hot restart: a new process takes the sockets and the identity, the old one ends when its connections have.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{Bytes, Echo, Mesh, OpenLoop, Origin, Sandbox, free_port, get, until, yaml};
+
+/// Requests per second. In full: 500, with BYRNIE_RESTART_RATE; tests share their machine with others.
+fn rate() -> u32 {
+    std::env::var("BYRNIE_RESTART_RATE").ok().and_then(|rate| rate.parse().ok()).unwrap_or(100)
+}
+
+/// A Gateway in front of a service of requests, one of WebSockets and one of bytes.
+struct Shop {
+    mesh: Mesh,
+    web: String,
+    bytes: String,
+    _apps: (Origin, Echo, Echo),
+}
+
+fn shop() -> Shop {
+    let (web, chat, bytes) = (Origin::start("web"), Echo::after_upgrade(), Echo::start(""));
+    let (http, tcp) = (free_port(), free_port());
+    let listeners =
+        format!("[{{name: http, port: {http}, protocol: HTTP}}, {{name: tcp, port: {tcp}, protocol: TCP}}]");
+    let gateway = yaml::gateway("front", &[http])
+        .replace(&format!("[{{name: http-{http}, port: {http}, protocol: HTTP}}]"), &listeners);
+    let chat_rule =
+        "{matches: [{path: {type: PathPrefix, value: /chat}}], backendRefs: [{name: chat, port: 80}]}";
+    let tcp_route = "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: bytes, namespace: shop}
+spec: {parentRefs: [{name: front}], rules: [{backendRefs: [{name: bytes, port: 80}]}]}
+";
+    let text = [
+        yaml::workload("web-1", "web", web.port, ""),
+        yaml::workload("chat-1", "chat", chat.port, ""),
+        yaml::workload("bytes-1", "bytes", bytes.port, ""),
+        yaml::service("web", "http"),
+        yaml::service("chat", "http"),
+        yaml::service("bytes", "tcp"),
+        gateway,
+        yaml::route("front", "front", &format!("{chat_rule}, {{backendRefs: [{{name: web, port: 80}}]}}")),
+        tcp_route.to_owned(),
+    ];
+    let mesh = Mesh::start(&text.concat());
+    let (web_address, bytes_address) = (format!("127.0.0.1:{http}"), format!("127.0.0.1:{tcp}"));
+    until("web answers", || (get(&web_address, "/", &[]).ok()?.status == 200).then_some(()));
+    until("bytes come back", || Bytes::try_open(&bytes_address).ok()?.echoes("x").ok());
+    Shop { mesh, web: web_address, bytes: bytes_address, _apps: (web, chat, bytes) }
+}
+
+/// Processes of the proxy of this name.
+fn processes(mesh: &Mesh, name: &str) -> usize {
+    let needle = format!("--workload shop/{name} ");
+    mesh.sandbox.processes().iter().filter(|line| line.contains(&needle)).count()
+}
+
+#[test]
+fn twenty_swaps_under_load_lose_nothing() {
+    let shop = shop();
+    let (mut bytes, mut socket) = (Bytes::open(&shop.bytes), Bytes::upgrade(&shop.web, "/chat"));
+    let load = OpenLoop::start(&shop.web, "/", rate());
+    for round in 0..20 {
+        let name = ["gateway/front", "proxy/web-1", "proxy/chat-1", "proxy/bytes-1"][round % 4];
+        let said = shop.mesh.byrnie(&["restart", name]).ok();
+        assert!(said.starts_with(&format!("{name} restarted: process ")), "{said}");
+        load.more(20);
+        bytes.echoes(&format!("round {round}")).unwrap();
+        socket.echoes(&format!("round {round}")).unwrap();
+    }
+    load.stop_unharmed();
+    // One line for each proxy, whatever number of processes it has.
+    let proxies = shop.mesh.items(&["get", "proxies", "-o", "json"]).unwrap();
+    assert_eq!(proxies.len(), 4, "{proxies:#?}");
+    assert!(proxies.iter().all(|proxy| proxy["sync"] == "SYNCED"), "{proxies:#?}");
+    assert!(processes(&shop.mesh, "front") > 1, "somebody must hold the two connections");
+    drop((bytes, socket));
+    for name in ["front", "web-1", "chat-1", "bytes-1"] {
+        until(&format!("one process of {name} is left"), || (processes(&shop.mesh, name) == 1).then_some(()));
+    }
+    let sandbox_is_empty = || shop.mesh.sandbox.processes().is_empty().then_some(());
+    shop.mesh.signal(Signal::INT);
+    until("nothing is left running", sandbox_is_empty);
+}
+
+#[test]
+fn a_new_process_that_does_not_get_ready_changes_nothing() {
+    let shop = shop();
+    let load = OpenLoop::start(&shop.web, "/", 50);
+    let old = shop.mesh.proxy_pid("front");
+    kill_process(old, Signal::USR2).unwrap();
+    let new = until("there is another process", || {
+        let lines = shop.mesh.sandbox.processes_by_id();
+        let of_front = |(_, line): &&(u32, String)| line.contains("--workload shop/front ");
+        let mut ids = lines.iter().filter(of_front).map(|(id, _)| i32::try_from(*id).unwrap());
+        ids.find(|id| Pid::from_raw(*id) != Some(old))
+    });
+    // It may have been quicker than this test: then it has taken over, and is simply the one that dies.
+    let _ = kill_process(Pid::from_raw(new).unwrap(), Signal::KILL);
+    until("one process is left", || (processes(&shop.mesh, "front") == 1).then_some(()));
+    until("it answers", || (get(&shop.web, "/", &[]).ok()?.status == 200).then_some(()));
+    drop(load);
+    let none = shop.mesh.byrnie(&["restart", "proxy/nobody"]);
+    assert!(none.code == Some(1) && none.stderr.contains("BYR0444"), "{none:?}");
+}
+
+#[test]
+fn a_proxy_alone_replaces_itself() {
+    let (web, port) = (Origin::start("web"), free_port());
+    let (address, admin) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", free_port()));
+    let to = format!("127.0.0.1:{}", web.port);
+    let args = ["proxy", "--listen", &address, "--to", &to, "--admin", &admin];
+    // The new process is no child of the test; it is found by the sandbox in its arguments.
+    let sandbox = Sandbox::new();
+    let token = sandbox.path().join("token").display().to_string();
+    let mut all = args.to_vec();
+    all.extend(["--admin-token", &token]);
+    let mut proxy = Mesh::spawn(sandbox, &all);
+    until("it answers", || (get(&address, "/", &[]).ok()?.status == 200).then_some(()));
+    let load = OpenLoop::start(&address, "/", rate());
+    let first = std::fs::read(&token).unwrap();
+    proxy.signal(Signal::USR2);
+    assert_eq!(proxy.wait_exit().code(), Some(0), "the first process ends by itself");
+    load.more(50);
+    load.stop_unharmed();
+    assert_eq!(get(&admin, "/ready", &[]).unwrap().status, 200);
+    assert_ne!(std::fs::read(&token).unwrap(), first, "each process has a token of its own");
+    let left = proxy.sandbox.processes_by_id();
+    assert_eq!(left.len(), 1, "{left:?}");
+    kill_process(Pid::from_raw(i32::try_from(left[0].0).unwrap()).unwrap(), Signal::TERM).unwrap();
+    until("it drains and ends", || proxy.sandbox.processes().is_empty().then_some(()));
+}
