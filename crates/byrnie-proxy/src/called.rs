@@ -82,3 +82,64 @@ fn find(worker: &Worker, name: &ServicePortRef) -> Option<Arc<Destination>> {
     }
     Some(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use byrnie_plan::{AppProtocol, TrafficSettings};
+
+    use super::*;
+    use crate::tcp::tests::mesh::{Mesh, call, run, web};
+
+    #[test]
+    fn the_first_call_asks_and_waits_and_later_ones_look_it_up() {
+        run(async {
+            let worker = Mesh::new().proxy("bot");
+            let mut asked = worker.process.calls.receiver().unwrap();
+            assert!(worker.process.calls.receiver().is_none(), "one answers");
+            let (worker_of_control, answering) = (std::rc::Rc::clone(&worker), async move {
+                let question = asked.recv().await.unwrap();
+                (question, asked)
+            });
+            let name = web();
+            let first = destination(&worker, &name);
+            let control = async {
+                let (question, asked) = answering.await;
+                assert_eq!(question.service, web().service);
+                call(&worker_of_control, AppProtocol::Tcp, TrafficSettings::default(), Vec::new());
+                question.answer.send(()).unwrap();
+                asked
+            };
+            let (found, mut asked) = futures_util::future::join(first, control).await;
+            assert_eq!(found.map(|found| found.name.clone()).map_err(|error| error.kind), Ok(web()));
+            assert!(destination(&worker, &name).await.is_ok());
+            assert!(asked.try_recv().is_err(), "asked once only");
+        });
+    }
+
+    #[test]
+    fn what_is_not_there_and_who_does_not_answer_are_told_apart() {
+        run(async {
+            let worker = Mesh::new().proxy("bot");
+            let mut asked = worker.process.calls.receiver().unwrap();
+            let control = async {
+                let none = asked.recv().await.unwrap();
+                none.answer.send(()).unwrap();
+                drop(asked.recv().await.unwrap());
+            };
+            let calls = async {
+                let none = destination(&worker, &web()).await.err().map(|error| error.kind);
+                let silent = destination(&worker, &web()).await.err().map(|error| error.kind);
+                (none, silent)
+            };
+            let (kinds, ()) = futures_util::future::join(calls, control).await;
+            assert_eq!(kinds, (Some(Kind::NoRoute), Some(Kind::NotReady)));
+            for _ in 0..WAITING {
+                let (answer, _) = oneshot::channel();
+                let call = Call { service: web().service, answer };
+                assert!(worker.process.calls.sender.try_send(call).is_ok());
+            }
+            let full = destination(&worker, &web()).await.err().map(|error| error.kind);
+            assert_eq!(full, Some(Kind::Overload));
+        });
+    }
+}

@@ -65,6 +65,9 @@ pub struct AccessEntry<'a> {
     /// The other end of the connection that the request came on.
     #[serde(serialize_with = "clean", skip_serializing_if = "str::is_empty")]
     pub peer_address: &'a str,
+    /// At the server of a connection of bytes: the client's own address, as its proxy says it.
+    #[serde(serialize_with = "clean", skip_serializing_if = "str::is_empty")]
+    pub client_address: &'a str,
     /// Method.
     #[serde(serialize_with = "clean", skip_serializing_if = "str::is_empty")]
     pub method: &'a str,
@@ -117,6 +120,7 @@ impl<'a> AccessEntry<'a> {
             service: None,
             route: None,
             peer_address: "",
+            client_address: "",
             method: "",
             host: "",
             path: "",
@@ -171,6 +175,7 @@ impl<'a> AccessEntry<'a> {
             ("src-id", self.source_id),
             ("dst-id", self.destination_id),
             ("peer", self.peer_address),
+            ("client", self.client_address),
             ("request-id", self.request_id),
         ] {
             if !value.is_empty() {

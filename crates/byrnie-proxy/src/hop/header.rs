@@ -7,6 +7,7 @@
 //! it again ([`split`]).
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use byrnie_plan::{ObjectName, RouteKind, RouteName, ServicePortRef};
@@ -33,6 +34,8 @@ pub struct HopHeader {
     pub remaining: Option<Duration>,
     /// `kind/namespace/route/rule`, for telemetry.
     pub route: Option<String>,
+    /// Of bytes: the caller's own address, for the log.
+    pub client: Option<SocketAddr>,
 }
 
 /// The beginning of the headers of all requests to a service.
@@ -73,10 +76,17 @@ pub fn for_request(outgoing: &super::Outgoing<'_>) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// The header of a connection's bytes.
-pub fn for_bytes(prefix: &str, route: Option<&RouteName>, port: u16) -> Option<HeaderValue> {
+/// The header of a connection's bytes, which came from `client`.
+pub fn for_bytes(
+    prefix: &str,
+    route: Option<&RouteName>,
+    port: u16,
+    client: SocketAddr,
+) -> Option<HeaderValue> {
     let route = route.map(hop_part).unwrap_or_default();
-    HeaderValue::try_from(format!("{prefix}{route};p={port}")).ok()
+    // A scope is of no use elsewhere, and its sign none of an address's.
+    let client = SocketAddr::new(client.ip(), client.port());
+    HeaderValue::try_from(format!("{prefix}{route};p={port};c={client}")).ok()
 }
 
 /// The part that stays the same between requests, and the rest (`h`, `a`, `d`).
@@ -106,20 +116,21 @@ pub fn parse_rest(rest: &str) -> Option<(Option<Version>, u32, Option<Duration>)
 pub fn parse(value: &HeaderValue) -> Option<HopHeader> {
     let text = value.to_str().ok().filter(|text| text.len() <= LIMIT)?;
     let (fixed, rest) = split(text);
-    let (mut known, mut port, mut service, mut route) = (false, None, None, None);
+    let (mut known, mut port, mut service, mut route, mut client) = (false, None, None, None, None);
     for part in fixed.split(';') {
         match part.split_once('=')? {
             ("v", value) => known = value == "1",
             ("p", value) => port = Some(value.parse::<u16>().ok().filter(|p| *p != 0)?),
             ("s", value) => service = Some(parse_service(value)?),
             ("r", value) => route = Some(value.to_owned()),
+            ("c", value) => client = Some(value.parse().ok()?),
             // What changes from try to try comes behind the version, or the kept part would hide it.
             ("a" | "d", _) => return None,
             _ => {}
         }
     }
     let (version, attempt, remaining) = parse_rest(rest)?;
-    known.then_some(HopHeader { port: port?, service: service?, version, attempt, remaining, route })
+    known.then_some(HopHeader { port: port?, service: service?, version, attempt, remaining, route, client })
 }
 
 impl HopHeader {
@@ -178,7 +189,9 @@ mod tests {
 
     #[test]
     fn bytes_have_no_version() {
-        let read = parse(&for_bytes(&hop_prefix(&web()), None, 5432).unwrap()).unwrap();
+        let client: SocketAddr = "[fd00::1]:40000".parse().unwrap();
+        let read = parse(&for_bytes(&hop_prefix(&web()), None, 5432, client).unwrap()).unwrap();
+        assert_eq!(read.client, Some(client));
         assert_eq!(
             (read.port, read.version, read.attempt, read.remaining, read.route),
             (5432, None, 0, None, None)
@@ -199,6 +212,7 @@ mod tests {
             "v=1;p=80;s=shop/web:80;h=30",
             "v=1;p=80;s=shop/web:80;h=11;a=-1",
             "v=1;p=80;;s=shop/web:80",
+            "v=1;p=80;s=shop/web:80;c=somewhere",
         ] {
             assert_eq!(parse(&HeaderValue::from_static(bad)), None, "{bad}");
         }

@@ -122,7 +122,7 @@ pub(super) async fn connect(
         story.tries = retries + 1;
         let endpoint = balance::pick(worker, cluster, worker.time(Instant::now()), hash, except)?;
         story.goes_to(Some(&endpoint.plan));
-        let error = match attempt(worker, way, &endpoint).await {
+        let error = match attempt(worker, way, &endpoint, remote).await {
             Ok(connected) => return Ok(connected),
             Err(error) => error,
         };
@@ -165,6 +165,7 @@ async fn attempt(
     worker: &Rc<Worker>,
     way: &Way,
     endpoint: &Arc<Endpoint>,
+    remote: SocketAddr,
 ) -> Result<Box<Connected>, ProxyError> {
     let cluster = &way.cluster;
     let place = Place::take(worker, cluster, endpoint)?;
@@ -174,7 +175,7 @@ async fn attempt(
     let opened = match &endpoint.plan.hop {
         Hop::Plaintext => plain(worker, cluster, endpoint).await.map(Upstream::Socket),
         Hop::Mesh { dialect, .. } => {
-            let (alpn, request) = tunnel_request(way, endpoint, *dialect)?;
+            let (alpn, request) = tunnel_request(way, endpoint, *dialect, remote)?;
             tunnel::open(worker, cluster, endpoint, alpn, &request).await.map(Upstream::Tunnel)
         }
     };
@@ -208,11 +209,12 @@ fn tunnel_request(
     way: &Way,
     endpoint: &Endpoint,
     dialect: Dialect,
+    remote: SocketAddr,
 ) -> Result<(Alpn, Request<()>), ProxyError> {
     let (cluster, port) = (&way.cluster, endpoint.plan.app_port);
     let request = match dialect {
         Dialect::Byrnie => {
-            let hop = header::for_bytes(&cluster.hop_prefix, way.route.as_ref(), port);
+            let hop = header::for_bytes(&cluster.hop_prefix, way.route.as_ref(), port, remote);
             hop.and_then(|hop| tunnel::request(&cluster.host(), [(header::HOP, hop)]))
         }
         Dialect::Hbone => tunnel::request(&SocketAddr::new(endpoint.plan.address.ip(), port).to_string(), []),

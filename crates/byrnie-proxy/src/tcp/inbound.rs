@@ -213,6 +213,7 @@ async fn by_hop(
     let value = request.headers().get(header::HOP).ok_or_else(|| bad("no byrnie-hop header"))?;
     let hop = header::parse(value).ok_or_else(|| bad("the byrnie-hop header cannot be read"))?;
     story.labels.route = hop.route_name();
+    story.client = hop.client;
     let found = admit::catch_up(|| admit::find_port(worker, &hop)).await?;
     // Only now: before, it is a name that a peer made up.
     story.labels.service = Some(hop.service.service);

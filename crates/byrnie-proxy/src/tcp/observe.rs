@@ -73,6 +73,8 @@ impl Drop for Meter {
 pub(super) struct Story {
     worker: Rc<Worker>,
     remote: SocketAddr,
+    /// Where the connection came from, as the client's proxy says; `remote` is that proxy then.
+    pub(super) client: Option<SocketAddr>,
     begun: Instant,
     /// Who talks to whom.
     pub(super) labels: Labels,
@@ -83,7 +85,7 @@ pub(super) struct Story {
 impl Story {
     pub(super) fn new(worker: &Rc<Worker>, remote: SocketAddr, direction: Direction) -> Self {
         let labels = Labels { self_identity: worker.process.identity(), ..Labels::new(direction) };
-        Self { worker: Rc::clone(worker), remote, begun: Instant::now(), labels, tries: 1 }
+        Self { worker: Rc::clone(worker), remote, client: None, begun: Instant::now(), labels, tries: 1 }
     }
 
     /// The endpoint that is tried; `None`: none was.
@@ -138,6 +140,7 @@ impl Story {
         let Some(format) = log_format(&config.settings, error.is_some()) else { return };
         let labels = &self.labels;
         let remote = self.remote.to_string();
+        let client = self.client.map(|client| client.to_string()).unwrap_or_default();
         let (source_id, destination_id) = &ids(labels);
         let duration = self.begun.elapsed();
         let now = jiff::Timestamp::now();
@@ -149,6 +152,7 @@ impl Story {
             service: labels.service.as_ref(),
             route: labels.route.as_ref(),
             peer_address: &remote,
+            client_address: &client,
             flag: error.map_or("", |error| error.kind.describe().code),
             detail: error.map_or("", |error| &error.context),
             policy,

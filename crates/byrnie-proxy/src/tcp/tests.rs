@@ -4,5 +4,6 @@ mod bytes;
 mod failures;
 mod lifecycle;
 pub(crate) mod mesh;
+mod origin;
 mod silence;
 mod vanished;

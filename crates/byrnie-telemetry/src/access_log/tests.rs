@@ -27,6 +27,7 @@ fn a_full_line() {
         service: Some(&service),
         route: Some(&route),
         peer_address: "127.0.0.1:5000",
+        client_address: "10.0.0.7:4000",
         method: "GET",
         host: "web",
         path: "/admin",
@@ -46,7 +47,7 @@ fn a_full_line() {
             "timestamp": "2023-11-14T22:13:20.123Z", "direction": "inbound", "protocol": "HTTP/1.1",
             "sourceId": "spiffe://cluster.local/ns/store/sa/cart", "source": "store/cart-1",
             "destination": "shop/web-1", "service": "shop/web", "route": "main/0",
-            "peerAddress": "127.0.0.1:5000", "method": "GET", "host": "web", "path": "/admin", "status": 403,
+            "peerAddress": "127.0.0.1:5000", "clientAddress": "10.0.0.7:4000", "method": "GET", "host": "web", "path": "/admin", "status": 403,
             "flag": "BYR0210", "detail": "policy \"shop/nobody\" refuses", "policy": "shop/nobody",
             "requestBytes": 0, "responseBytes": 12, "durationMs": 1.5, "tries": 1, "requestId": "r-1"
         })
@@ -55,7 +56,7 @@ fn a_full_line() {
         text(&entry, LogFormat::Text),
         "2023-11-14T22:13:20.123Z inbound HTTP/1.1 store/cart-1 -> shop/web-1 \"GET web/admin\" 403 1.500ms in=0 \
          out=12 tries=1 service=shop/web route=main/0 flag=BYR0210 policy=shop/nobody \
-         src-id=spiffe://cluster.local/ns/store/sa/cart peer=127.0.0.1:5000 request-id=r-1 \
+         src-id=spiffe://cluster.local/ns/store/sa/cart peer=127.0.0.1:5000 client=10.0.0.7:4000 request-id=r-1 \
          detail=\"policy \\\"shop/nobody\\\" refuses\"\n"
     );
 }

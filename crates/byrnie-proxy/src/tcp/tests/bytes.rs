@@ -206,7 +206,7 @@ fn tiny_frames_to_a_slow_reader_harm_nobody() {
 }
 
 async fn open(requests: &SendRequest<Bytes>) -> (SendStream<Bytes>, RecvStream) {
-    let hop = header::for_bytes(&hop_prefix(&web()), None, PORT).unwrap();
+    let hop = header::for_bytes(&hop_prefix(&web()), None, PORT, ([127, 0, 0, 1], 1).into()).unwrap();
     let request = tunnel::request("web.shop:80", [(header::HOP, hop)]).unwrap();
     let (response, send) = requests.clone().ready().await.unwrap().send_request(request, false).unwrap();
     let response = response.await.unwrap();

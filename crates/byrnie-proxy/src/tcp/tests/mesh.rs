@@ -64,9 +64,18 @@ impl Mesh {
 
     /// A proxy with a certificate.
     pub(crate) fn proxy(&self, account: &str) -> Rc<Worker> {
+        self.proxy_logging(account, std::io::sink())
+    }
+
+    /// The same; its access log goes there.
+    pub(crate) fn proxy_logging(
+        &self,
+        account: &str,
+        log: impl std::io::Write + Send + 'static,
+    ) -> Rc<Worker> {
         let metrics = Registry::new(RegistrySettings::default());
         let dropped = metrics.counter(&names::ACCESS_LOG_DROPPED, &[]);
-        let log = AccessLogWriter::start(std::io::sink(), dropped).unwrap();
+        let log = AccessLogWriter::start(log, dropped).unwrap();
         let workload = ObjectName::new("shop", format!("{account}-1"));
         let process = Arc::new(Process::new(workload, Role::Sidecar, metrics, log));
         self.certify(&process, account);
