@@ -36,8 +36,10 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod transparent;
 mod tries;
 mod worker;
 
 pub use process::Role;
 pub use run::{ControlPlane, LocalState, LogOutput, ProxyOptions, RunError, Source, Supervision, run};
+pub use transparent::{CAPTURE_FILE, CaptureOptions, NAMESPACE};

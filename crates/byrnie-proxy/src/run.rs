@@ -114,6 +114,9 @@ pub enum RunError {
     /// The admin server has no socket.
     #[error("BYR0467: the admin server: {0}")]
     Admin(io::Error),
+    /// The workload's traffic cannot be captured.
+    #[error("BYR0496: capturing the workload's traffic: {0}")]
+    Capture(io::Error),
     /// Signals cannot be heard.
     #[error("BYR0467: signals: {0}")]
     Signals(io::Error),

@@ -1,6 +1,7 @@
 //! The kinds as Rust types. Ours and the core group's are written by hand; the Gateway API's are generated.
 
 mod authorization_policy;
+mod capture;
 mod core;
 mod mesh;
 mod traffic_policy;
@@ -14,8 +15,9 @@ pub use self::core::{
 pub use authorization_policy::{
     AuthorizationAction, AuthorizationPolicy, AuthorizationPolicySpec, AuthorizationRule, Operation, Source,
 };
+pub use capture::{CaptureNetworks, CaptureSettings};
 pub use mesh::{
-    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, Mesh, MeshSpec, MtlsMode,
+    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, Egress, Mesh, MeshSpec, MtlsMode,
     ProxyDefaults, TelemetrySettings,
 };
 pub use traffic_policy::{

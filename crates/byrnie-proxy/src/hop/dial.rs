@@ -13,10 +13,11 @@ use tokio_rustls::client::TlsStream;
 use crate::config::Endpoint;
 use crate::error::{Kind, ProxyError};
 use crate::tls::Alpn;
+use crate::transparent::Side;
 use crate::worker::Worker;
 
 /// A plain connection to an endpoint's address.
-pub async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
+pub async fn tcp(worker: &Worker, endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
     let address = endpoint.plan.address;
     let failed = |error: std::io::Error| {
         ProxyError::unprocessed(
@@ -24,9 +25,19 @@ pub async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
             format!("{} at {address}: {error}", endpoint.plan.workload),
         )
     };
-    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    let stream = match &worker.process.captured {
+        None => TcpStream::connect(address).await,
+        Some(captured) => captured.dial(address, side(worker, endpoint)).await,
+    };
+    let stream = stream.map_err(failed)?;
     byrnie_net::socket::tune(&stream, byrnie_net::socket::DEFAULT_USER_TIMEOUT).map_err(failed)?;
     Ok(stream)
+}
+
+/// Without mTLS the workload itself is only reached by its own proxy.
+fn side(worker: &Worker, endpoint: &Endpoint) -> Side {
+    let own = !endpoint.is_secured() && endpoint.plan.workload == worker.process.workload;
+    if own { Side::Workload } else { Side::Anywhere }
 }
 
 /// An mTLS connection to the endpoint's proxy, which proves exactly the identity of the plan.
@@ -39,7 +50,7 @@ pub async fn tls(
         return Err(ProxyError::unprocessed(Kind::Internal, "a plaintext endpoint has no TLS"));
     };
     let config = client_config(worker, alpn, identity)?;
-    let stream = tcp(endpoint).await?;
+    let stream = tcp(worker, endpoint).await?;
     let connecting = TlsConnector::from(config).connect(unused_server_name(), stream);
     connecting.await.map_err(|error| {
         let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());

@@ -86,7 +86,7 @@ pub fn keeper(command: &[OsString]) -> Result<(), Failure> {
     let (Some(lifeline), Some((program, arguments))) = (lifeline, command.split_first()) else {
         return Err(Failure::new(START, "a keeper is started by `byrnie up` only"));
     };
-    match keeper::run(lifeline, program, arguments).map_err(Failure::system)? {
+    match keeper::run(lifeline, program, arguments, None).map_err(Failure::system)? {
         0 => Ok(()),
         code => Err(Failure::Quiet(code)),
     }
