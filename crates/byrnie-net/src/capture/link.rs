@@ -70,10 +70,36 @@ impl Switch {
         Ok(())
     }
 
+    /// Takes a port off the network; nothing happens where it is gone already.
+    pub fn unplug(&self, port: u32) {
+        if let Err(error) = tool::ip(&self.namespace, &format!("link del p{port}\n")) {
+            tracing::debug!(%error, "port {port} of the switch is gone already");
+        }
+    }
+
     /// The switch's namespace: where its links can be listened to.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
+}
+
+/// The interface of this host whose route leads into this network, or contains it (the default route aside).
+pub fn who_has(network: Ipv4Addr, prefix: u8) -> std::io::Result<Option<String>> {
+    Ok(overlapping(&std::fs::read_to_string("/proc/net/route")?, network, prefix))
+}
+
+/// Of the lines of `/proc/net/route` the first that overlaps: its interface.
+fn overlapping(routes: &str, network: Ipv4Addr, prefix: u8) -> Option<String> {
+    let wanted = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+    routes.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let number = |index: usize| u32::from_str_radix(fields.get(index)?, 16).ok().map(u32::from_be);
+        let (destination, mask) = (number(1)?, number(7)?);
+        let both = wanted & mask;
+        let is_default = mask == 0;
+        (!is_default && destination & both == network.to_bits() & both)
+            .then(|| fields.first().map(|name| (*name).to_owned()))?
+    })
 }
 
 /// Whether this machine has IPv6.
@@ -90,4 +116,28 @@ fn address_lines(interface: &str, addresses: &Addresses) -> String {
     }
     let _ = writeln!(lines, "link set {interface} up");
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_that_overlap() {
+        let routes = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
+                      eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+                      eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n\
+                      tun0\t0005D50A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+        for (network, prefix, want) in [
+            ("10.213.0.0", 16, Some("tun0")),
+            ("10.213.5.128", 25, Some("tun0")),
+            ("10.213.6.0", 24, None),
+            ("10.0.0.0", 8, Some("tun0")),
+            ("192.0.2.0", 29, Some("eth0")),
+            ("100.64.0.0", 10, None),
+        ] {
+            let found = overlapping(routes, network.parse().unwrap(), prefix);
+            assert_eq!(found.as_deref(), want, "{network}/{prefix}");
+        }
+    }
 }

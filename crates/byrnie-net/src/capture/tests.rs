@@ -187,7 +187,7 @@ fn questions_for_names_go_to_the_resolver_whoever_is_asked() {
 fn other_tables_are_left_alone_and_ours_goes_without_a_trace() {
     let Some(ground) = Ground::new(16) else { return };
     let caller = ground.workload(2);
-    let other = "table ip filter { chain keep { counter } }\n";
+    let other = "table ip filter { chain keep { counter; } }\n";
     super::tool::nft(&caller, other).unwrap();
     let before = super::tool::nft_says(&caller, &["list", "ruleset"]).unwrap();
     Rules::default().apply(&caller).unwrap();
@@ -210,13 +210,13 @@ fn rules_that_somebody_flushes_come_back() {
     assert!(restored, "there were none");
     let (told, heard) = mpsc::channel();
     std::thread::spawn(move || watch.run(|seen| told.send(seen).is_ok()));
+    let proxy = accept_one(&caller, format!("127.0.0.1:{OUTBOUND}").parse().unwrap());
     for harm in ["flush ruleset", "delete table inet byrnie", "flush chain inet byrnie outbound"] {
         super::tool::nft(&caller, harm).unwrap();
         assert!(matches!(heard.recv_timeout(PATIENCE).unwrap(), Seen::Restored), "{harm}");
-        let heard = accept_one(&caller, format!("127.0.0.1:{OUTBOUND}").parse().unwrap());
         let to = "198.51.100.7:80".parse().unwrap();
         assert_eq!(say_hello(&caller, to).unwrap(), "hello", "{harm}");
-        assert_eq!(heard.recv_timeout(PATIENCE).unwrap().0, to);
+        assert_eq!(proxy.recv_timeout(PATIENCE).unwrap().0, to);
     }
     // A change of somebody else's table is no harm.
     super::tool::nft(&caller, "add table ip other").unwrap();

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use byrnie_control::ControlPlaneOptions;
+use byrnie_net::capture::confine::{Confinement, User};
 use byrnie_net::{Inherited, keeper};
 
 use crate::cli::failure::{Failure, SYSTEM};
@@ -82,12 +83,29 @@ pub fn keeper_command(arguments: impl Iterator<Item = OsString>) -> Option<Vec<O
 /// Runs a command as its keeper: ends everything that it started when it ends or when the supervisor is gone. Ends
 /// with the command's own exit code. The supervisor hands over the lifeline.
 pub fn keeper(command: &[OsString]) -> Result<(), Failure> {
-    let lifeline = inherited()?.remove(keeper::LIFELINE);
+    let mut inherited = inherited()?;
+    let confinement = confinement(&mut inherited)?;
+    let lifeline = inherited.remove(keeper::LIFELINE);
     let (Some(lifeline), Some((program, arguments))) = (lifeline, command.split_first()) else {
         return Err(Failure::new(START, "a keeper is started by `byrnie up` only"));
     };
-    match keeper::run(lifeline, program, arguments, None).map_err(Failure::system)? {
+    match keeper::run(lifeline, program, arguments, confinement).map_err(Failure::system)? {
         0 => Ok(()),
         code => Err(Failure::Quiet(code)),
     }
+}
+
+/// The variable that tells a keeper who its command runs as. Not for the command.
+pub const CONFINED_USER: &str = "BYRNIE_CONFINED_USER";
+/// The variable that tells a keeper what takes the place of `/etc/resolv.conf`. Not for the command.
+pub const RESOLVER: &str = "BYRNIE_RESOLVER";
+
+/// How the keeper's command is confined; absent: not at all.
+fn confinement(inherited: &mut Inherited) -> Result<Option<Confinement>, Failure> {
+    let Some(namespace) = inherited.remove(byrnie_proxy::NAMESPACE) else { return Ok(None) };
+    let user = std::env::var(CONFINED_USER).ok().and_then(|text| User::parse(&text));
+    // Without a user it would run as root: rather not at all.
+    let user = user.ok_or_else(|| Failure::new(START, "a confined command has no user"))?;
+    let resolver = std::env::var_os(RESOLVER).map(PathBuf::from);
+    Confinement::new(namespace, &user, resolver.as_deref()).map(Some).map_err(Failure::system)
 }
