@@ -67,7 +67,6 @@ pub fn run(
     let mut command = std::process::Command::new(program);
     command.args(arguments).process_group(0).stdin(std::process::Stdio::null());
     command.env_remove("LISTEN_FDS").env_remove("LISTEN_FDNAMES").env_remove("LISTEN_PID");
-    command.env_remove("BYRNIE_CONFINED_USER").env_remove("BYRNIE_RESOLVER");
     let prepare = move || {
         if let Some(confinement) = &confinement {
             confinement.enter()?;

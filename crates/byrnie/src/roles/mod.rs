@@ -95,17 +95,21 @@ pub fn keeper(command: &[OsString]) -> Result<(), Failure> {
     }
 }
 
-/// The variable that tells a keeper who its command runs as. Not for the command.
-pub const CONFINED_USER: &str = "BYRNIE_CONFINED_USER";
-/// The variable that tells a keeper what takes the place of `/etc/resolv.conf`. Not for the command.
-pub const RESOLVER: &str = "BYRNIE_RESOLVER";
+/// The sealed memory that tells a keeper who its command runs as, and in a second line what takes the place of
+/// `/etc/resolv.conf`.
+pub const CONFINEMENT: &str = "confinement";
 
 /// How the keeper's command is confined; absent: not at all.
 fn confinement(inherited: &mut Inherited) -> Result<Option<Confinement>, Failure> {
+    const LIMIT: usize = 64 * 1024;
     let Some(namespace) = inherited.remove(byrnie_proxy::NAMESPACE) else { return Ok(None) };
-    let user = std::env::var(CONFINED_USER).ok().and_then(|text| User::parse(&text));
     // Without a user it would run as root: rather not at all.
-    let user = user.ok_or_else(|| Failure::new(START, "a confined command has no user"))?;
-    let resolver = std::env::var_os(RESOLVER).map(PathBuf::from);
-    Confinement::new(namespace, &user, resolver.as_deref()).map(Some).map_err(Failure::system)
+    let unknown = || Failure::new(START, "a command in a network namespace has no user");
+    let told = inherited.remove(CONFINEMENT).ok_or_else(unknown)?;
+    let told = byrnie_net::memfd::read_sealed(told, LIMIT).map_err(Failure::system)?;
+    let told = String::from_utf8_lossy(&told);
+    let (user, resolver) = told.split_once('\n').ok_or_else(unknown)?;
+    let user = User::parse(user).ok_or_else(unknown)?;
+    let confinement = Confinement::new(namespace, &user, Some(std::path::Path::new(resolver)));
+    confinement.map(Some).map_err(Failure::system)
 }

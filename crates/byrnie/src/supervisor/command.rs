@@ -165,7 +165,7 @@ impl Keeping {
     /// in its environment.
     fn confine(&self, what: &mut Spawn) -> Result<BTreeMap<String, String>, String> {
         let known = match &self.way.run_as {
-            Some(user) => users::parse(user).map_err(|failure| failure.to_string())?,
+            Some(user) => users::parse(user)?,
             None => users::invoking(),
         };
         let namespace = self.place.as_ref().and_then(|place| place.made());
@@ -173,10 +173,11 @@ impl Keeping {
         let descriptor = namespace.descriptor().map_err(|error| error.to_string())?;
         let state_dir = self.shared.home.proxy(&UnitKey { kind: Kind::Sidecar, ..self.key.clone() });
         what.descriptors.push((byrnie_proxy::NAMESPACE.to_owned(), descriptor));
-        let mut environment = BTreeMap::from([
-            (crate::roles::CONFINED_USER.to_owned(), known.user.text()),
-            (crate::roles::RESOLVER.to_owned(), ground::resolver_file(&state_dir).display().to_string()),
-        ]);
+        let told = format!("{}\n{}", known.user.text(), ground::resolver_file(&state_dir).display());
+        let told = byrnie_net::memfd::sealed(crate::roles::CONFINEMENT, told.as_bytes());
+        let told = told.map_err(|error| error.to_string())?;
+        what.descriptors.push((crate::roles::CONFINEMENT.to_owned(), told));
+        let mut environment = BTreeMap::new();
         if let Some((name, home)) = known.named {
             let variables = [("USER", &name), ("LOGNAME", &name), ("HOME", &home)];
             environment.extend(variables.map(|(variable, value)| (variable.to_owned(), value.clone())));

@@ -71,11 +71,11 @@ impl Ground {
         }
         let failed = |why: String| Failure::new(NETWORK, format!("the network of the mesh: {why}"));
         let networks = settings.networks().map_err(|(field, why)| failed(format!("{field}: {why}")))?;
-        let users = settings.exclude_users.iter().map(|user| users::find(user).map(|user| user.uid));
+        let users = settings.exclude_users.iter().map(|user| users::parse(user).map(|known| known.user.uid));
         let rules = Spared {
             outbound_ports: settings.exclude_outbound_ports.clone(),
             inbound_ports: settings.exclude_inbound_ports.clone(),
-            users: users.collect::<Result<_, _>>()?,
+            users: users.collect::<Result<_, _>>().map_err(failed)?,
         };
         let taken = link::who_has(networks.v4.addr(), networks.v4.prefix_len());
         if let Some(interface) = taken.map_err(|error| failed(error.to_string()))? {

@@ -4,8 +4,6 @@ use std::path::Path;
 
 use byrnie_net::capture::confine::User;
 
-use crate::cli::failure::Failure;
-
 /// A user that this host does not know.
 pub const UNKNOWN_USER: &str = "BYR0497";
 
@@ -29,17 +27,9 @@ pub fn invoking() -> Known {
 }
 
 /// `name`, `1000`, `name:group`, `1000:1000`.
-pub fn parse(text: &str) -> Result<Known, Failure> {
-    Lists::read().parse(text).ok_or_else(|| unknown(text))
-}
-
-/// The user of a name or number.
-pub fn find(text: &str) -> Result<User, Failure> {
-    parse(text).map(|known| known.user)
-}
-
-fn unknown(text: &str) -> Failure {
-    Failure::new(UNKNOWN_USER, format!("this host knows no user or group {text:?}"))
+pub fn parse(text: &str) -> Result<Known, String> {
+    let known = Lists::read().parse(text);
+    known.ok_or_else(|| format!("{UNKNOWN_USER}: this host knows no user or group {text:?}"))
 }
 
 /// `/etc/passwd` and `/etc/group`.
