@@ -483,6 +483,8 @@ codes! {
         "apply it first, or name the namespace";
     PROXY_NOT_READY = 493, "proxy not ready", "The Workload's proxy does not get ready.",
         "see `byrnie get proxies` and the proxy's last lines";
+    ADDRESSES_EXHAUSTED = 494, "no virtual address left", "The range of virtual addresses has none left for a Service: it cannot be called by name in transparent mode. An address rests for an hour when its Service is deleted.",
+        "set a larger spec.virtualAddresses.ipv4Range in the Mesh, or wait until an address is free again";
     NO_CAPTURE = 495, "capture not possible", "Transparent capture needs root on Linux, `ip` and `nft`.",
         "run it through sudo and install iproute2 and nftables, or leave --transparent out";
     NETWORK = 496, "network not set up", "The network of the mesh, or the namespace of a workload, cannot be set up.",

@@ -34,6 +34,9 @@ pub struct ProxyOptions {
     pub run: String,
     /// Software version, for people.
     pub version: String,
+    /// Whether the workload's traffic is captured: all names are known then, and services are called by their virtual
+    /// addresses.
+    pub transparent: bool,
     /// Cancelled to drain and end, as SIGTERM does.
     pub stop: CancellationToken,
 }

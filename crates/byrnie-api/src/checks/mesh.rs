@@ -10,6 +10,9 @@ pub(super) fn mesh(spec: &MeshSpec, issues: &mut Issues) {
     if let Err((field, why)) = spec.capture.networks() {
         issues.error(codes::BAD_ADDRESS, format!("spec.capture.{field}"), why);
     }
+    if let Err((field, why)) = spec.virtual_addresses.range() {
+        issues.error(codes::BAD_ADDRESS, format!("spec.virtualAddresses.{field}"), why);
+    }
     let proxy = &spec.proxy;
     for (field, duration) in [
         ("detectTimeout", proxy.detect_timeout),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CaptureSettings, PolicyStatus};
+use super::{CaptureSettings, PolicyStatus, VirtualAddressSettings};
 use crate::duration::Duration;
 use crate::meta::ObjectMeta;
 
@@ -44,6 +44,8 @@ pub struct MeshSpec {
     pub egress: Egress,
     /// How traffic is captured, with `byrnie up --transparent`.
     pub capture: CaptureSettings,
+    /// Where the virtual addresses of Services come from.
+    pub virtual_addresses: VirtualAddressSettings,
     /// Defaults of every proxy.
     pub proxy: ProxyDefaults,
 }
@@ -176,6 +178,7 @@ impl Default for MeshSpec {
             telemetry: TelemetrySettings::default(),
             egress: Egress::default(),
             capture: CaptureSettings::default(),
+            virtual_addresses: VirtualAddressSettings::default(),
             proxy: ProxyDefaults::default(),
         }
     }

@@ -5,6 +5,7 @@ mod capture;
 mod core;
 mod mesh;
 mod traffic_policy;
+mod virtual_addresses;
 mod workload;
 
 pub use self::core::{
@@ -24,6 +25,7 @@ pub use traffic_policy::{
     Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, RetryBudget,
     RetryCondition, RetrySettings, TrafficPolicy, TrafficPolicySpec, TrafficTimeouts,
 };
+pub use virtual_addresses::{VirtualAddressSettings, VirtualRange};
 pub use workload::{
     EnvVar, ProxyMode, Workload, WorkloadPort, WorkloadProxyStatus, WorkloadSpec, WorkloadStatus,
     WorkloadUpstream, WorkloadUpstreamStatus,

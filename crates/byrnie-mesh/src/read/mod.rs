@@ -18,6 +18,7 @@ use crate::graph::{PolicyId, PolicyKind, Ref, RouteId};
 use crate::inputs::Model;
 use crate::mesh::Effective;
 use crate::model::{self, Age, Meta};
+use crate::view::Context;
 
 /// The object that a key means here; `None` for kinds that nothing is compiled from.
 pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
@@ -43,7 +44,7 @@ pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
 }
 
 /// Reads an object.
-pub(crate) fn model(object: &Object, run_id: &str) -> Option<Model> {
+pub(crate) fn model(object: &Object, context: &Context) -> Option<Model> {
     let meta = meta(object.key(), object.metadata());
     Some(match object.typed() {
         Typed::Mesh(mesh) => Model::Mesh(model::Mesh { meta, effective: effective(mesh) }),
@@ -51,8 +52,8 @@ pub(crate) fn model(object: &Object, run_id: &str) -> Option<Model> {
             Model::Class(model::GatewayClass { meta, controller: class.spec.controller_name.clone() })
         }
         Typed::Namespace(_) => Model::Namespace(model::Namespace { meta }),
-        Typed::Service(service) => Model::Service(service::service(meta, service)),
-        Typed::Workload(workload) => Model::Workload(workload::workload(meta, workload, run_id)),
+        Typed::Service(service) => Model::Service(service::service(meta, service, context.transparent)),
+        Typed::Workload(workload) => Model::Workload(workload::workload(meta, workload, &context.run_id)),
         Typed::Gateway(gateway) => Model::Gateway(Box::new(gateway::gateway(meta, gateway))),
         Typed::HTTPRoute(route) => Model::Route(Box::new(route::http(meta, route))),
         Typed::GRPCRoute(route) => Model::Route(Box::new(route::grpc(meta, route))),

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use byrnie_identity::bundle_from_pem;
 use byrnie_net::{Inherited, Namespace, memfd};
-use byrnie_plan::TrustBundle;
+use byrnie_plan::{Key, TrustBundle};
 use byrnie_telemetry::{AccessLogWriter, Registry, RegistrySettings, names};
 use tokio::sync::{Notify, mpsc};
 
 use super::addresses::Addresses;
+use super::called::Waiters;
 use super::gauges::Gauges;
 use super::identity::{self, CREDENTIAL, IDENTITY, Keeper};
 use super::listeners::Listeners;
@@ -45,9 +46,10 @@ impl Control {
         let mut control = Self {
             voice: Voice::new(Rc::clone(&notifier)),
             readiness: Arc::default(),
-            assembler: Assembler::new(options.workload.clone(), options.role),
             listeners: Listeners::new(inherited, Rc::clone(&notifier), &last, process.captured.clone()),
+            assembler: Assembler::new(options.workload.clone(), options.role).capturing(options.transparent),
             xds: Xds::default(),
+            waiters: Waiters::new(process.calls.receiver()),
             events: None,
             local: match &options.source {
                 Source::Local(state) => Some(state.clone()),
@@ -81,6 +83,9 @@ impl Control {
     /// Configuration and certificate of the last life.
     fn take_up(&mut self, kept: Option<Vec<u8>>) {
         for resource in self.snapshot.load() {
+            if let Key::Service(service) = &resource.key {
+                self.assembler.call(service.clone());
+            }
             match self.assembler.offer(resource.key.clone(), Some(resource.resource)) {
                 Ok(()) => self.xds.knows(resource.key, resource.version),
                 Err(why) => tracing::warn!(code = why.code, "not taken from the snapshot: {}", why.reason),
@@ -161,7 +166,8 @@ fn capture(
 ) -> io::Result<Arc<Captured>> {
     let namespace = inherited.remove(NAMESPACE).map(Namespace::from);
     let namespace = namespace.ok_or_else(|| io::Error::other("no network namespace was handed over"))?;
-    let described = fs::read(options.state_dir.join(CAPTURE_FILE))?;
+    let state_dir = options.source.state_dir().ok_or_else(|| io::Error::other("there is no state directory"))?;
+    let described = fs::read(state_dir.join(CAPTURE_FILE))?;
     let described = serde_json::from_slice(&described)?;
     let captured = Arc::new(Captured::new(namespace, described, metrics)?);
     captured.watch()?;
