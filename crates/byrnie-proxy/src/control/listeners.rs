@@ -235,20 +235,10 @@ impl Listeners {
     }
 
     fn bind(&self, what: &What) -> io::Result<TcpListener> {
+        let (given, remembered) = (self.given(what), self.remembered.get(what).copied());
         match &self.captured {
-            Some(captured) if *what != What::Admin => captured.namespace.run(|| self.bind_here(what)),
-            _ => self.bind_here(what),
-        }
-    }
-
-    fn bind_here(&self, what: &What) -> io::Result<TcpListener> {
-        if let Some(address) = self.given(what) {
-            return listen(address, DEFAULT_BACKLOG);
-        }
-        let again = self.remembered.get(what).map(|address| listen(*address, DEFAULT_BACKLOG));
-        match again {
-            Some(Ok(listener)) => Ok(listener),
-            _ => listen(SocketAddr::new(LOOPBACK, 0), DEFAULT_BACKLOG),
+            Some(captured) if *what != What::Admin => captured.namespace.run(|| bind(given, remembered)),
+            _ => bind(given, remembered),
         }
     }
 
@@ -260,6 +250,17 @@ impl Listeners {
 }
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// At the very address that is given; else where the last life was, or at a port that the kernel chooses.
+fn bind(given: Option<SocketAddr>, remembered: Option<SocketAddr>) -> io::Result<TcpListener> {
+    if let Some(address) = given {
+        return listen(address, DEFAULT_BACKLOG);
+    }
+    match remembered.map(|address| listen(address, DEFAULT_BACKLOG)) {
+        Some(Ok(listener)) => Ok(listener),
+        _ => listen(SocketAddr::new(LOOPBACK, 0), DEFAULT_BACKLOG),
+    }
+}
 
 /// What a sidecar listens on.
 pub fn of_sidecar(upstreams: Option<&Upstreams>) -> BTreeSet<What> {
