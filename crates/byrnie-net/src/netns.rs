@@ -3,10 +3,13 @@
 //! Nothing is written to `/run/netns`, so whatever way the last of these ends, kill -9 included, the namespace goes
 //! with its interfaces, addresses and rules.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
@@ -64,8 +67,24 @@ impl Namespace {
         Ok(rustix::fs::fstat(&*self.0)?.st_ino)
     }
 
-    pub(crate) fn raw(&self) -> RawFd {
-        self.0.as_raw_fd()
+    /// The one that a thread of this name is in, of another process. Needs root, or the same user.
+    pub fn of_thread(process: u32, name: &str) -> io::Result<Self> {
+        for entry in std::fs::read_dir(format!("/proc/{process}/task"))? {
+            let thread = entry?.path();
+            if std::fs::read_to_string(thread.join("comm"))?.trim_end() == name {
+                return Ok(Self::from(OwnedFd::from(File::open(thread.join("ns/net"))?)));
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, format!("process {process} has no thread {name}")))
+    }
+
+    /// A program that will run in it. Needs CAP_SYS_ADMIN when it starts.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let namespace = Arc::clone(&self.0);
+        // SAFETY: a plain system call between fork and exec; the closure holds the descriptor open.
+        unsafe { command.pre_exec(move || enter(namespace.as_fd())) };
+        command
     }
 }
 

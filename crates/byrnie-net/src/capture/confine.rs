@@ -2,9 +2,11 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use rustix::fs::{Gid, Uid};
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
@@ -62,14 +64,15 @@ impl Confinement {
         Ok(Self { namespace, uid, gid, groups, resolver })
     }
 
-    pub(crate) fn raw(&self) -> RawFd {
-        self.namespace.as_raw_fd()
+    /// The program that this command starts, or becomes, will be confined.
+    pub fn apply(self, command: &mut Command) {
+        // SAFETY: plain system calls only, no allocation: allowed between fork and exec.
+        unsafe { command.pre_exec(move || self.enter()) };
     }
 
     /// Confines the calling process. Between fork and exec only: plain system calls, nothing is allocated.
     pub(crate) fn enter(&self) -> io::Result<()> {
-        // SAFETY: `self` owns the descriptor, so it is open.
-        netns::enter(unsafe { BorrowedFd::borrow_raw(self.raw()) })?;
+        netns::enter(self.namespace.as_fd())?;
         if let Some(resolver) = &self.resolver {
             // SAFETY: only mounts are unshared, which no memory safety hangs on.
             unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;

@@ -1,11 +1,9 @@
 //! The two system tools that set up networks: `ip` (iproute2) and `nft` (nftables), run inside a namespace.
 
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
-use crate::netns::{self, Namespace};
+use crate::netns::Namespace;
 
 /// What went wrong with a tool.
 #[derive(Debug, thiserror::Error)]
@@ -45,36 +43,31 @@ pub fn check() -> Result<(), ToolError> {
 
 /// `ip -batch -` in a namespace: all lines, up to the first that fails.
 pub(super) fn ip(namespace: &Namespace, lines: &str) -> Result<(), ToolError> {
-    run("ip", "iproute2", Some(namespace), &["-batch", "-"], lines).map(drop)
+    run("ip", "iproute2", namespace, &["-batch", "-"], lines).map(drop)
 }
 
 /// `nft -f -` in a namespace: one transaction.
 pub(super) fn nft(namespace: &Namespace, script: &str) -> Result<(), ToolError> {
-    run("nft", "nftables", Some(namespace), &["-f", "-"], script).map(drop)
+    run("nft", "nftables", namespace, &["-f", "-"], script).map(drop)
 }
 
 /// `nft ARGUMENTS` in a namespace; what it prints.
 pub(super) fn nft_says(namespace: &Namespace, arguments: &[&str]) -> Result<String, ToolError> {
-    let output = run("nft", "nftables", Some(namespace), arguments, "")?;
+    let output = run("nft", "nftables", namespace, arguments, "")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn run(
     tool: &'static str,
     package: &'static str,
-    namespace: Option<&Namespace>,
+    namespace: &Namespace,
     arguments: &[&str],
     input: &str,
 ) -> Result<Output, ToolError> {
-    let mut command = Command::new(tool);
+    let mut command = namespace.command(tool);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Error messages are shown as they are; in one language they can be searched for.
     command.env("LC_ALL", "C");
-    if let Some(namespace) = namespace {
-        let raw = namespace.raw();
-        // SAFETY: a plain system call between fork and exec; the descriptor is open, `namespace` outlives the spawn.
-        unsafe { command.pre_exec(move || netns::enter(BorrowedFd::borrow_raw(raw.as_raw_fd()))) };
-    }
     let absent = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => ToolError::Absent { tool, package, source },
         _ => ToolError::Namespace(source),

@@ -164,10 +164,7 @@ impl Keeping {
     /// Puts the command into its workload's namespace, as a user without capabilities. Returns what the user expects
     /// in its environment.
     fn confine(&self, what: &mut Spawn) -> Result<BTreeMap<String, String>, String> {
-        let known = match &self.way.run_as {
-            Some(user) => users::parse(user)?,
-            None => users::invoking(),
-        };
+        let known = users::of_command(self.way.run_as.as_deref())?;
         let namespace = self.place.as_ref().and_then(|place| place.made());
         let namespace = namespace.ok_or("its network namespace is not there yet")?;
         let descriptor = namespace.descriptor().map_err(|error| error.to_string())?;
@@ -177,12 +174,7 @@ impl Keeping {
         let told = byrnie_net::memfd::sealed(crate::roles::CONFINEMENT, told.as_bytes());
         let told = told.map_err(|error| error.to_string())?;
         what.descriptors.push((crate::roles::CONFINEMENT.to_owned(), told));
-        let mut environment = BTreeMap::new();
-        if let Some((name, home)) = known.named {
-            let variables = [("USER", &name), ("LOGNAME", &name), ("HOME", &home)];
-            environment.extend(variables.map(|(variable, value)| (variable.to_owned(), value.clone())));
-        }
-        Ok(environment)
+        Ok(known.environment())
     }
 
     fn mesh_variables(&self) -> Result<BTreeMap<String, String>, String> {

@@ -1,5 +1,6 @@
 //! Who a captured workload's command runs as, read from the host's lists of users and groups.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use byrnie_net::capture::confine::User;
@@ -16,8 +17,22 @@ pub struct Known {
     pub named: Option<(String, String)>,
 }
 
+impl Known {
+    /// What a program expects to find in its environment.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let Some((name, home)) = &self.named else { return BTreeMap::new() };
+        let variables = [("USER", name), ("LOGNAME", name), ("HOME", home)];
+        variables.map(|(variable, value)| (variable.to_owned(), value.clone())).into()
+    }
+}
+
+/// Who a Workload's command runs as: its `spec.runAs`, else who called this program.
+pub fn of_command(run_as: Option<&str>) -> Result<Known, String> {
+    run_as.map_or_else(|| Ok(invoking()), parse)
+}
+
 /// Who called this program: through `sudo`, the user who did; else the user of this process.
-pub fn invoking() -> Known {
+fn invoking() -> Known {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     let lists = Lists::read();
     match (number("SUDO_UID"), number("SUDO_GID")) {
