@@ -21,5 +21,6 @@ mod manual;
 mod objects;
 mod sight;
 mod supervisor;
+mod transparent;
 mod unprivileged;
 mod without_mesh;
