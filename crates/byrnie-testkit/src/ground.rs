@@ -227,7 +227,9 @@ impl Ground {
             let synced = |owner: &Value| {
                 let (namespace, name) = (&owner["metadata"]["namespace"], &owner["metadata"]["name"]);
                 proxies.iter().any(|proxy| {
-                    proxy["namespace"] == *namespace && proxy["workload"] == *name && proxy["sync"] == "SYNCED"
+                    proxy["namespace"] == *namespace
+                        && proxy["workload"] == *name
+                        && proxy["sync"] == "SYNCED"
                 })
             };
             (!owners.is_empty() && owners.iter().all(synced)).then_some(())

@@ -63,9 +63,10 @@ impl CaptureSettings {
             "" => None,
             text => Some(v6(text).map_err(|why| ("ipv6Range".to_owned(), why))?),
         };
-        let excluded = self.exclude_outbound_ranges.iter().enumerate().map(|(index, text)| {
-            range(text).map_err(|why| (format!("excludeOutboundRanges[{index}]"), why))
-        });
+        let excluded =
+            self.exclude_outbound_ranges.iter().enumerate().map(|(index, text)| {
+                range(text).map_err(|why| (format!("excludeOutboundRanges[{index}]"), why))
+            });
         Ok(CaptureNetworks { v4, v6, excluded: excluded.collect::<Result<_, _>>()? })
     }
 }

@@ -61,7 +61,10 @@ pub struct WorkloadSpec {
     /// --transparent`, where the command has no capabilities, whoever it runs as. Default: the user who called
     /// `byrnie` (through `sudo`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 65), regex(pattern = "^[A-Za-z0-9_][-A-Za-z0-9_.]*(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?$"))]
+    #[schemars(
+        length(min = 1, max = 65),
+        regex(pattern = "^[A-Za-z0-9_][-A-Za-z0-9_.]*(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?$")
+    )]
     pub run_as: Option<String>,
     /// Sets `HTTP_PROXY` for the command to the proxy's outbound port. Default false.
     #[serde(default)]

@@ -41,8 +41,7 @@ impl Switch {
         );
         tool::ip(&namespace, &inside)?;
         let here = Namespace::current()?;
-        let mut outside =
-            format!("link add {name} type veth peer name host netns {}\n", path.display());
+        let mut outside = format!("link add {name} type veth peer name host netns {}\n", path.display());
         outside.push_str(&address_lines(name, &host));
         tool::ip(&here, &outside)?;
         tool::ip(&namespace, &format!("link set host master {BRIDGE}\nlink set host up\n"))?;

@@ -83,10 +83,7 @@ fn outbound_tcp_goes_to_the_proxy_and_keeps_its_destination() {
     let Some(ground) = Ground::new(11) else { return };
     let caller = ground.workload(2);
     Rules::default().apply(&caller).unwrap();
-    for (proxy, to) in [
-        ("127.0.0.1:15001", "198.51.100.7:443"),
-        ("[::1]:15001", "[2001:db8::7]:8443"),
-    ] {
+    for (proxy, to) in [("127.0.0.1:15001", "198.51.100.7:443"), ("[::1]:15001", "[2001:db8::7]:8443")] {
         let heard = accept_one(&caller, proxy.parse().unwrap());
         let to: SocketAddr = to.parse().unwrap();
         assert_eq!(say_hello(&caller, to).unwrap(), "hello");
@@ -236,10 +233,7 @@ fn nothing_is_left_when_the_switch_is_gone() {
 
 #[test]
 fn users_survive_the_trip() {
-    for user in [
-        User { uid: 0, gid: 0, groups: vec![] },
-        User { uid: 1000, gid: 100, groups: vec![4, 27] },
-    ] {
+    for user in [User { uid: 0, gid: 0, groups: vec![] }, User { uid: 1000, gid: 100, groups: vec![4, 27] }] {
         assert_eq!(User::parse(&user.text()), Some(user));
     }
     for bad in ["", "1", "1:2", "a:1:", "1:2:x"] {

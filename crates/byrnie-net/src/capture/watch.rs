@@ -89,12 +89,8 @@ impl Watch {
 }
 
 fn listen() -> io::Result<std::os::fd::OwnedFd> {
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        Some(netlink::NETFILTER),
-    )?;
+    let socket =
+        socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))?;
     bind(&socket, &SocketAddrNetlink::new(0, CHANGES))?;
     Ok(socket)
 }

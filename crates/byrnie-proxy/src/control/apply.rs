@@ -204,7 +204,11 @@ impl Control {
             draining: self.process.draining.is_cancelled(),
             run: self.options.run.clone(),
             address: self.process.captured.as_ref().map(|captured| captured.options.v4.into()),
-            rules_restored: self.process.captured.as_ref().map_or(0, |captured| captured.restored.load(Relaxed)),
+            rules_restored: self
+                .process
+                .captured
+                .as_ref()
+                .map_or(0, |captured| captured.restored.load(Relaxed)),
         }
     }
 }

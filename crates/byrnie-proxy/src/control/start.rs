@@ -166,7 +166,8 @@ fn capture(
 ) -> io::Result<Arc<Captured>> {
     let namespace = inherited.remove(NAMESPACE).map(Namespace::from);
     let namespace = namespace.ok_or_else(|| io::Error::other("no network namespace was handed over"))?;
-    let state_dir = options.source.state_dir().ok_or_else(|| io::Error::other("there is no state directory"))?;
+    let state_dir =
+        options.source.state_dir().ok_or_else(|| io::Error::other("there is no state directory"))?;
     let described = fs::read(state_dir.join(CAPTURE_FILE))?;
     let described = serde_json::from_slice(&described)?;
     let captured = Arc::new(Captured::new(namespace, described, metrics)?);

@@ -84,7 +84,14 @@ pub(super) struct Story {
 impl Story {
     pub(super) fn new(worker: &Rc<Worker>, remote: SocketAddr, direction: Direction) -> Self {
         let labels = Labels { self_identity: worker.process.identity(), ..Labels::new(direction) };
-        Self { worker: Rc::clone(worker), remote, begun: Instant::now(), labels, note: String::new(), tries: 1 }
+        Self {
+            worker: Rc::clone(worker),
+            remote,
+            begun: Instant::now(),
+            labels,
+            note: String::new(),
+            tries: 1,
+        }
     }
 
     /// The endpoint that is tried; `None`: none was.

@@ -24,7 +24,8 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
         return Box::pin(tcp::plaintext::serve(worker, stream, remote, to.port())).await;
     }
     captured.counters.plaintext_refused.inc();
-    let what = format!("{remote} came to port {} without mTLS, and the Mesh's spec.mtls is strict", to.port());
+    let what =
+        format!("{remote} came to port {} without mTLS, and the Mesh's spec.mtls is strict", to.port());
     let error = ProxyError::unprocessed(Kind::PlaintextRefused, what);
     tcp::plaintext::refuse(worker, stream, remote, &error);
 }

@@ -104,7 +104,13 @@ pub fn destination_at(config: &Config, to: SocketAddr) -> Option<Arc<Destination
 }
 
 /// To where it was to go, as it is.
-async fn pass(worker: &Rc<Worker>, captured: &Captured, stream: TcpStream, remote: SocketAddr, to: SocketAddr) {
+async fn pass(
+    worker: &Rc<Worker>,
+    captured: &Captured,
+    stream: TcpStream,
+    remote: SocketAddr,
+    to: SocketAddr,
+) {
     let limit = byrnie_plan::TrafficSettings::default().connect_timeout.max(OUTSIDE);
     let connected = match tokio::time::timeout(limit, captured.dial(to, Side::Anywhere)).await {
         Ok(connected) => connected.map_err(|error| error.to_string()),

@@ -42,6 +42,7 @@ fn restored_now(captured: &Captured) {
     captured.counters.restored.inc();
     captured.trouble.lock().clear();
     tracing::error!(
-        "{RESTORED}: somebody changed or removed the rules that capture this workload's traffic; they are in force again"
+        "{RESTORED}: somebody changed or removed the rules that capture this workload's traffic; they are in force \
+         again"
     );
 }

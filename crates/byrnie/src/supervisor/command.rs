@@ -47,7 +47,8 @@ pub fn start(
     after: Option<JoinHandle<()>>,
 ) -> KeptCommand {
     let (stopper, mut stopped) = stop::channel();
-    let keeping = Keeping { shared: Rc::clone(shared), prefix: lines::prefix(&key.name), key, way, place: None };
+    let keeping =
+        Keeping { shared: Rc::clone(shared), prefix: lines::prefix(&key.name), key, way, place: None };
     let task = tokio::task::spawn_local(async move {
         if let Some(after) = after {
             let _ = after.await;
@@ -165,7 +166,7 @@ impl Keeping {
     /// in its environment.
     fn confine(&self, what: &mut Spawn) -> Result<BTreeMap<String, String>, String> {
         let known = users::of_command(self.way.run_as.as_deref())?;
-        let namespace = self.place.as_ref().and_then(|place| place.made());
+        let namespace = self.place.as_ref().and_then(|place| place.namespace());
         let namespace = namespace.ok_or("its network namespace is not there yet")?;
         let descriptor = namespace.descriptor().map_err(|error| error.to_string())?;
         let state_dir = self.shared.home.proxy(&UnitKey { kind: Kind::Sidecar, ..self.key.clone() });

@@ -5,7 +5,9 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -13,7 +15,9 @@ use std::sync::Arc;
 use byrnie_api::kinds::{CaptureNetworks, CaptureSettings};
 use byrnie_net::Namespace;
 use byrnie_net::capture::link::{self, Addresses, Switch};
+use byrnie_net::capture::rules::DNS;
 use byrnie_net::capture::{ToolError, check};
+use byrnie_net::socket::{DEFAULT_BACKLOG, listen};
 use byrnie_proxy::{CAPTURE_FILE, CaptureOptions};
 use tokio::sync::OnceCell as Once;
 
@@ -28,8 +32,11 @@ pub const NETWORK: &str = "BYR0496";
 /// Whether this process may capture traffic, and has what it takes.
 pub fn possible() -> Result<(), Failure> {
     if byrnie_net::unix::own_uid() != 0 {
-        return Err(Failure::new(NO_CAPTURE, "--transparent needs root: it makes network namespaces and rules")
-            .help("run it through sudo; the Workloads' commands then run as you, without privileges"));
+        return Err(Failure::new(
+            NO_CAPTURE,
+            "--transparent needs root: it makes network namespaces and rules",
+        )
+        .help("run it through sudo; the Workloads' commands then run as you, without privileges"));
     }
     check().map_err(|error| Failure::new(NO_CAPTURE, error.to_string()))
 }
@@ -102,7 +109,7 @@ impl Ground {
             number,
             addresses: addresses(&network.networks, network.has_v6, number),
             switch: Arc::clone(&network.switch),
-            namespace: Once::new(),
+            made: Once::new(),
             ground: Rc::downgrade(self),
         });
         self.places.borrow_mut().insert(key, Rc::downgrade(&place));
@@ -118,7 +125,9 @@ impl Ground {
         let begin = self.next.get();
         let free = (0..count).map(|i| HOST + 1 + (begin + i) % count).find(|number| !used.contains(number));
         let number = free.ok_or_else(|| {
-            format!("{NETWORK}: all {count} addresses of {range} are taken; set a larger spec.capture.ipv4Range")
+            format!(
+                "{NETWORK}: all {count} addresses of {range} are taken; set a larger spec.capture.ipv4Range"
+            )
         })?;
         used.insert(number);
         self.next.set((number - HOST) % count);
@@ -147,9 +156,7 @@ fn addresses(networks: &CaptureNetworks, has_v6: bool, number: u32) -> Addresses
     let v6 = networks.v6.filter(|_| has_v6);
     Addresses {
         v4: (v4, networks.v4.prefix_len()),
-        v6: v6.map(|net| {
-            (Ipv6Addr::from_bits(net.addr().to_bits() + u128::from(number)), net.prefix_len())
-        }),
+        v6: v6.map(|net| (Ipv6Addr::from_bits(net.addr().to_bits() + u128::from(number)), net.prefix_len())),
     }
 }
 
@@ -159,8 +166,39 @@ pub struct Place {
     number: u32,
     addresses: Addresses,
     switch: Arc<Switch>,
-    namespace: Once<Namespace>,
+    made: Once<Made>,
     ground: Weak<Ground>,
+}
+
+/// A namespace, and the sockets in it where its proxy answers for names: what is asked while the proxy is away waits.
+#[derive(Debug)]
+pub struct Made {
+    /// The namespace.
+    pub namespace: Namespace,
+    resolver: Vec<(String, OwnedFd)>,
+}
+
+impl Made {
+    /// What a proxy of this workload is handed.
+    pub fn descriptors(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let mut all = vec![(byrnie_proxy::NAMESPACE.to_owned(), self.namespace.descriptor()?)];
+        for (name, socket) in &self.resolver {
+            all.push((name.clone(), socket.try_clone()?));
+        }
+        Ok(all)
+    }
+}
+
+/// Where questions for names are redirected to, by both families and both protocols. Call it in the namespace.
+fn resolver_sockets(v6: bool) -> io::Result<Vec<(String, OwnedFd)>> {
+    let mut sockets = Vec::new();
+    let v4 = ("4", IpAddr::V4(Ipv4Addr::LOCALHOST));
+    for (name, ip) in [v4].into_iter().chain(v6.then_some(("6", IpAddr::V6(Ipv6Addr::LOCALHOST)))) {
+        let address = SocketAddr::new(ip, DNS);
+        sockets.push((format!("dns:udp{name}"), UdpSocket::bind(address)?.into()));
+        sockets.push((format!("dns:tcp{name}"), listen(address, DEFAULT_BACKLOG)?.into()));
+    }
+    Ok(sockets)
 }
 
 /// The file in a proxy's directory that takes the place of `/etc/resolv.conf` for the command.
@@ -169,16 +207,16 @@ const RESOLVER: &str = "resolv.conf";
 impl Place {
     /// The namespace, made if it is not there yet: plugged in, its rules in force. Its description is in `state_dir`
     /// then.
-    pub async fn namespace(&self, state_dir: &Path, namespace: &str) -> Result<&Namespace, String> {
-        self.namespace.get_or_try_init(|| self.make(state_dir.to_owned(), namespace)).await
+    pub async fn make_ready(&self, state_dir: &Path, namespace: &str) -> Result<&Made, String> {
+        self.made.get_or_try_init(|| self.make(state_dir.to_owned(), namespace)).await
     }
 
-    async fn make(&self, state_dir: PathBuf, namespace: &str) -> Result<Namespace, String> {
+    async fn make(&self, state_dir: PathBuf, namespace: &str) -> Result<Made, String> {
         let ground = self.ground.upgrade().ok_or("the mesh ends")?;
         let options = ground.options(self).ok_or("the network of the mesh is not set up yet")?;
         let resolver = resolver(namespace, &std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
         let (switch, number, addresses) = (Arc::clone(&self.switch), self.number, self.addresses);
-        let making = move || -> Result<Namespace, ToolError> {
+        let making = move || -> Result<Made, ToolError> {
             std::fs::create_dir_all(&state_dir)?;
             let described = serde_json::to_vec_pretty(&options).map_err(std::io::Error::other)?;
             std::fs::write(state_dir.join(CAPTURE_FILE), described)?;
@@ -187,21 +225,22 @@ impl Place {
             // First: nothing ever leaves it uncaptured.
             options.rules().apply(&namespace)?;
             switch.plug_in(&namespace, number, &addresses)?;
-            Ok(namespace)
+            let resolver = namespace.run(|| resolver_sockets(addresses.v6.is_some()))?;
+            Ok(Made { namespace, resolver })
         };
         let made = tokio::task::spawn_blocking(making).await.map_err(|error| error.to_string())?;
         made.map_err(|error| format!("{NETWORK}: {error}"))
     }
 
     /// The namespace, if it is there.
-    pub fn made(&self) -> Option<&Namespace> {
-        self.namespace.get()
+    pub fn namespace(&self) -> Option<&Namespace> {
+        self.made.get().map(|made| &made.namespace)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.namespace.get().is_some() {
+        if self.made.get().is_some() {
             self.switch.unplug(self.number);
         }
         if let Some(ground) = self.ground.upgrade() {
@@ -227,7 +266,8 @@ fn resolver(namespace: &str, host: &str) -> String {
     ];
     // glibc before 2.26 takes six.
     domains.extend(search.filter(|domain| *domain != ".").map(str::to_owned).take(3));
-    format!("# byrnie: whom you ask does not matter, the proxy answers\nnameserver 127.0.0.1\nsearch {}\n", domains.join(" "))
+    let why = "# byrnie: whom you ask does not matter, the proxy answers";
+    format!("{why}\nnameserver 127.0.0.1\nsearch {}\n", domains.join(" "))
 }
 
 #[cfg(test)]

@@ -78,7 +78,9 @@ pub fn up(options: &UpOptions) -> Result<(), Failure> {
             }
             Lock::RunningMesh(client) => {
                 if options.transparent {
-                    crate::output::say("--transparent is for the start of a mesh; the one that runs stays as it is");
+                    crate::output::say(
+                        "--transparent is for the start of a mesh; the one that runs stays as it is",
+                    );
                 }
                 applying::into_running(&client, &batches, options.prune).await
             }

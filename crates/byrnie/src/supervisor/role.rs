@@ -67,12 +67,7 @@ pub fn start_control_plane(shared: &Rc<Shared>) -> Kept {
 }
 
 /// Starts a proxy, once `after` (the one that it replaces) is gone.
-pub fn start_proxy(
-    shared: &Rc<Shared>,
-    key: UnitKey,
-    captured: bool,
-    after: Option<JoinHandle<()>>,
-) -> Kept {
+pub fn start_proxy(shared: &Rc<Shared>, key: UnitKey, captured: bool, after: Option<JoinHandle<()>>) -> Kept {
     start(shared, Role::Proxy { key, captured }, after)
 }
 
@@ -262,10 +257,9 @@ impl Keeping {
             Some(place) => Rc::clone(place),
             None => Rc::clone(self.place.insert(self.shared.place(key)?)),
         };
-        let namespace = place.namespace(&self.shared.home.proxy(key), &key.namespace).await?;
-        let descriptor = namespace.descriptor().map_err(|error| error.to_string())?;
+        let made = place.make_ready(&self.shared.home.proxy(key), &key.namespace).await?;
         what.arguments.push("--transparent".into());
-        what.descriptors.push((byrnie_proxy::NAMESPACE.to_owned(), descriptor));
+        what.descriptors.extend(made.descriptors().map_err(|error| error.to_string())?);
         Ok(())
     }
 

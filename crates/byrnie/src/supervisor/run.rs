@@ -106,7 +106,8 @@ fn confine(
         Confinement::new(namespace, &known.user, Some(&ground::resolver_file(state_dir)))
     });
     let confined = confined.map_err(|error| {
-        refused(format!("the Workload's network namespace cannot be entered: {error}")).help("run it through sudo")
+        refused(format!("the Workload's network namespace cannot be entered: {error}"))
+            .help("run it through sudo")
     })?;
     Ok((confined, known.environment()))
 }

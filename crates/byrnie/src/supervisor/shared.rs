@@ -10,9 +10,9 @@ use byrnie_net::{Notification, NotifyServer, Spawn};
 use tokio::process::Child;
 use tokio::sync::mpsc;
 
+use super::desired::UnitKey;
 use super::environment::PortNames;
 use super::ground::{Ground, Place};
-use super::desired::UnitKey;
 use super::home::Home;
 use crate::cli::failure::Failure;
 use crate::output::live_table::Screen;

@@ -89,10 +89,11 @@ pub async fn reconcile(shared: &Rc<Shared>, running: &Units) -> Result<(), Failu
 fn begin_network(shared: &Rc<Shared>, known: &[Known]) -> Result<(), Failure> {
     let Some(ground) = &shared.ground else { return Ok(()) };
     let objects = known.iter().flat_map(|known| known.objects.values());
-    let mesh = objects.filter(|object| object.metadata().name == MESH).find_map(|object| match object.typed() {
-        Typed::Mesh(mesh) => Some(mesh.spec.capture.clone()),
-        _ => None,
-    });
+    let mesh =
+        objects.filter(|object| object.metadata().name == MESH).find_map(|object| match object.typed() {
+            Typed::Mesh(mesh) => Some(mesh.spec.capture.clone()),
+            _ => None,
+        });
     // An interface's name has at most 15 bytes.
     ground.begin(&mesh.unwrap_or_default(), &format!("byrnie-{:.8}", shared.run_id))
 }

@@ -79,8 +79,16 @@ fn steps_from_what_runs_to_what_should_run() {
     let none = BTreeMap::new();
     for (running, desired, want) in [
         (none.clone(), none.clone(), vec![]),
-        (none.clone(), one(&sidecar, Way::Proxy { captured: false }), vec![Step::Start(sidecar.clone(), Way::Proxy { captured: false })]),
-        (one(&sidecar, Way::Proxy { captured: false }), one(&sidecar, Way::Proxy { captured: false }), vec![]),
+        (
+            none.clone(),
+            one(&sidecar, Way::Proxy { captured: false }),
+            vec![Step::Start(sidecar.clone(), Way::Proxy { captured: false })],
+        ),
+        (
+            one(&sidecar, Way::Proxy { captured: false }),
+            one(&sidecar, Way::Proxy { captured: false }),
+            vec![],
+        ),
         (one(&sidecar, Way::Proxy { captured: false }), none, vec![Step::Stop(sidecar.clone())]),
         (one(&command, run("a")), one(&command, run("b")), vec![Step::Start(command.clone(), run("b"))]),
         (

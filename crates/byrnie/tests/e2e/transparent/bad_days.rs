@@ -91,7 +91,12 @@ fn a_new_workload_on_an_old_address_is_somebody_else() {
     objects.push(service("web", 80, "http"));
     let ground = Ground::with_prefix(PROGRAM, Mode::Transparent, 29, "", &objects.concat());
     let old = ground.address("web-1");
-    ground.expect(&Expect { caller: "caller", program: &curl("http://web/"), prints: "web-", ..Expect::default() });
+    ground.expect(&Expect {
+        caller: "caller",
+        program: &curl("http://web/"),
+        prints: "web-",
+        ..Expect::default()
+    });
     let script = "for i in $(seq 400); do curl -sS --max-time 5 http://web/loop; done";
     let calling = std::thread::scope(|scope| {
         let calling = scope.spawn(|| ground.run("caller", &["sh", "-c", script]));
@@ -130,7 +135,8 @@ fn ten_thousand_short_connections() {
     };
     let before = ["caller", "cache-1"].map(descriptors);
     // Without keepalive each request is a connection.
-    let bench = ["redis-benchmark", "-h", "cache", "-n", "10000", "-c", "20", "-k", "0", "-t", "ping_mbulk", "-q"];
+    let bench =
+        ["redis-benchmark", "-h", "cache", "-n", "10000", "-c", "20", "-k", "0", "-t", "ping_mbulk", "-q"];
     let bench = ground.run("caller", &bench).ok();
     assert!(bench.contains("requests per second"), "{bench}");
     let counted = ground.metric("caller", "byrnie_tcp_connections_total", &["direction=\"outbound\""]);

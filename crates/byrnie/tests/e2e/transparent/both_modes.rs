@@ -46,7 +46,11 @@ fn suite(mode: Mode) {
         )),
         logged: Some((
             "web-1",
-            &["/allowed", "spiffe://cluster.local/ns/shop/sa/friend", "spiffe://cluster.local/ns/shop/sa/web"],
+            &[
+                "/allowed",
+                "spiffe://cluster.local/ns/shop/sa/friend",
+                "spiffe://cluster.local/ns/shop/sa/web",
+            ],
         )),
     });
     let stranger = url("stranger", "/refused");
@@ -54,11 +58,18 @@ fn suite(mode: Mode) {
         caller: "stranger",
         program: &curl(&stranger),
         prints: "",
-        metric: Some(("web-1", "byrnie_authorization_total", &["decision=\"deny\"", "policy=\"shop/friends\""])),
+        metric: Some((
+            "web-1",
+            "byrnie_authorization_total",
+            &["decision=\"deny\"", "policy=\"shop/friends\""],
+        )),
         logged: Some(("web-1", &["/refused", "BYR0210", "shop/friends"])),
     });
     let answer = ground.run("stranger", &["curl", "-sS", "-i", "--max-time", "10", &stranger]).ok();
-    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("byrnie-error: BYR0210 denied"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 403") && answer.contains("byrnie-error: BYR0210 denied"),
+        "{answer}"
+    );
     until("the edge is seen, and that it is secured", || {
         let edges = ground.items(&["edges", "-o", "json"])?;
         edges.iter().any(|edge| edge["secured"] == true && edge.to_string().contains("friend")).then_some(())

@@ -26,7 +26,8 @@ fn answer(listener: TcpListener, text: &'static str) {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let _ = stream.read(&mut [0; 4096]);
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
             let _ = stream.write_all(format!("{head}{text}").as_bytes());
         }
     });
@@ -79,7 +80,12 @@ fn an_endpoint_may_be_called_by_its_address() {
         [web("web-1", "web", 8080), web("web-2", "web", 8080), caller("caller"), service("web", 80, "http")];
     let ground = captured("", &objects);
     // The service is known once it was called by its name.
-    ground.expect(&Expect { caller: "caller", program: &curl("http://web/"), prints: "web-", ..Expect::default() });
+    ground.expect(&Expect {
+        caller: "caller",
+        program: &curl("http://web/"),
+        prints: "web-",
+        ..Expect::default()
+    });
     for name in ["web-1", "web-2"] {
         let url = format!("http://{}:8080/by-address", ground.address(name));
         for _ in 0..4 {
@@ -164,7 +170,8 @@ fn exclusions_go_their_own_way() {
     if !can_run(&["curl", "python3"]) {
         return;
     }
-    let capture = "excludeOutboundPorts: [8081], excludeInboundPorts: [8081, 8082], excludeUsers: [\"12345\"]";
+    let capture =
+        "excludeOutboundPorts: [8081], excludeInboundPorts: [8081, 8082], excludeUsers: [\"12345\"]";
     let objects = [web("web-1", "web", 8081), web("web-2", "other", 8082), caller("caller")];
     let ground = Ground::with_capture(super::PROGRAM, capture, &objects.concat());
     // The application listens on its loopback only, so that who comes directly finds nobody: refused, not reset by us.
@@ -184,7 +191,8 @@ fn a_command_cannot_undo_it() {
     let nobody = server("nobody-1", "nobody", 1, &["sleep", "infinity"], "runAs: \"nobody:nogroup\"");
     let ground = captured("", &[caller("caller"), nobody]);
     for (workload, uid) in [("caller", "0"), ("nobody-1", "65534")] {
-        let status = ground.run(workload, &["sh", "-c", "id -u; id -g; grep -E 'Cap|NoNew' /proc/self/status"]).ok();
+        let status =
+            ground.run(workload, &["sh", "-c", "id -u; id -g; grep -E 'Cap|NoNew' /proc/self/status"]).ok();
         let mut lines = status.lines();
         assert_eq!(lines.next(), Some(uid), "{status}");
         assert_eq!(lines.next(), Some(if uid == "0" { "0" } else { "65534" }), "{status}");

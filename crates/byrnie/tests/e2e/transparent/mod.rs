@@ -1,8 +1,8 @@
 //! `byrnie up --transparent`: programs that know nothing of a mesh, in network namespaces of their own.
 
 mod bad_days;
-mod capture;
 mod both_modes;
+mod capture;
 mod programs;
 
 use byrnie_testkit::{Ground, Mode};

@@ -57,7 +57,10 @@ fn nginx_for_curl_wrk_and_h2load() {
         });
     }
     let wrk = ground.run("caller", &["wrk", "-t1", "-c8", "-d2s", "http://web/wrk"]).ok();
-    assert!(wrk.contains("Requests/sec") && !wrk.contains("Non-2xx") && !wrk.contains("Socket errors"), "{wrk}");
+    assert!(
+        wrk.contains("Requests/sec") && !wrk.contains("Non-2xx") && !wrk.contains("Socket errors"),
+        "{wrk}"
+    );
     let h2load = ground.run("caller", &["h2load", "-n500", "-c4", "-m10", "http://web/h2"]).ok();
     assert!(h2load.contains("500 succeeded, 0 failed"), "{h2load}");
 }
