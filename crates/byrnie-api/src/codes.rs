@@ -266,6 +266,10 @@ codes! {
         "see the text; nft must be installed and allowed";
 
     // Identity (`byrnie-identity`, `byrnie-control`).
+    DNS_LOOP = 280, "resolver asks itself", "A resolver that the host's resolv.conf names leads back to this proxy. It is not asked for a minute.",
+        "name a resolver of the outside in the host's /etc/resolv.conf";
+    DNS_START = 281, "resolver not started", "The resolver's thread or one of its sockets cannot be used.",
+        "see the message; the limits of descriptors and threads may be reached";
     CA_STORAGE = 301, "authority unreadable", "A file of the certificate authority cannot be used.",
         "check that the data directory is ours and writable";
     CA_EXPOSED = 302, "signing key exposed", "Others could take the certificate authority's key.",

@@ -35,4 +35,4 @@ pub use service::{
     AppProtocol, Balancer, ConnectionLimits, HashSource, Outlier, Retry, RetryBudget, RetryOn, Service,
     ServicePort, TrafficSettings,
 };
-pub use settings::{AccessLog, AccessLogFormat, MeshSettings, TrustBundle, Upstream, Upstreams};
+pub use settings::{AccessLog, AccessLogFormat, DnsSettings, MeshSettings, TrustBundle, Upstream, Upstreams};

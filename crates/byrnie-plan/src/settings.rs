@@ -46,6 +46,27 @@ pub struct MeshSettings {
     pub refuse_unknown_destinations: bool,
     /// Whether captured connections that come without mTLS are served. Default false.
     pub accept_plaintext: bool,
+    /// Within which time a peer is noticed that has vanished, in whole seconds. Default 9 s.
+    pub peer_timeout: Duration,
+    /// The resolver, where traffic is captured.
+    pub dns: DnsSettings,
+}
+
+/// The resolver of a workload whose traffic is captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// How long clients may keep an answer. Default 30 s.
+    pub ttl: Duration,
+    /// Time for the host's resolvers to answer. Default 5 s.
+    pub timeout: Duration,
+    /// Questions that wait for them at once. Default 1,024.
+    pub max_queries: u32,
+}
+
+impl Default for DnsSettings {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(30), timeout: Duration::from_secs(5), max_queries: 1024 }
+    }
 }
 
 /// Which requests are logged.
@@ -86,6 +107,8 @@ impl Default for MeshSettings {
             upstream_max_age: Duration::from_secs(3600),
             refuse_unknown_destinations: false,
             accept_plaintext: false,
+            peer_timeout: Duration::from_secs(9),
+            dns: DnsSettings::default(),
         }
     }
 }

@@ -19,6 +19,7 @@ mod config;
 mod connection;
 mod control;
 mod detect;
+mod dns;
 mod error;
 mod front;
 mod hop;

@@ -120,6 +120,9 @@ pub enum RunError {
     /// The workload's traffic cannot be captured.
     #[error("BYR0496: capturing the workload's traffic: {0}")]
     Capture(io::Error),
+    /// The resolver has no thread, or was handed what is no socket.
+    #[error("BYR0281: the resolver: {0}")]
+    Dns(io::Error),
     /// Signals cannot be heard.
     #[error("BYR0467: signals: {0}")]
     Signals(io::Error),

@@ -95,6 +95,13 @@ impl Ground {
         ground
     }
 
+    /// Whether the supervisor has ended, which it should not.
+    fn assert_alive(&self) {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        let dead = stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'));
+        assert!(!dead, "the mesh has ended:\n{}", self.log());
+    }
+
     /// How traffic comes to the proxies.
     pub fn mode(&self) -> Mode {
         self.mode
@@ -220,6 +227,7 @@ impl Ground {
     /// Waits until every meshed Workload and every Gateway has a proxy that obeys.
     pub fn wait_synced(&self) {
         until("every proxy obeys", || {
+            self.assert_alive();
             let proxies = self.items(&["get", "proxies", "-o", "json"])?;
             let mut owners = self.items(&["get", "workloads", "-o", "json"])?;
             owners.retain(|workload| workload["spec"]["proxy"] != "none");

@@ -18,8 +18,8 @@ pub use authorization_policy::{
 };
 pub use capture::{CaptureNetworks, CaptureSettings};
 pub use mesh::{
-    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, Egress, Mesh, MeshSpec, MtlsMode,
-    ProxyDefaults, TelemetrySettings,
+    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Egress, Mesh,
+    MeshSpec, MtlsMode, ProxyDefaults, TelemetrySettings,
 };
 pub use traffic_policy::{
     Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, RetryBudget,

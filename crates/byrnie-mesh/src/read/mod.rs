@@ -12,7 +12,9 @@ mod workload;
 use byrnie_api::kinds::{DefaultInboundPolicy, Mesh};
 use byrnie_api::meta::ObjectMeta;
 use byrnie_api::{Kind, Object, ObjectKey, Typed};
-use byrnie_plan::{AccessLog, AccessLogFormat, DefaultAction, MeshSettings, ObjectName, RouteKind};
+use byrnie_plan::{
+    AccessLog, AccessLogFormat, DefaultAction, DnsSettings, MeshSettings, ObjectName, RouteKind,
+};
 
 use crate::graph::{PolicyId, PolicyKind, Ref, RouteId};
 use crate::inputs::Model;
@@ -120,6 +122,12 @@ fn effective(mesh: &Mesh) -> Effective {
             upstream_max_age: proxy.upstream_max_age.get(),
             refuse_unknown_destinations: mesh.spec.egress == api::Egress::Deny,
             accept_plaintext: mesh.spec.mtls == api::MtlsMode::Permissive,
+            peer_timeout: proxy.peer_timeout.get(),
+            dns: DnsSettings {
+                ttl: proxy.dns.ttl.get(),
+                timeout: proxy.dns.timeout.get(),
+                max_queries: proxy.dns.max_queries,
+            },
         },
     }
 }

@@ -19,7 +19,7 @@ use foldhash::HashMap;
 
 pub use assemble::{Assembler, CALLED_LIMIT, Refusal};
 pub use cluster::{Cluster, Endpoint, EndpointSet};
-pub use names::NameTable;
+pub use names::{NameEntry, NameTable};
 pub use peer::Peer;
 pub use routes::{Backend, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use byrnie_plan::{NAME_SHARDS, Name, Names, name_shard};
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 /// All names, by name and by address.
 #[derive(Default)]
@@ -14,6 +14,7 @@ pub struct NameTable {
     /// By number; each ascending by namespace and name. Empty: nothing is captured.
     shards: Vec<Shard>,
     by_address: HashMap<IpAddr, Arc<NameEntry>>,
+    namespaces: HashSet<String>,
     is_complete: bool,
 }
 
@@ -31,17 +32,20 @@ impl NameTable {
     /// The table of these resources. What is known of a name in `before` stays. `is_complete`: no shard is on its way.
     pub fn new<'a>(before: &Self, held: impl Iterator<Item = &'a Names>, is_complete: bool) -> Self {
         let mut shards: Vec<Shard> = (0..NAME_SHARDS).map(|_| Shard::from([])).collect();
-        let mut by_address = HashMap::default();
+        let (mut by_address, mut namespaces) = (HashMap::default(), HashSet::default());
         for names in held {
             let entries: Shard = names.names.iter().map(|name| before.keep(name)).collect();
             for entry in entries.iter() {
+                if !namespaces.contains(&entry.plan.service.namespace) {
+                    namespaces.insert(entry.plan.service.namespace.clone());
+                }
                 by_address.extend(entry.plan.addresses.iter().map(|address| (*address, Arc::clone(entry))));
             }
             if let Some(place) = shards.get_mut(usize::from(names.shard)) {
                 *place = entries;
             }
         }
-        Self { shards, by_address, is_complete }
+        Self { shards, by_address, namespaces, is_complete }
     }
 
     fn keep(&self, name: &Name) -> Arc<NameEntry> {
@@ -70,12 +74,18 @@ impl NameTable {
         self.by_address.get(&address.to_canonical())
     }
 
+    /// Whether there is any Service in a namespace, in lower case.
+    pub fn has_namespace(&self, namespace: &str) -> bool {
+        self.namespaces.contains(namespace)
+    }
+
     /// Whether a name that is not in here does not exist.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
 
     /// How many names there are.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.len()).sum()
     }

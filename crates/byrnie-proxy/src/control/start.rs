@@ -23,6 +23,7 @@ use super::xds::Xds;
 use super::{Control, Trouble, admin, connect};
 use crate::accept::Workers;
 use crate::config::Assembler;
+use crate::dns;
 use crate::process::Process;
 use crate::run::{LogOutput, ProxyOptions, RunError, Source, Supervision};
 use crate::transparent::{CAPTURE_FILE, Captured, NAMESPACE};
@@ -37,6 +38,7 @@ impl Control {
         let Supervision { mut inherited, notifier } = supervision;
         let credential = read(&mut inherited, CREDENTIAL);
         let kept = read(&mut inherited, IDENTITY);
+        let sockets = dns::Sockets::take(&mut inherited).map_err(RunError::Dns)?;
         let notifier = Rc::new(notifier);
         let process = process(&options, &mut inherited)?;
         let workers = Workers::start(&process, options.workers).map_err(RunError::Threads)?;
@@ -72,6 +74,7 @@ impl Control {
         control.take_up(kept);
         control.serve_admin()?;
         control.take_local();
+        dns::start(&control.process, sockets).map_err(RunError::Dns)?;
         control.apply();
         control.keep_a_certificate(credential, told);
         if control.process.tls.load().is_some() {

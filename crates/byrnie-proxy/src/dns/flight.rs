@@ -50,11 +50,6 @@ impl Flights {
         on_their_way.get(&(number, self.hash(packet)?)).copied()
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.on_their_way.borrow().len()
-    }
-
     fn hash(&self, packet: &[u8]) -> Option<u64> {
         let mut hasher = self.hasher.build_hasher();
         question(packet)?.to_ascii_lowercase().hash(&mut hasher);

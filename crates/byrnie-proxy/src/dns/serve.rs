@@ -1,6 +1,6 @@
 //! The resolver's sockets: packets in, decided about, answers out; everything bounded and counted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::Sockets;
 use super::decide::{Alias, Client, Decision, Outcome, decide, failed};
 use super::flight::Flights;
-use super::message::{MAX_QUERY, encode, fit};
+use super::message::{Limit, MAX_QUERY, encode, fit};
 use super::upstream::{Upstreams, ask};
 use crate::process::Process;
 
@@ -39,7 +39,9 @@ pub struct Resolver {
     process: Arc<Process>,
     upstreams: RefCell<Upstreams>,
     flights: Flights,
-    connections: std::cell::Cell<usize>,
+    connections: Cell<usize>,
+    /// Questions that wait for somebody else.
+    asking: Rc<Cell<u32>>,
     counters: Counters,
 }
 
@@ -59,10 +61,11 @@ struct Counters {
 }
 
 impl Resolver {
-    /// Listens nowhere yet. `resolv_conf` names the resolvers for everything else.
-    pub fn new(process: Arc<Process>, resolv_conf: PathBuf, sockets: &Sockets) -> Rc<Self> {
+    /// Listens nowhere yet. `resolv_conf` names the resolvers for everything else, which listen at this port.
+    pub fn new(process: Arc<Process>, resolv_conf: PathBuf, port: u16, sockets: &Sockets) -> Rc<Self> {
         let udp = sockets.udp.iter().map(StdUdpSocket::local_addr);
-        let own = udp.chain(sockets.tcp.iter().map(StdTcpListener::local_addr)).filter_map(Result::ok).collect();
+        let own =
+            udp.chain(sockets.tcp.iter().map(StdTcpListener::local_addr)).filter_map(Result::ok).collect();
         let result = |result: &str| process.metrics.counter(&names::DNS_QUERIES, &[result]);
         let limit = |limit: &str| process.metrics.counter(&names::LIMIT_REJECTIONS, &[limit]);
         let counters = Counters {
@@ -80,9 +83,10 @@ impl Resolver {
         };
         Rc::new(Self {
             process,
-            upstreams: RefCell::new(Upstreams::new(resolv_conf, own)),
+            upstreams: RefCell::new(Upstreams::new(resolv_conf, port, own)),
             flights: Flights::default(),
-            connections: std::cell::Cell::new(0),
+            connections: Cell::new(0),
+            asking: Rc::default(),
             counters,
         })
     }
@@ -173,8 +177,8 @@ impl Resolver {
             };
             let Some(answer) = answer else { return };
             let Ok(length) = u16::try_from(answer.len()) else { return };
-            let sent = stream.write_all(&[&length.to_be_bytes()[..], &answer].concat());
-            if !matches!(timeout(SLOW, sent).await, Ok(Ok(()))) {
+            let framed = [&length.to_be_bytes()[..], &answer].concat();
+            if !matches!(timeout(SLOW, stream.write_all(&framed)).await, Ok(Ok(()))) {
                 return;
             }
         }
@@ -189,9 +193,23 @@ enum Step {
     Ask(Asking),
 }
 
-enum Asking {
-    Same(super::message::Limit),
+struct Asking {
+    what: What,
+    _place: Place,
+}
+
+enum What {
+    Same(Limit),
     Alias(Box<Alias>),
+}
+
+/// One of the questions that may wait at once; given back when dropped.
+struct Place(Rc<Cell<u32>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Resolver {
@@ -204,7 +222,7 @@ impl Resolver {
         }
         let dns = &config.settings.dns;
         let client = Client { namespace: &self.process.workload.namespace, ttl: dns.ttl, by_tcp };
-        let asking = match decide(query, &config.names, &client) {
+        let what = match decide(query, &config.names, &client) {
             Decision::Ignore => {
                 self.counters.ignored.inc();
                 return Step::Nothing;
@@ -213,14 +231,15 @@ impl Resolver {
                 self.count(outcome);
                 return Step::Answer(answer);
             }
-            Decision::Forward(limit) => Asking::Same(limit),
-            Decision::Alias(alias) => Asking::Alias(alias),
+            Decision::Forward(limit) => What::Same(limit),
+            Decision::Alias(alias) => What::Alias(alias),
         };
-        if self.flights.len() >= dns.max_queries as usize {
+        if self.asking.get() >= dns.max_queries {
             self.counters.limit_queries.inc();
             return failed(query).map_or(Step::Nothing, Step::Answer);
         }
-        Step::Ask(asking)
+        self.asking.set(self.asking.get() + 1);
+        Step::Ask(Asking { what, _place: Place(Rc::clone(&self.asking)) })
     }
 
     fn count(&self, outcome: Outcome) {
@@ -237,9 +256,9 @@ impl Resolver {
 
     /// The answer of somebody else, or that there is none.
     async fn ask(&self, query: &[u8], asking: Asking, by_tcp: bool) -> Option<Vec<u8>> {
-        let answer = match asking {
-            Asking::Same(limit) => self.others(query, by_tcp).await.map(|answer| fit(answer, query, limit)),
-            Asking::Alias(alias) => self.alias(*alias, by_tcp).await,
+        let answer = match asking.what {
+            What::Same(limit) => self.others(query, by_tcp).await.map(|answer| fit(answer, query, limit)),
+            What::Alias(alias) => self.alias(*alias, by_tcp).await,
         };
         match answer {
             Some(answer) => {

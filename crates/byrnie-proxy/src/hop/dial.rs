@@ -30,7 +30,7 @@ pub async fn tcp(worker: &Worker, endpoint: &Endpoint) -> Result<TcpStream, Prox
         Some(captured) => captured.dial(address, side(worker, endpoint)).await,
     };
     let stream = stream.map_err(failed)?;
-    byrnie_net::socket::tune(&stream, byrnie_net::socket::DEFAULT_USER_TIMEOUT).map_err(failed)?;
+    byrnie_net::socket::tune(&stream, worker.config().settings.peer_timeout).map_err(failed)?;
     Ok(stream)
 }
 

@@ -26,7 +26,7 @@ pub async fn pass(
     let mut story = story(worker, remote);
     story.note = to.to_string();
     let meter = Meter::open(worker, &story.labels, None);
-    if byrnie_net::socket::tune(&server, byrnie_net::socket::DEFAULT_USER_TIMEOUT).is_err() {
+    if byrnie_net::socket::tune(&server, worker.config().settings.peer_timeout).is_err() {
         tracing::debug!("{to} is gone already");
     }
     let ended = relay::sockets(&mut client, &mut server, &meter).await;

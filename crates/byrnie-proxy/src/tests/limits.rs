@@ -132,6 +132,7 @@ pub(super) fn with(worker: &Worker, settings: MeshSettings) {
         destinations: before.destinations.clone(),
         listeners: before.listeners.clone(),
         inbound: before.inbound.clone(),
+        names: Arc::clone(&before.names),
     };
     drop(before);
     worker.process.config.store(Arc::new(config));

@@ -1750,6 +1750,20 @@ pub struct MeshSettings {
     /// Captured connections without mTLS are served.
     #[prost(bool, tag = "15")]
     pub accept_plaintext: bool,
+    #[prost(message, optional, tag = "40")]
+    pub dns: ::core::option::Option<DnsSettings>,
+    #[prost(uint64, optional, tag = "41")]
+    pub peer_timeout_ns: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DnsSettings {
+    /// All required.
+    #[prost(uint64, optional, tag = "1")]
+    pub ttl_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub timeout_ns: ::core::option::Option<u64>,
+    #[prost(uint32, optional, tag = "3")]
+    pub max_queries: ::core::option::Option<u32>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -12,7 +12,7 @@ metadata: {name: friends, namespace: shop}
 spec:
   targetRefs: [{kind: Service, name: web}]
   action: DENY
-  rules: [{from: [{principals: [\"cluster.local/ns/shop/sa/stranger\"]}]}]
+  rules: [{from: [{identities: [\"spiffe://cluster.local/ns/shop/sa/stranger\"]}]}]
 ";
 
 fn suite(mode: Mode) {
