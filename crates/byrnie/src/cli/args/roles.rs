@@ -21,7 +21,7 @@ pub struct UpArgs {
     pub prune: bool,
     /// Capture the traffic of Workloads with a command, in network namespaces: they dial names and ports as
     /// without a mesh (root on Linux)
-    #[arg(long, hide = true)]
+    #[arg(long)]
     pub transparent: bool,
 }
 
