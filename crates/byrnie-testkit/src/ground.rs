@@ -177,11 +177,14 @@ impl Ground {
 
     /// The address of a captured workload, as its status has it.
     pub fn address(&self, workload: &str) -> IpAddr {
-        until("the workload has an address", || {
-            let object = self.byrnie(&["get", "workload", workload, "-o", "json"]);
-            let object: Value = serde_json::from_str(&object.out).ok()?;
-            object["status"]["address"].as_str()?.parse().ok()
-        })
+        until("the workload has an address", || self.status(workload)?["address"].as_str()?.parse().ok())
+    }
+
+    /// The status of a workload.
+    pub fn status(&self, workload: &str) -> Option<Value> {
+        let object = self.byrnie(&["get", "workload", workload, "-o", "json"]);
+        let object: Value = serde_json::from_str(&object.out).ok()?;
+        Some(object["status"].clone())
     }
 
     /// What the proxy of a workload has logged.

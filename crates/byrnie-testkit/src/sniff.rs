@@ -19,7 +19,7 @@ impl Ground {
     pub fn sniff(&self, workload: &str) -> Sniff {
         let file = self.path().join(format!("{workload}.pcap"));
         let mut command = self.namespace(workload).command("tcpdump");
-        command.args(["-i", "eth0", "-U", "-Z", "root", "-s", "0", "-w"]).arg(&file);
+        command.args(["-i", "eth0", "-U", "--immediate-mode", "-Z", "root", "-s", "0", "-w"]).arg(&file);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();

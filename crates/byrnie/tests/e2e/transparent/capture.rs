@@ -93,7 +93,11 @@ fn an_endpoint_may_be_called_by_its_address() {
                 caller: "caller",
                 program: &curl(&url),
                 prints: &format!("{name} /by-address"),
-                metric: Some((name, "byrnie_requests_total", &["secured=\"true\"", "peer=\"caller\""])),
+                metric: Some((
+                    name,
+                    "byrnie_requests_total",
+                    &["secured=\"true\"", "peer_id=\"spiffe://cluster.local/ns/shop/sa/caller\""],
+                )),
                 ..Expect::default()
             });
         }

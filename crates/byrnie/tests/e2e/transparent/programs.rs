@@ -51,7 +51,12 @@ fn nginx_for_curl_wrk_and_h2load() {
             metric: Some((
                 "web-1",
                 "byrnie_requests_total",
-                &["direction=\"inbound\"", "secured=\"true\"", "peer=\"caller\"", "code=\"200\""],
+                &[
+                    "direction=\"inbound\"",
+                    "secured=\"true\"",
+                    "peer_id=\"spiffe://cluster.local/ns/shop/sa/caller\"",
+                    "code=\"200\"",
+                ],
             )),
             logged: Some(("caller", &["/by-name", "shop/web"])),
         });
