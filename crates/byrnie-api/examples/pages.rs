@@ -9,7 +9,9 @@ fn main() -> io::Result<()> {
         let dir = Path::new(&root).join(dir);
         fs::create_dir_all(&dir)?;
         for (name, text) in files {
-            fs::write(dir.join(name), text)?;
+            let path = dir.join(name);
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::write(path, text)?;
         }
     }
     Ok(())

@@ -26,6 +26,12 @@ pub struct CodeInfo {
 }
 
 impl Code {
+    /// Reads `BYR0010`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("BYR").filter(|digits| digits.len() == 4)?;
+        digits.parse().ok().map(Code)
+    }
+
     /// The code's row; `None` for a code of a newer version.
     pub fn info(self) -> Option<&'static CodeInfo> {
         CODES.iter().find(|row| row.code == self)
@@ -47,8 +53,7 @@ impl Serialize for Code {
 impl<'de> Deserialize<'de> for Code {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let number = text.strip_prefix("BYR").and_then(|digits| digits.parse().ok());
-        number.map(Code).ok_or_else(|| serde::de::Error::custom(format!("{text} is no code")))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("{text} is no code")))
     }
 }
 
@@ -220,6 +225,29 @@ codes! {
         "attach the setting to one of the kinds named";
 
     // Requests in the proxy (`byrnie-proxy`).
+    PROFILE_CLASSES = 180, "response classes are for retries only",
+        "A ServiceProfile calls other statuses failures than 500 to 599: these are retried as it says, and success rates \
+         count 500 to 599 as failures all the same.",
+        "nothing, unless you compare success rates with Linkerd's";
+    RULE_SHADOWED = 181, "never reached", "Another rule with the same or a wider match comes before this one, so it does nothing.",
+        "remove it, make its match narrower, or move it before the other one";
+    HOSTS_OVERLAP = 182, "hosts overlap", "Two routes share hosts: their rules are one table, in which the narrower match wins.",
+        "nothing, if that is meant; else give each route hosts of its own";
+    RETRIES_UNBOUNDED = 183, "retries without timeout",
+        "A slow service is asked again and again while the first request still waits: retries add load where there is \
+         too much already.",
+        "set timeouts.request, or a time for each try";
+    RETRIES_WITHOUT_TIME = 184, "no time for a second try", "The first try may use up the whole time, so retries never help.",
+        "make the time of one try shorter than that of the request";
+    RETRIES_MULTIPLY = 185, "retries multiply along a chain",
+        "Each service of the chain repeats what the one behind it repeats: a failure at the end brings many times the load.",
+        "retry at one place of the chain only, the one nearest to the failure";
+    ROUTE_PROTOCOL = 186, "route and port do not fit", "A route for requests leads to a port that cannot answer them.",
+        "correct appProtocol of the Service's port, or use another kind of route";
+    LISTENER_UNUSED = 187, "listener serves nothing", "A port is open and every request to it fails.",
+        "attach a route, or remove the listener";
+    IDENTITY_UNKNOWN = 188, "identity that nobody has", "The rule names a caller that does not exist, so it matches nothing.",
+        "correct the identity: spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT";
     BAD_REQUEST = 200, "malformed request", "The request is malformed or ambiguous.",
         "send it as RFC 9110 and RFC 9112 say";
     NO_ROUTE = 201, "no route", "No route matches the request.",

@@ -13,6 +13,9 @@ pub const MESH_GROUP: &str = "mesh.byrnie.dev";
 /// The Gateway API's group.
 pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
+/// Linkerd's API group, of which one kind is read.
+pub const LINKERD_GROUP: &str = "linkerd.io";
+
 /// A kind of object. Displayed as its name, for example `HTTPRoute`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is its own name; the table below says the rest")]
@@ -34,6 +37,7 @@ pub enum Kind {
     Workload,
     TrafficPolicy,
     AuthorizationPolicy,
+    ServiceProfile,
 }
 
 /// Whether a kind's objects live in namespaces.

@@ -9,7 +9,9 @@ use crate::generated::{
     TLSRoute, UDPRoute,
 };
 use crate::kind::{Kind, ObjectKey};
-use crate::kinds::{AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, TrafficPolicy, Workload};
+use crate::kinds::{
+    AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, ServiceProfile, TrafficPolicy, Workload,
+};
 use crate::meta::ObjectMeta;
 
 /// An object of any kind. Cheap to clone.
@@ -118,6 +120,7 @@ typed_kinds!(
     Workload,
     TrafficPolicy,
     AuthorizationPolicy,
+    ServiceProfile,
 );
 
 impl Object {

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use crate::code_pages::code_page;
+use crate::codes::CODES;
 use crate::kind::{GATEWAY_GROUP, KINDS, KindInfo, Scope};
 use crate::schema::schema;
 use crate::walk::is_acted_on;
@@ -15,6 +17,11 @@ pub fn reference() -> Vec<(String, String)> {
     let mut pages: Vec<(String, String)> =
         KINDS.iter().map(|row| (format!("{}.md", row.singular), kind_page(row))).collect();
     pages.push(("README.md".to_owned(), index_page()));
+    let codes = CODES.iter().filter_map(|row| {
+        let page = code_page(row.code)?;
+        Some((format!("codes/{}.md", row.code), format!("{HEADER}{page}")))
+    });
+    pages.extend(codes);
     pages
 }
 
@@ -61,7 +68,27 @@ fn kind_page(row: &KindInfo) -> String {
         page.push_str("\n## Status\n\nWritten by the mesh; ignored on input.\n\n| field | type | meaning |\n|---|---|---|\n");
         field_rows(&mut page, row, "status", "status", status, false);
     }
+    if let Some(example) = example(row.singular) {
+        let _ = write!(page, "\n## Example\n\n```yaml\n{example}```\n");
+    }
     page
+}
+
+macro_rules! examples {
+    ($($singular:literal)*) => {
+        /// An object of a kind, by the kind's singular; a test reads each.
+        fn example(singular: &str) -> Option<&'static str> {
+            match singular {
+                $($singular => Some(include_str!(concat!("../kind-examples/", $singular, ".yaml"))),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+examples! {
+    "namespace" "service" "serviceaccount" "gatewayclass" "gateway" "httproute" "grpcroute" "tcproute"
+    "referencegrant" "mesh" "workload" "trafficpolicy" "authorizationpolicy" "serviceprofile"
 }
 
 fn field_rows(page: &mut String, row: &KindInfo, path: &str, plain_path: &str, schema: &Value, theirs: bool) {
@@ -127,4 +154,24 @@ fn type_of(schema: &Value) -> String {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind of which the mesh acts on something has an example, and it can be applied without a word.
+    #[test]
+    fn every_kind_that_is_acted_on_has_an_example() {
+        for row in KINDS {
+            let Some(example) = example(row.singular) else {
+                assert!(row.acted_on.is_empty(), "{} has no example", row.name);
+                continue;
+            };
+            let reading = crate::read_documents(example, "example.yaml");
+            assert_eq!(reading.findings, [], "{}", row.name);
+            assert_eq!(reading.objects.len(), 1);
+            assert_eq!(reading.objects[0].0.kind(), row.kind);
+        }
+    }
 }

@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
-use crate::kinds::{AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, TrafficPolicy, Workload};
+use crate::kinds::{
+    AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, ServiceProfile, TrafficPolicy, Workload,
+};
 
 /// The schema of a kind, its metadata included. Objects of the Gateway API's kinds are described by its CRDs, the
 /// others by our types.
@@ -20,7 +22,7 @@ pub fn schema(kind: Kind) -> &'static Value {
     })
 }
 
-const KINDS_LEN: usize = 17;
+const KINDS_LEN: usize = 18;
 
 fn plain_schema(kind: Kind) -> Value {
     // The files are part of the program; a test reads each.
@@ -43,6 +45,7 @@ fn plain_schema(kind: Kind) -> Value {
         Kind::Workload => derived::<Workload>(),
         Kind::TrafficPolicy => derived::<TrafficPolicy>(),
         Kind::AuthorizationPolicy => derived::<AuthorizationPolicy>(),
+        Kind::ServiceProfile => derived::<ServiceProfile>(),
     }
 }
 

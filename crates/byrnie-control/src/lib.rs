@@ -47,3 +47,4 @@ mod why;
 
 pub use authority::{CREDENTIAL_LIFETIME, TRUST_BUNDLE_FILE};
 pub use run::{ADDRESS_FILE, Addresses, ControlPlane, ControlPlaneOptions, StartError, run};
+pub use why::why_files;

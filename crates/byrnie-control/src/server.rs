@@ -123,7 +123,7 @@ async fn tap(State(control): Shared, Query(query): Query<TapQuery>) -> Result<Re
 
 async fn explain(State(control): Shared, Query(query): Query<WhyQuery>) -> Answer<api::WhyResponse> {
     control.caught_up().await?;
-    Ok(Json(why::why(&control.table, &control.nodes, &query)?))
+    Ok(Json(why::why(&control.table, Some(&control.nodes), &query)?))
 }
 
 async fn findings(State(control): Shared) -> Answer<api::Items<api::FindingItem>> {

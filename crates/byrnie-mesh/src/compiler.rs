@@ -122,6 +122,21 @@ impl Compiler {
         self.outputs.findings()
     }
 
+    /// What a computation would see now.
+    pub(crate) fn view(&self) -> View<'_> {
+        View::new(&self.inputs, &self.outputs, &self.context)
+    }
+
+    /// One object as it was read.
+    pub(crate) fn model(&self, reference: &Ref) -> Option<&Model> {
+        self.inputs.get(reference)
+    }
+
+    /// Every object as it was read.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
+        self.inputs.all()
+    }
+
     /// The status of one object, if it has one.
     pub fn status(&self, key: &ObjectKey) -> Option<&serde_json::Value> {
         let node = read::reference(key)?.status_node()?;

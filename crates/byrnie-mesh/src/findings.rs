@@ -16,9 +16,9 @@ pub(crate) fn finding(
 }
 
 /// Errors are what is not in force or fails requests; warnings work, but hardly as meant.
-fn severity(code: Code) -> Severity {
+pub(crate) fn severity(code: Code) -> Severity {
     match code {
-        PORT_NOT_PROXIED => Severity::Info,
+        PORT_NOT_PROXIED | PROFILE_CLASSES | HOSTS_OVERLAP | LISTENER_UNUSED => Severity::Info,
         WEIGHTS_ZERO
         | SERVICE_WITHOUT_WORKLOADS
         | TARGET_PORT_UNKNOWN
@@ -30,7 +30,13 @@ fn severity(code: Code) -> Severity {
         | POLICY_WITHOUT_TARGET
         | POLICY_OVERRULED
         | POLICY_FIELD_POINTLESS
-        | MESH_IGNORED => Severity::Warning,
+        | MESH_IGNORED
+        | RULE_SHADOWED
+        | RETRIES_UNBOUNDED
+        | RETRIES_WITHOUT_TIME
+        | RETRIES_MULTIPLY
+        | ROUTE_PROTOCOL
+        | IDENTITY_UNKNOWN => Severity::Warning,
         _ => Severity::Error,
     }
 }

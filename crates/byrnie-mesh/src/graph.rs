@@ -68,6 +68,11 @@ pub(crate) enum PolicyKind {
     Traffic,
 }
 
+impl PolicyKind {
+    /// Every kind, in the order in which they are told.
+    pub(crate) const ALL: [Self; 1] = [Self::Traffic];
+}
+
 /// What a policy can be attached to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {

@@ -62,6 +62,10 @@ impl Inputs {
         self.objects.get(reference)
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Model> {
+        self.objects.values()
+    }
+
     pub(crate) fn members<'a>(&'a self, list: &List) -> impl Iterator<Item = &'a Ref> + use<'a> {
         self.lists.get(list).into_iter().flatten()
     }

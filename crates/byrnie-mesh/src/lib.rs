@@ -13,6 +13,7 @@
 //!
 //! Must never know: wire formats, stores, who subscribes to what.
 
+mod analysis;
 mod authorization;
 mod compiler;
 mod endpoints;
@@ -43,6 +44,7 @@ pub use byrnie_api::Finding;
 use byrnie_api::{GATEWAY_GROUP, Object, ObjectKey};
 use byrnie_plan::{Key, Resource};
 pub use compiler::Compiler;
+pub use policy::Holding;
 
 /// The `controllerName` under which we write status, and by which a GatewayClass is ours.
 pub const CONTROLLER_NAME: &str = "byrnie.dev/gateway-controller";

@@ -211,6 +211,8 @@ pub(crate) struct Route {
     pub(crate) rules: Vec<Rule>,
     /// Something that the route as a whole asks for and that there is not.
     pub(crate) unsupported: Option<String>,
+    /// What is odd about the object itself.
+    pub(crate) findings: Vec<Finding>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! Tests of the whole compiler: objects in, resources, statuses and findings out.
 
+mod analysis;
 mod attached;
 mod bounds;
 mod endpoints;
@@ -7,6 +8,7 @@ mod gateways;
 mod mesh_routes;
 mod names;
 mod policies;
+mod profiles;
 mod property;
 mod upstreams;
 
@@ -29,6 +31,7 @@ pub(crate) fn with_labels(kind: &str, name: &str, created: i64, labels: Value, s
     let (namespace, name) = name.split_once('/').unwrap_or(("", name));
     let api_version = match kind {
         "Namespace" | "Service" | "ServiceAccount" => "v1",
+        "ServiceProfile" => "linkerd.io/v1alpha2",
         "Mesh" | "Workload" | "TrafficPolicy" | "AuthorizationPolicy" => "mesh.byrnie.dev/v1alpha1",
         _ => "gateway.networking.k8s.io/v1",
     };

@@ -174,7 +174,7 @@ pub struct HttpRule {
     pub retry: Option<Retry>,
 }
 
-/// Where a rule comes from. Displayed as `route` or `route/rule`.
+/// Where a rule comes from. Displayed as `route/rule`; of a ServiceProfile, which has but one Service, as `rule`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteName {
     /// HTTPRoute, GRPCRoute, TCPRoute, …
@@ -196,6 +196,8 @@ pub enum RouteKind {
     Tcp,
     /// TLSRoute.
     Tls,
+    /// ServiceProfile.
+    Profile,
 }
 
 /// Time limits of one rule.
@@ -328,7 +330,10 @@ pub struct TcpRule {
 
 impl std::fmt::Display for RouteName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.route.name, self.rule)
+        match self.kind {
+            RouteKind::Profile => f.write_str(&self.rule),
+            _ => write!(f, "{}/{}", self.route.name, self.rule),
+        }
     }
 }
 

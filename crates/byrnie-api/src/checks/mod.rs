@@ -3,6 +3,7 @@
 mod gateway;
 mod mesh;
 mod policy;
+mod profile;
 mod route;
 mod service;
 
@@ -27,6 +28,7 @@ pub(crate) fn check(object: &Typed) -> Vec<Issue> {
         Typed::Workload(workload) => mesh::workload(&workload.spec, &mut issues),
         Typed::TrafficPolicy(policy) => policy::traffic_policy(&policy.spec, &mut issues),
         Typed::AuthorizationPolicy(policy) => policy::authorization_policy(&policy.spec, &mut issues),
+        Typed::ServiceProfile(profile) => profile::service_profile(&profile.spec, &mut issues),
         Typed::Namespace(_)
         | Typed::ServiceAccount(_)
         | Typed::GatewayClass(_)

@@ -1,6 +1,6 @@
 //! The rows of the table of kinds.
 
-use super::{GATEWAY_GROUP, Kind, KindInfo, MESH_GROUP, Scope};
+use super::{GATEWAY_GROUP, Kind, KindInfo, LINKERD_GROUP, MESH_GROUP, Scope};
 
 const NONE: &[&str] = &[];
 
@@ -276,6 +276,20 @@ pub static KINDS: &[KindInfo] = &[
         short_names: &["ap"],
         scope: Scope::Namespaced,
         acted_on: &["spec"],
+        not_acted_on: NONE,
+        cluster_only: NONE,
+    },
+    KindInfo {
+        kind: Kind::ServiceProfile,
+        name: "ServiceProfile",
+        group: LINKERD_GROUP,
+        version: "v1alpha2",
+        other_versions: &["v1alpha1"],
+        plural: "serviceprofiles",
+        singular: "serviceprofile",
+        short_names: &["sp"],
+        scope: Scope::Namespaced,
+        acted_on: &["spec.routes", "spec.retryBudget"],
         not_acted_on: NONE,
         cluster_only: NONE,
     },

@@ -4,6 +4,7 @@ mod authorization_policy;
 mod capture;
 mod core;
 mod mesh;
+mod service_profile;
 mod traffic_policy;
 mod virtual_addresses;
 mod workload;
@@ -20,6 +21,10 @@ pub use capture::{CaptureNetworks, CaptureSettings};
 pub use mesh::{
     AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Egress, Mesh,
     MeshSpec, MtlsMode, ProxyDefaults, TelemetrySettings,
+};
+pub use service_profile::{
+    ProfileRetryBudget, ProfileRoute, RequestMatch, ResponseClass, ResponseMatch, ServiceProfile,
+    ServiceProfileSpec, StatusRange, WeightedDst,
 };
 pub use traffic_policy::{
     Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, RetryBudget,

@@ -3,9 +3,13 @@
 //! Walks the compiled resources in the order in which a request meets them and asks `byrnie-decide`, the same code
 //! that the proxies ask. Nothing is sent.
 
+mod files;
+mod limits;
 mod route;
 mod server;
 mod words;
+
+pub use files::why_files;
 
 use byrnie_plan::{Key, ObjectName, Resource, Service, ServicePortRef, WorkloadIdentity};
 
@@ -14,8 +18,8 @@ use crate::error;
 use crate::nodes::Nodes;
 use crate::table::Table;
 
-/// Explains. The table must be caught up with the store.
-pub fn why(table: &Table, nodes: &Nodes, query: &WhyQuery) -> Result<WhyResponse, ErrorBody> {
+/// Explains. The table must be caught up with the store. `nodes`: the proxies that run; `None` where none does.
+pub fn why(table: &Table, nodes: Option<&Nodes>, query: &WhyQuery) -> Result<WhyResponse, ErrorBody> {
     let request = Request::read(query)?;
     let source = Source::find(table, &ObjectName::new(&query.namespace, &query.src))?;
     let mut steps = vec![source.step()];
@@ -31,7 +35,7 @@ struct Ending {
 
 fn walk(
     table: &Table,
-    nodes: &Nodes,
+    nodes: Option<&Nodes>,
     query: &WhyQuery,
     request: &Request,
     source: &Source,

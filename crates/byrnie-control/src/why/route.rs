@@ -6,7 +6,7 @@ use byrnie_plan::{
     ListenerProtocol, ObjectName, Resource, Routes, TcpRule,
 };
 
-use super::{Destination, Ending, Request, Source, step, words};
+use super::{Destination, Ending, Request, Source, limits, step, words};
 use crate::api::{ErrorBody, WhyStep, WhyVerdict};
 use crate::error;
 use crate::table::Table;
@@ -62,7 +62,12 @@ pub fn choose(
         };
         let passed = &told.routes[..told.routes.len().saturating_sub(1)];
         steps.push(step("route", true, rule.name.to_string(), describe(entry, passed)));
-        return Ok(http_rule(entry, rule, request, steps));
+        let choice = http_rule(entry, rule, request, steps);
+        if let Choice::Backends(hops) = &choice {
+            let service = hops.first().and_then(|hop| super::service(table, &hop.service));
+            steps.push(limits::of_rule(rule, service.as_ref()));
+        }
+        return Ok(choice);
     }
     if let Some(rule) = tcp {
         let name = rule.name.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string);
@@ -82,6 +87,9 @@ pub fn choose(
     let protocol = destination.service.ports.iter().find(|p| p.port == destination.port).map(|p| p.protocol);
     let is_bytes = matches!(protocol, Some(AppProtocol::Tcp | AppProtocol::Tls));
     let http = (!is_bytes).then(|| (request.method.clone(), request.path.clone()));
+    if http.is_some() {
+        steps.push(limits::of_service(&destination.service));
+    }
     let hop = Hop { service: service.clone(), port: destination.port, subset: Vec::new(), weight: 1, http };
     Ok(Choice::Backends(vec![hop]))
 }
@@ -160,7 +168,21 @@ fn http_rule(entry: &HttpMatch, rule: &HttpRule, request: &Request, steps: &mut 
                     ));
                 }
             }
-            Filter::RequestHeaders(_) | Filter::ResponseHeaders(_) | Filter::Mirror(_) => {}
+            Filter::Mirror(mirror) => {
+                if let BackendTarget::Service { service, port, .. } = &mirror.target {
+                    let share = format!("{} of {} requests", mirror.numerator, mirror.denominator);
+                    let detail = format!("copies {share} to {service}:{port}, whose answers are discarded");
+                    steps.push(step("route", true, rule.name.to_string(), detail));
+                }
+            }
+            Filter::RequestHeaders(change) => {
+                let detail = format!("changes headers of the request: {}", words::headers(change));
+                steps.push(step("route", true, rule.name.to_string(), detail));
+            }
+            Filter::ResponseHeaders(change) => {
+                let detail = format!("changes headers of the response: {}", words::headers(change));
+                steps.push(step("route", true, rule.name.to_string(), detail));
+            }
         }
     }
     let unusable = rule.backends.iter().filter(|b| b.weight > 0).find_map(|b| match &b.target {

@@ -15,7 +15,7 @@ const TOLD_ENDPOINTS: usize = 10;
 /// Goes on to the endpoints of every backend.
 pub fn reach(
     table: &Table,
-    nodes: &Nodes,
+    nodes: Option<&Nodes>,
     source: &Source,
     destination: &Destination,
     hops: &[Hop],
@@ -36,7 +36,7 @@ pub fn reach(
             "endpoint",
             true,
             rule,
-            format!("{share} % of requests, {} endpoint(s)", endpoints.len()),
+            format!("{share} % of requests, {}", chosen(table, hop, endpoints.len())),
         ));
         reached += endpoints.len();
         for (index, endpoint) in endpoints.iter().enumerate() {
@@ -55,6 +55,16 @@ pub fn reach(
             end(WhyVerdict::Denied, format!("{rule} refuses it at {workload} (403)"))
         }
         (None, rule) => end(WhyVerdict::Allowed, format!("it gets through: {}", rule.unwrap_or_default())),
+    }
+}
+
+/// How one of several endpoints is chosen.
+fn chosen(table: &Table, hop: &Hop, count: usize) -> String {
+    match super::service(table, &hop.service) {
+        Some(service) if count > 1 => {
+            format!("{count} endpoint(s), chosen {}", words::balancer(&service.settings.balancer))
+        }
+        _ => format!("{count} endpoint(s)"),
     }
 }
 
@@ -79,7 +89,7 @@ fn endpoints(table: &Table, hop: &Hop, destination: &Destination) -> Vec<Endpoin
 /// What decides at one endpoint: `Ok` lets through, `Err` refuses.
 fn visit(
     table: &Table,
-    nodes: &Nodes,
+    nodes: Option<&Nodes>,
     source: &Source,
     hop: &Hop,
     endpoint: &Endpoint,
@@ -151,7 +161,11 @@ fn authorize(
     if verdict.is_allowed() { Ok(sentence) } else { Err(sentence) }
 }
 
-fn certificate(nodes: &Nodes, workload: &ObjectName, identity: &str, endpoint: &Endpoint) -> WhyStep {
+fn certificate(nodes: Option<&Nodes>, workload: &ObjectName, identity: &str, endpoint: &Endpoint) -> WhyStep {
+    let Some(nodes) = nodes else {
+        let detail = format!("{workload} must prove this identity (mTLS, TLS 1.3)");
+        return step("certificate", true, identity, detail);
+    };
     let node = nodes.get(workload).filter(|node| node.is_connected());
     let not_after = node.as_ref().and_then(|node| node.status()).and_then(|status| status.not_after);
     let until = match (node, not_after) {

@@ -1,6 +1,9 @@
 //! Compiled values in the words of the resources that they come from, so that an answer can be searched for.
 
-use byrnie_plan::{Action, AppProtocol, DefaultAction, HostPattern, InvalidBackend, PathMatch};
+use byrnie_plan::{
+    Action, AppProtocol, Balancer, DefaultAction, HashSource, HeaderModifier, HostPattern, InvalidBackend,
+    PathMatch,
+};
 
 /// `appProtocol` of a Service's port.
 pub fn protocol(protocol: AppProtocol) -> &'static str {
@@ -42,6 +45,24 @@ pub fn invalid(why: InvalidBackend) -> &'static str {
     }
 }
 
+/// `spec.balancer` of a TrafficPolicy.
+pub fn balancer(balancer: &Balancer) -> String {
+    let hashed = |by: &HashSource| match by {
+        HashSource::Header(name) => format!("header {name}"),
+        HashSource::Cookie(name) => format!("cookie {name}"),
+        HashSource::Query(name) => format!("query {name}"),
+        HashSource::SourceAddress => "the caller's address".to_owned(),
+    };
+    match balancer {
+        Balancer::PeakEwma => "by latency and load (peakEwma)".to_owned(),
+        Balancer::LeastRequest => "by load (leastRequest)".to_owned(),
+        Balancer::RoundRobin => "in turn (roundRobin)".to_owned(),
+        Balancer::Random => "by chance (random)".to_owned(),
+        Balancer::RingHash(by) => format!("by hash of {} (ringHash)", hashed(by)),
+        Balancer::Maglev(by) => format!("by hash of {} (maglev)", hashed(by)),
+    }
+}
+
 /// `spec.action` of an AuthorizationPolicy.
 pub fn action(action: Action) -> &'static str {
     match action {
@@ -58,4 +79,12 @@ pub fn default_action(action: DefaultAction) -> &'static str {
         DefaultAction::AllowAuthenticated => "all-authenticated",
         DefaultAction::Deny => "deny",
     }
+}
+
+/// A header filter, name by name.
+pub fn headers(change: &HeaderModifier) -> String {
+    let set = change.set.iter().map(|(name, _)| format!("sets {name}"));
+    let add = change.add.iter().map(|(name, _)| format!("adds {name}"));
+    let remove = change.remove.iter().map(|name| format!("removes {name}"));
+    set.chain(add).chain(remove).collect::<Vec<_>>().join(", ")
 }

@@ -180,7 +180,7 @@ fn places(
 fn hosts_on(route: &Compiled, listener: &HostPattern) -> Vec<HostPattern> {
     match route.id.kind {
         RouteKind::Http | RouteKind::Grpc => hosts::within(listener, &route.hostnames),
-        RouteKind::Tcp | RouteKind::Tls => vec![listener.clone()],
+        RouteKind::Tcp | RouteKind::Tls | RouteKind::Profile => vec![listener.clone()],
     }
 }
 
@@ -239,7 +239,7 @@ fn take<'a>(
     seat: &mut Seat<'a>,
 ) -> Result<(), Refusal> {
     let (own, other) = match route.id.kind {
-        RouteKind::Tcp | RouteKind::Tls => return take_connections(route, port),
+        RouteKind::Tcp | RouteKind::Tls | RouteKind::Profile => return take_connections(route, port),
         RouteKind::Http => (&mut seat.http, &seat.grpc),
         RouteKind::Grpc => (&mut seat.grpc, &seat.http),
     };

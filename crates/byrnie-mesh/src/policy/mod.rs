@@ -4,11 +4,13 @@
 //! Nearest first: rule, route, listener, Gateway, Service, namespace, mesh. At one place the oldest policy of a
 //! kind holds as a whole, then the first by name.
 
+mod explain;
 mod status;
 mod traffic;
 
 use byrnie_plan::{HttpRule, ObjectName};
 
+pub use explain::Holding;
 pub(crate) use status::{missing, status};
 pub(crate) use traffic::settings;
 

@@ -118,7 +118,7 @@ pub(crate) fn missing(target: &Target, section: Option<&str>, view: &View<'_>) -
     (!there).then(|| place_text(&place))
 }
 
-fn place_text(place: &Place) -> String {
+pub(super) fn place_text(place: &Place) -> String {
     let part = |what: &str| match &place.section {
         Some(section) => format!("{what} {section} of "),
         None => String::new(),

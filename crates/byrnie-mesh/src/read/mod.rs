@@ -4,6 +4,7 @@
 mod filters;
 mod gateway;
 mod policy;
+mod profile;
 mod route;
 mod rules;
 mod service;
@@ -38,6 +39,7 @@ pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
         Kind::GRPCRoute => route(RouteKind::Grpc, name),
         Kind::TCPRoute => route(RouteKind::Tcp, name),
         Kind::TLSRoute => route(RouteKind::Tls, name),
+        Kind::ServiceProfile => route(RouteKind::Profile, name),
         Kind::TrafficPolicy => policy(PolicyKind::Traffic, name),
         Kind::AuthorizationPolicy => Some(Ref::Authorization(name)),
         Kind::ReferenceGrant => Some(Ref::Grant(name)),
@@ -61,6 +63,7 @@ pub(crate) fn model(object: &Object, context: &Context) -> Option<Model> {
         Typed::GRPCRoute(route) => Model::Route(Box::new(route::grpc(meta, route))),
         Typed::TCPRoute(route) => Model::Route(Box::new(route::tcp(meta, route))),
         Typed::TLSRoute(route) => Model::Route(Box::new(route::tls(meta, route))),
+        Typed::ServiceProfile(profile) => Model::Route(Box::new(profile::profile(meta, profile))),
         Typed::TrafficPolicy(policy) => Model::Policy(Box::new(policy::traffic(meta, policy))),
         Typed::AuthorizationPolicy(policy) => {
             Model::Authorization(Box::new(policy::authorization(meta, policy)))

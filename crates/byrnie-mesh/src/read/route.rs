@@ -49,6 +49,7 @@ fn build(
         hostnames: parsed.into_iter().flatten().collect(),
         rules,
         unsupported: bad.map(|i| format!("spec.hostnames[{i}]: {:?} is no hostname", hostnames[i])),
+        findings: Vec::new(),
         meta,
     }
 }

@@ -179,7 +179,7 @@ fn value(kind: api::ValueMatchType, text: &str) -> Result<ValueMatch, String> {
 }
 
 /// Checks an expression with the limits that the proxy compiles it with.
-fn regex(text: &str) -> Result<String, String> {
+pub(super) fn regex(text: &str) -> Result<String, String> {
     if text.len() > REGEX_PATTERN_LIMIT {
         return Err(format!(
             "a regular expression of {} bytes is longer than {REGEX_PATTERN_LIMIT}",

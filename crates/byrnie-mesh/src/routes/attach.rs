@@ -6,6 +6,7 @@ use byrnie_plan::{HostPattern, ObjectName, PortRoutes, Resource, RouteKind, Rout
 
 use super::backends::kind_name;
 use super::compile::Compiled;
+use super::profile;
 use super::table::{MATCHES_MAX, Scope, TableBuilder};
 use crate::findings;
 use crate::graph::{Parent, RouteId};
@@ -92,6 +93,7 @@ fn claim<'a>(
                 .iter()
                 .filter(|port| parent_ref.port.is_none_or(|number| number == port.port))
                 .filter(|port| parent_ref.section.as_ref().is_none_or(|section| *section == port.name))
+                .filter(|port| route.id.kind != RouteKind::Profile || profile::is_for(port.protocol))
                 .map(|port| port.port)
                 .collect();
             let message = format!("Service {name} has no port as the parentRef names it");
@@ -117,7 +119,7 @@ fn compile_groups<'a>(
     let mut producer: Vec<PortRoutes> = Vec::new();
     // The producer's group (`None`) comes first.
     for (client, claims) in groups {
-        let mut ports = compile_ports(claims, ledger);
+        let mut ports = compile_ports(name, claims, ledger);
         if client.is_none() {
             producer.clone_from(&ports);
         } else if !ports.is_empty() {
@@ -138,7 +140,7 @@ fn compile_groups<'a>(
     resources
 }
 
-fn compile_ports<'a>(claims: &[Claim<'a>], ledger: &mut Ledger<'a>) -> Vec<PortRoutes> {
+fn compile_ports<'a>(service: &ObjectName, claims: &[Claim<'a>], ledger: &mut Ledger<'a>) -> Vec<PortRoutes> {
     let ports: BTreeSet<u16> = claims.iter().flat_map(|claim| claim.ports.iter().copied()).collect();
     let mut compiled = Vec::new();
     for port in ports {
@@ -162,6 +164,7 @@ fn compile_ports<'a>(claims: &[Claim<'a>], ledger: &mut Ledger<'a>) -> Vec<PortR
         }
         compiled.push(match winner {
             RouteKind::Http | RouteKind::Grpc => http_port(port, &same, ledger),
+            RouteKind::Profile => profile_port(service, port, &same, ledger),
             RouteKind::Tcp | RouteKind::Tls => tcp_port(port, &same, ledger),
         });
     }
@@ -177,8 +180,10 @@ fn rank(kind: RouteKind) -> u8 {
     match kind {
         RouteKind::Grpc => 0,
         RouteKind::Http => 1,
-        RouteKind::Tls => 2,
-        RouteKind::Tcp => 3,
+        // The standard comes before what is kept for those who come from Linkerd.
+        RouteKind::Profile => 2,
+        RouteKind::Tls => 3,
+        RouteKind::Tcp => 4,
     }
 }
 
@@ -198,6 +203,29 @@ fn http_port<'a>(port: u16, claims: &[&Claim<'a>], ledger: &mut Ledger<'a>) -> P
         ledger.taken.insert((&claim.route.id, claim.index));
     }
     PortRoutes { port, http: Some(table.build()), tcp: None }
+}
+
+/// Requests follow one profile: the oldest.
+fn profile_port<'a>(
+    service: &ObjectName,
+    port: u16,
+    claims: &[&Claim<'a>],
+    ledger: &mut Ledger<'a>,
+) -> PortRoutes {
+    let mut table = None;
+    for claim in claims {
+        if !profile::has_room(claim.route) {
+            let message = format!("port {port} would have more than {MATCHES_MAX} matches");
+            ledger.refuse(claim, "UnsupportedValue", findings::TABLE_FULL, message);
+        } else if table.is_none() {
+            table = Some(profile::table(claim.route, service, port));
+            ledger.taken.insert((&claim.route.id, claim.index));
+        } else {
+            let message = format!("port {port} follows an older ServiceProfile");
+            ledger.refuse(claim, "Conflicted", findings::ROUTE_OVERRULED, message);
+        }
+    }
+    PortRoutes { port, http: table, tcp: None }
 }
 
 /// Connections follow one route: the oldest.

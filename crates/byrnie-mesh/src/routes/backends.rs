@@ -116,5 +116,6 @@ pub(crate) fn kind_name(kind: RouteKind) -> &'static str {
         RouteKind::Grpc => "GRPCRoute",
         RouteKind::Tcp => "TCPRoute",
         RouteKind::Tls => "TLSRoute",
+        RouteKind::Profile => "ServiceProfile",
     }
 }

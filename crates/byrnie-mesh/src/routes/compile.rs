@@ -80,6 +80,7 @@ pub(crate) fn compile(id: &RouteId, view: &View<'_>) -> Option<Product> {
         found.push(finding(problem.code, &route.meta, problem.path.clone(), problem.message.clone()));
     }
     found.extend(weightless(route));
+    found.extend(route.findings.iter().cloned());
     let compiled = Compiled {
         id: id.clone(),
         age: route.meta.age.clone(),

@@ -6,6 +6,7 @@ mod attach;
 mod backends;
 mod compile;
 mod judge;
+mod profile;
 mod status;
 mod table;
 

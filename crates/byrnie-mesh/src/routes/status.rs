@@ -1,5 +1,6 @@
 //! `status.parents` of a route: one entry for each `parentRef` that is ours.
 
+use byrnie_plan::RouteKind;
 use serde_json::{Value, json};
 
 use super::backends::RefProblem;
@@ -15,6 +16,9 @@ use crate::view::View;
 pub(crate) fn status(id: &RouteId, view: &View<'_>) -> Option<Product> {
     let route = view.route(id)?;
     let compiled = view.compiled_route(id)?;
+    if id.kind == RouteKind::Profile {
+        return Some(profile(route, compiled, view));
+    }
     let mut found = Vec::new();
     let mut entries = Vec::new();
     for (index, parent_ref) in route.parents.iter().enumerate() {
@@ -48,6 +52,25 @@ pub(crate) fn status(id: &RouteId, view: &View<'_>) -> Option<Product> {
     }
     let update = status::update(&route.meta.key, json!({ "parents": entries }));
     Some(Product { status: Some(update), findings: found, ..Product::default() })
+}
+
+/// A ServiceProfile has no `parentRefs`, its name is one: its status is nothing but conditions.
+fn profile(route: &Route, compiled: &Compiled, view: &View<'_>) -> Product {
+    let parent = route.parents.first().and_then(|parent| parent.parent.as_ref());
+    let said = parent.and_then(|parent| view.attachments(parent, &route.id).first());
+    let accepted = match said {
+        Some(said) if compiled.usable.holds => said.verdict.clone(),
+        _ => compiled.usable.clone(),
+    };
+    let told = said.and_then(|said| Some((said.code?, said.verdict.message.clone())));
+    let findings = told.map(|(code, message)| finding(code, &route.meta, "metadata.name", message));
+    let mut verdicts = vec![("Accepted", accepted)];
+    if let Some(partial) = &compiled.partial {
+        let partial = Verdict { holds: true, reason: "UnsupportedValue", message: partial.clone() };
+        verdicts.push(("PartiallyInvalid", partial));
+    }
+    let status = status::conditions(&route.meta, &verdicts);
+    Product { status: Some(status), findings: findings.into_iter().collect(), ..Product::default() }
 }
 
 fn entry(

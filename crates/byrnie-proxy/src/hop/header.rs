@@ -47,6 +47,7 @@ pub fn hop_part(route: &RouteName) -> String {
         RouteKind::Grpc => "grpc",
         RouteKind::Tcp => "tcp",
         RouteKind::Tls => "tls",
+        RouteKind::Profile => "profile",
     };
     format!(";r={kind}/{}/{}", route.route, route.rule)
 }
@@ -130,6 +131,7 @@ impl HopHeader {
             "grpc" => RouteKind::Grpc,
             "tcp" => RouteKind::Tcp,
             "tls" => RouteKind::Tls,
+            "profile" => RouteKind::Profile,
             _ => return None,
         };
         let (namespace, name, rule) = (parts.next()?, parts.next()?, parts.next()?);

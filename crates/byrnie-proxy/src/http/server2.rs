@@ -75,15 +75,17 @@ where
     let draining = worker.process.draining.clone();
     let mut drain = std::pin::pin!(draining.cancelled());
     let mut leaving = false;
+    let process = Arc::clone(&worker.process);
     loop {
         tokio::select! {
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
                     let (worker, front) = (Rc::clone(worker), Rc::clone(front));
-                    tokio::task::spawn_local(async move {
-                        worker.process.survive(serve_stream(&worker, &front, request, respond)).await;
-                    });
+                    // Boxed: a runtime moves a task several times, and this one has thousands of bytes.
+                    let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond).await });
+                    let process = Arc::clone(&process);
+                    tokio::task::spawn_local(async move { process.survive(serving).await });
                 }
                 Some(Err(error)) => return tracing::debug!("HTTP/2 connection from {}: {error}", front.remote),
                 None => return,

@@ -303,7 +303,7 @@ impl Lease {
                 return Err(SendFailure { request, ..self.failed(&error, true) });
             }
         };
-        let pumping = (!end).then(|| tokio::task::spawn_local(send_body(body, stream)));
+        let pumping = (!end).then(|| tokio::task::spawn_local(Box::pin(send_body(body, stream))));
         let pumping = pumping.map(|task| AbortOnDrop(Some(task)));
         match response.await {
             Ok(response) => {

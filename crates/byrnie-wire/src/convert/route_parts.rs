@@ -10,7 +10,13 @@ use super::route::{target_from_proto, target_to_proto};
 use crate::error::{DecodeError, Problem};
 use crate::generated as pb;
 
-same_names!(route_kind_to_proto, route_kind_from_proto, RouteKind, pb::RouteKind, [Http, Grpc, Tcp, Tls]);
+same_names!(
+    route_kind_to_proto,
+    route_kind_from_proto,
+    RouteKind,
+    pb::RouteKind,
+    [Http, Grpc, Tcp, Tls, Profile]
+);
 
 pub(super) fn route_name_to_proto(name: &RouteName) -> pb::RouteName {
     pb::RouteName {

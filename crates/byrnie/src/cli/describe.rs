@@ -1,5 +1,7 @@
 //! `byrnie describe`: one object in words.
 
+mod effective;
+
 use std::fmt::Write as _;
 
 use byrnie_control::api::{FindingItem, ListQuery};
@@ -10,6 +12,7 @@ use crate::cli::args::DescribeArgs;
 use crate::cli::columns::labels;
 use crate::cli::failure::Failure;
 use crate::cli::get;
+use crate::cli::objects;
 use crate::cli::value::Target;
 use crate::output::table::Table;
 use crate::output::{self, number};
@@ -23,11 +26,18 @@ pub async fn run(context: &Context, args: &DescribeArgs) -> Result<(), Failure> 
         return Ok(());
     }
     let findings = context.client.findings().await.map_err(|body| context.refused(body))?.items;
+    let world = match items.iter().any(effective::has_values) {
+        true => Some(effective::World::new(objects::live(context).await?)),
+        false => None,
+    };
     for (index, item) in items.iter().enumerate() {
         let mut text = if index == 0 { String::new() } else { "\n\n".to_owned() };
         text.push_str(&describe(item, &findings)?);
         if item["kind"] == "Service" {
             text.push_str(&endpoints(context, item).await?);
+        }
+        if let Some(world) = &world {
+            text.push_str(&world.describe(item)?);
         }
         output::data(&text)?;
     }

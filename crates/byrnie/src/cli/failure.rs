@@ -42,6 +42,8 @@ pub struct Report {
     pub message: String,
     /// File and line, field path, object: the lines under the first.
     pub place: Vec<String>,
+    /// What follows from it, one line each.
+    pub notes: Vec<String>,
     /// What to do, one line each.
     pub help: Vec<String>,
 }
@@ -98,7 +100,7 @@ impl Failure {
 impl From<ErrorBody> for Failure {
     fn from(body: ErrorBody) -> Self {
         let help = if body.remedy.is_empty() { Vec::new() } else { vec![body.remedy] };
-        Self::Told(Box::new(Report { code: body.code, message: body.message, place: Vec::new(), help }))
+        Self::Told(Box::new(Report { code: body.code, message: body.message, help, ..Report::default() }))
     }
 }
 
@@ -114,10 +116,12 @@ impl Report {
             (true, true) => {}
         }
         let help = if finding.remedy.is_empty() { Vec::new() } else { vec![finding.remedy.clone()] };
-        Self { code: finding.code.clone(), message: finding.message.clone(), place: lines, help }
+        let (code, message) = (finding.code.clone(), finding.message.clone());
+        Self { code, message, place: lines, help, ..Self::default() }
     }
 
-    /// `error[BYR0123]: …`, then where, then `help: …`. `severity` is the first word, `paint` knows the colours.
+    /// `error[BYR0123]: …`, then where, then `note: …` and `help: …`. `severity` is the first word, `paint` knows the
+    /// colours.
     pub fn render(&self, severity: &str, paint: fn(Tone, &str) -> String) -> String {
         let tone = match severity {
             "error" => Tone::Bad,
@@ -129,6 +133,9 @@ impl Report {
         let mut text = format!("{}: {}\n", paint(tone, &head), self.message);
         for line in &self.place {
             let _ = writeln!(text, "  {} {line}", paint(Tone::Quiet, "-->"));
+        }
+        for line in self.notes.iter().filter(|line| !line.is_empty()) {
+            let _ = writeln!(text, "{}: {line}", paint(Tone::Quiet, "note"));
         }
         for line in &self.help {
             let _ = writeln!(text, "{}: {line}", paint(Tone::Good, "help"));

@@ -47,6 +47,14 @@ pub fn read(files: &[PathBuf], namespace: Option<&str>) -> Result<Vec<Document>,
     Ok(reading.documents)
 }
 
+/// The objects of files that are only looked at: errors are told and end the command, the rest is not said again.
+pub fn good(files: &[PathBuf]) -> Result<Vec<Document>, Failure> {
+    let reading = look(files, None)?;
+    let errors = reading.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let count = errors.inspect(|finding| output::tell(&report(finding), "error")).count();
+    if count > 0 { Err(Failure::new(FILE, "the files have errors")) } else { Ok(reading.documents) }
+}
+
 /// Reads all files and leaves the findings, errors too, for the caller to show.
 pub fn look(files: &[PathBuf], namespace: Option<&str>) -> Result<Reading, Failure> {
     let mut reading = Reading::default();
@@ -137,7 +145,8 @@ pub fn report(finding: &Finding) -> Report {
         (None, true) => {}
     }
     let help = if finding.remedy.is_empty() { Vec::new() } else { vec![finding.remedy.clone()] };
-    Report { code: finding.code.to_string(), message: finding.message.clone(), place, help }
+    let (code, message) = (finding.code.to_string(), finding.message.clone());
+    Report { code, message, place, help, ..Report::default() }
 }
 
 /// A directory stands for its .yaml, .yml and .json files, by name.

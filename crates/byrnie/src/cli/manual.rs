@@ -135,7 +135,8 @@ fn errors() -> String {
     let cell = |text: &str| text.replace('|', "\\|");
     for row in byrnie_api::codes::CODES {
         let (title, meaning, remedy) = (cell(row.title), cell(row.meaning), cell(row.remedy));
-        let _ = writeln!(text, "| {} | {title} | {meaning} | {remedy} |", row.code);
+        let code = row.code;
+        let _ = writeln!(text, "| [{code}](reference/codes/{code}.md) | {title} | {meaning} | {remedy} |");
     }
     text
 }

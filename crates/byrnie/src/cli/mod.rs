@@ -18,6 +18,8 @@ mod edges;
 pub mod files;
 mod get;
 mod manual;
+mod objects;
+mod profile;
 mod proxy_status;
 mod routes;
 mod start;
@@ -80,9 +82,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Tap(args) => block_on(tap::run(&Context::new(global)?, &args)),
         Command::Top(args) => block_on(top::run(&Context::new(global)?, &args)),
         Command::ProxyStatus(args) => block_on(proxy_status::run(&Context::new(global)?, &args)),
-        Command::Why(args) => block_on(why::run(&Context::new(global)?, &args)),
+        Command::Profile(args) => block_on(profile::run(global, &args)),
+        Command::Why(args) => block_on(why::run(global, &args)),
         Command::Version(args) => block_on(version::run(&Context::new(global)?, &args)),
-        Command::Analyze(args) => block_on(analyze::run(&Context::new(global)?, &args)),
+        Command::Analyze(args) => block_on(analyze::run(global, &args)),
         Command::Demo(_) => start::demo(global),
         Command::Up(args) => start::up(global, args),
         Command::Run(args) => start::run(global, args),

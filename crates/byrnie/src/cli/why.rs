@@ -2,17 +2,28 @@
 
 use byrnie_control::api::{ListQuery, WhyQuery, WhyResponse, WhyVerdict};
 
-use crate::cli::Context;
-use crate::cli::args::{ReportFormat, WhyArgs};
+use crate::cli::args::{Global, ReportFormat, WhyArgs};
 use crate::cli::failure::Failure;
+use crate::cli::files::{self, Document};
+use crate::cli::{Context, objects};
 use crate::output;
 use crate::output::style::{Tone, stdout};
 
+/// Where the objects are: in files, or in the running mesh.
+enum World {
+    Files(Vec<Document>),
+    Mesh(Context),
+}
+
 /// Asks and prints the steps. That a request would be denied is an answer, not a failure: the exit code is 0.
-pub async fn run(context: &Context, args: &WhyArgs) -> Result<(), Failure> {
+pub async fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
     let (dst, port) = split_port(&args.dst)?;
-    let (namespace, src) = locate(context, args, &args.src, &["Workload", "Gateway"]).await?;
-    let (dst_namespace, dst) = locate(context, args, dst, &["Service", "Workload"]).await?;
+    let world = match args.files.as_slice() {
+        [] => World::Mesh(Context::new(global)?),
+        files => World::Files(files::good(files)?),
+    };
+    let (namespace, src) = locate(&world, args, &args.src, &["Workload", "Gateway"]).await?;
+    let (dst_namespace, dst) = locate(&world, args, dst, &["Service", "Workload"]).await?;
     let query = WhyQuery {
         namespace,
         src,
@@ -24,11 +35,33 @@ pub async fn run(context: &Context, args: &WhyArgs) -> Result<(), Failure> {
         host: args.host.clone(),
         headers: (!args.headers.is_empty()).then(|| args.headers.join("\n")),
     };
-    let answer = context.client.why(&query).await.map_err(|body| context.refused(body))?;
+    let answer = match &world {
+        World::Files(documents) => {
+            byrnie_control::why_files(objects::of(documents)?, &query).map_err(Failure::from)?
+        }
+        World::Mesh(context) => context.client.why(&query).await.map_err(|body| context.refused(body))?,
+    };
     if args.output == ReportFormat::Json {
         return output::json(&answer);
     }
     output::data(&text(&query, &answer))
+}
+
+/// The namespaces that have an object of this kind and name.
+async fn namespaces(world: &World, kind: &str, name: &str) -> Result<Vec<String>, Failure> {
+    match world {
+        World::Files(documents) => {
+            let names = documents.iter().map(Document::names).filter(|(k, _, n)| *k == kind && *n == name);
+            Ok(names.map(|(_, namespace, _)| namespace.to_owned()).collect())
+        }
+        World::Mesh(context) => {
+            let query = ListQuery { name: Some(name.to_owned()), ..ListQuery::default() };
+            let list = context.client.list(kind, &query).await.map_err(|body| context.refused(body))?;
+            let namespace =
+                |object: &serde_json::Value| object["metadata"]["namespace"].as_str().map(str::to_owned);
+            Ok(list.items.iter().filter_map(namespace).collect())
+        }
+    }
 }
 
 fn split_port(text: &str) -> Result<(&str, Option<u16>), Failure> {
@@ -46,7 +79,7 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), Failure> {
 
 /// Namespace and name: as typed, by -n, or the one namespace that has an object of this name.
 async fn locate(
-    context: &Context,
+    world: &World,
     args: &WhyArgs,
     text: &str,
     kinds: &[&str],
@@ -58,12 +91,7 @@ async fn locate(
         return Ok((namespace.clone(), text.to_owned()));
     }
     for kind in kinds {
-        let query = ListQuery { name: Some(text.to_owned()), ..ListQuery::default() };
-        let list = context.client.list(kind, &query).await.map_err(|body| context.refused(body))?;
-        let namespace =
-            |object: &serde_json::Value| object["metadata"]["namespace"].as_str().map(str::to_owned);
-        let namespaces: Vec<String> = list.items.iter().filter_map(namespace).collect();
-        match namespaces.as_slice() {
+        match namespaces(world, kind, text).await?.as_slice() {
             [] => {}
             [namespace] => return Ok((namespace.clone(), text.to_owned())),
             several => {

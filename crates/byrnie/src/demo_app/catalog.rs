@@ -16,11 +16,15 @@ pub const BREADS: [&str; 5] = ["rye", "ciabatta", "naan", "baguette", "pretzel"]
 /// One request of this many to `/specials` fails.
 const SPECIALS_FAIL_ONE_IN: usize = 4;
 
-pub async fn run(listener: TcpListener, version: String) -> Result<(), Failure> {
+/// `broken`: every answer is 503, as of a version that should not have been released.
+pub async fn run(listener: TcpListener, version: String, broken: bool) -> Result<(), Failure> {
     let version: &'static str = version.leak();
     super::accept(listener, move |stream| {
         plain::serve(stream, move |request| async move {
-            reply(&request, version, any_below(SPECIALS_FAIL_ONE_IN))
+            match broken {
+                true => plain::text(StatusCode::SERVICE_UNAVAILABLE, "the oven is cold"),
+                false => reply(&request, version, any_below(SPECIALS_FAIL_ONE_IN)),
+            }
         })
     })
     .await

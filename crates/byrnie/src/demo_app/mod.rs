@@ -28,7 +28,7 @@ use crate::cli::failure::Failure;
 pub struct DemoAppOptions {
     /// `web`, `catalog`, `votes`, `feed`, `store` or `load`.
     pub service: String,
-    /// `--port PORT` (all but `load`), `--version VERSION` (`catalog`), `--after PORT,PORT…` (`load`).
+    /// `--port PORT` (all but `load`), `--version VERSION` and `--broken` (`catalog`), `--after PORT,PORT…` (`load`).
     pub args: Vec<String>,
 }
 
@@ -49,7 +49,10 @@ pub fn run(options: &DemoAppOptions) -> Result<(), Failure> {
         let listener = listen(argument("--port")).await?;
         match options.service.as_str() {
             "web" => web::run(listener).await,
-            "catalog" => catalog::run(listener, version).await,
+            "catalog" => {
+                let broken = options.args.iter().any(|argument| argument == "--broken");
+                catalog::run(listener, version, broken).await
+            }
             "votes" => votes::run(listener).await,
             "feed" => feed::run(listener).await,
             "store" => store::run(listener).await,

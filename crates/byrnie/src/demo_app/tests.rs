@@ -65,7 +65,7 @@ async fn votes_speak_grpc_unary_and_as_a_stream() {
 #[tokio::test]
 async fn the_catalog_fails_at_specials_only() {
     let (listener, address) = free().await;
-    with(catalog::run(listener, "v2".into()), async {
+    with(catalog::run(listener, "v2".into(), false), async {
         let mut client = HttpClient::new(address, "catalog");
         let mut failed = 0;
         for _ in 0..200 {

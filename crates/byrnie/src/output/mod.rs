@@ -2,6 +2,7 @@
 //!
 //! Owns tables, numbers, colour and the refreshed screen. Knows nothing about where the data comes from.
 
+mod block_yaml;
 pub mod live_table;
 pub mod number;
 pub mod progress;
@@ -9,6 +10,8 @@ pub mod style;
 pub mod table;
 
 use std::io::Write;
+
+pub use block_yaml::block_yaml;
 
 use serde::Serialize;
 

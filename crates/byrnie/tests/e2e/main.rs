@@ -9,18 +9,22 @@
 mod harness;
 
 mod alone;
+mod analyze;
 mod authorization;
 mod certificates;
 mod changes;
 mod clients;
 mod demo;
 mod endpoints;
+mod examples;
 mod first_file;
 mod killed;
 mod manual;
 mod objects;
+mod profile;
 mod sight;
 mod supervisor;
 mod transparent;
 mod unprivileged;
+mod why;
 mod without_mesh;

@@ -1,6 +1,7 @@
 //! The one table of commands and flags: parser, help, man pages, completions and docs/cli.md all come from it.
 
 mod objects;
+mod profile;
 mod roles;
 mod sight;
 
@@ -8,7 +9,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use objects::{AnalyzeArgs, ApplyArgs, CheckArgs, DeleteArgs, DescribeArgs, GetArgs, SelectArgs};
+pub use objects::{
+    AnalyzeArgs, ApplyArgs, CheckArgs, DeleteArgs, DescribeArgs, GetArgs, SelectArgs, Threshold,
+};
+pub use profile::{ProfileArgs, ProfileFormat};
 pub use roles::{
     ControlPlaneArgs, DemoAppArgs, DemoArgs, LogStream, LoggedRequests, ProxyArgs, ProxyRole, RunArgs, UpArgs,
 };
@@ -71,6 +75,9 @@ pub enum Command {
     /// Say what is wrong with files before they are applied, or with the objects of the running mesh
     #[command(display_order = 21)]
     Analyze(AnalyzeArgs),
+    /// Write routes of a Service: from OpenAPI, from protobuf, or from requests as they happen
+    #[command(display_order = 22)]
+    Profile(ProfileArgs),
     /// Success rate, requests per second and latency of services or workloads
     #[command(display_order = 30)]
     Stat(StatArgs),

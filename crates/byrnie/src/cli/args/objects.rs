@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{Format, ReportFormat};
 use crate::cli::value::duration;
@@ -120,12 +120,30 @@ pub struct CheckArgs {
     pub output: ReportFormat,
 }
 
+/// From where on findings are a failure of `byrnie analyze`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Threshold {
+    /// What is refused or not in force
+    #[default]
+    Error,
+    /// What works, but hardly as meant
+    Warning,
+    /// What is good to know
+    Info,
+}
+
 /// `byrnie analyze`.
 #[derive(Args, Debug)]
 pub struct AnalyzeArgs {
     /// Files to analyze instead of the running mesh; may be repeated
     #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
+    /// Print the page of one code instead: what it means, what to do, an example
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "namespace"])]
+    pub explain: Option<String>,
+    /// Findings that make the exit code 1: those of this severity and above
+    #[arg(long, value_enum, default_value_t, value_name = "SEVERITY")]
+    pub failure_threshold: Threshold,
     /// Only findings about objects of this namespace; with -f: of objects that name none, too
     #[arg(short, long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,

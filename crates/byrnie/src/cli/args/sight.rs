@@ -1,5 +1,6 @@
 //! Flags of the commands that show what is going on.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -130,13 +131,16 @@ pub struct WhyArgs {
     /// The called, a Service or Workload: `voting`, `shop/voting`, `shop/voting:8080`
     #[arg(value_name = "DST[:PORT]")]
     pub dst: String,
+    /// Files to look at instead of the running mesh; may be repeated
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
+    pub files: Vec<PathBuf>,
     /// Namespace of names that give none [default: the one namespace that has them, else default]
     #[arg(short, long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
     /// Method of the request
     #[arg(long, default_value = "GET", value_name = "METHOD")]
     pub method: String,
-    /// Path of the request
+    /// Path of the request, with query: `/items?id=7`
     #[arg(long, default_value = "/", value_name = "PATH")]
     pub path: String,
     /// Host of the request [default: the service's name]

@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Answers every request with 200 (or 503, when told to) and `NAME METHOD PATH`, then the request's headers, each on
-/// a line. `/hang` is never answered, `/reset` ends the connection with a reset. Ends with the test.
+/// a line. `/hang` is never answered, `/reset` ends the connection with a reset, `/flaky` fails every other time,
+/// the first time, too. Ends with the test.
 pub struct Origin {
     pub port: u16,
     failing: Arc<AtomicBool>,
@@ -18,10 +19,11 @@ impl Origin {
         let port = listener.local_addr().unwrap().port();
         let failing = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&failing);
+        let flaky = Arc::new(AtomicU64::new(0));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let failing = Arc::clone(&shared);
-                std::thread::spawn(move || serve(name, stream, &failing));
+                let (failing, flaky) = (Arc::clone(&shared), Arc::clone(&flaky));
+                std::thread::spawn(move || serve(name, stream, &failing, &flaky));
             }
         });
         Self { port, failing }
@@ -34,7 +36,7 @@ impl Origin {
 }
 
 /// Requests without bodies, one after the other, until the peer leaves.
-fn serve(name: &str, stream: TcpStream, failing: &AtomicBool) {
+fn serve(name: &str, stream: TcpStream, failing: &AtomicBool, flaky: &AtomicU64) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     loop {
@@ -45,7 +47,8 @@ fn serve(name: &str, stream: TcpStream, failing: &AtomicBool) {
             line.clear();
         }
         let Some(first) = head.first() else { return };
-        match first.split(' ').nth(1) {
+        let path = first.split(' ').nth(1);
+        match path {
             Some("/hang") => {
                 let _ = reader.read_line(&mut line);
                 return;
@@ -58,7 +61,9 @@ fn serve(name: &str, stream: TcpStream, failing: &AtomicBool) {
         }
         let request = first.rsplit_once(' ').map_or(first.as_str(), |(request, _)| request);
         let body = format!("{name} {request}\n{}\n", head[1..].join("\n"));
-        let status = if failing.load(Ordering::Relaxed) { "503 Service Unavailable" } else { "200 OK" };
+        let fails = failing.load(Ordering::Relaxed)
+            || (path == Some("/flaky") && flaky.fetch_add(1, Ordering::Relaxed) % 2 == 0);
+        let status = if fails { "503 Service Unavailable" } else { "200 OK" };
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         if stream.write_all(answer.as_bytes()).is_err() {
             return;
