@@ -258,6 +258,10 @@ codes! {
         "end the process that holds the port, or choose another port for the listener";
 
     // Identity (`byrnie-identity`, `byrnie-control`).
+    DNS_LOOP = 280, "resolver asks itself", "A resolver that the host's resolv.conf names leads back to this proxy. It is not asked for a minute.",
+        "name a resolver of the outside in the host's /etc/resolv.conf";
+    DNS_START = 281, "resolver not started", "The resolver's thread or one of its sockets cannot be used.",
+        "see the message; the limits of descriptors and threads may be reached";
     CA_STORAGE = 301, "authority unreadable", "A file of the certificate authority cannot be used.",
         "check that the data directory is ours and writable";
     CA_EXPOSED = 302, "signing key exposed", "Others could take the certificate authority's key.",
@@ -475,6 +479,8 @@ codes! {
         "apply it first, or name the namespace";
     PROXY_NOT_READY = 493, "proxy not ready", "The Workload's proxy does not get ready.",
         "see `byrnie get proxies` and the proxy's last lines";
+    ADDRESSES_EXHAUSTED = 494, "no virtual address left", "The range of virtual addresses has none left for a Service: it cannot be called by name in transparent mode. An address rests for an hour when its Service is deleted.",
+        "set a larger spec.virtualAddresses.ipv4Range in the Mesh, or wait until an address is free again";
 }
 
 #[cfg(test)]

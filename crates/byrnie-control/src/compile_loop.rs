@@ -8,7 +8,9 @@ use byrnie_api::{Kind, Object, ObjectKey, Typed};
 use byrnie_mesh::{Change, Output};
 use byrnie_plan::Key;
 use byrnie_store::{Event, StoreError, Version, Watch};
+use jiff::Timestamp;
 
+use crate::addresses::Addresses;
 use crate::state::Control;
 use crate::{storage, table};
 
@@ -21,18 +23,25 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Follower {
     known: HashSet<ObjectKey>,
     watch: Watch,
+    /// Only where proxies capture traffic.
+    addresses: Option<Addresses>,
 }
 
 impl Follower {
     /// Compiles what is in the store and begins to watch.
-    pub async fn start(control: &Control) -> Result<Self, StoreError> {
+    pub async fn start(control: &Control, transparent: bool) -> Result<Self, StoreError> {
         let (objects, version) = storage::load(&*control.store).await?;
         let known: HashSet<ObjectKey> = objects.keys().cloned().collect();
-        let changes: Vec<Change> = objects.into_values().map(Change::Applied).collect();
+        let mut addresses = match transparent {
+            true => Some(Addresses::load(&*control.store, &objects).await?),
+            false => None,
+        };
+        let mut changes: Vec<Change> = objects.into_values().map(Change::Applied).collect();
+        assign(control, &mut addresses, &mut changes).await;
         compile(control, &changes);
         let watch = control.store.watch(&[], Some(version.clone())).await?;
         control.progress.passed(version);
-        Ok(Self { known, watch })
+        Ok(Self { known, watch, addresses })
     }
 
     /// Follows for ever.
@@ -51,7 +60,9 @@ impl Follower {
     async fn follow(&mut self, control: &Control) {
         loop {
             let (mut changes, mut versions) = (Vec::new(), Vec::new());
-            let is_whole = self.next_batch(&mut changes, &mut versions).await;
+            let first = self.first(control).await;
+            let is_whole = self.next_batch(first, &mut changes, &mut versions).await;
+            assign(control, &mut self.addresses, &mut changes).await;
             compile(control, &changes);
             versions.into_iter().for_each(|version| control.progress.passed(version));
             if !is_whole {
@@ -60,13 +71,39 @@ impl Follower {
         }
     }
 
+    /// The next event, however long it takes. Meanwhile who waits for a virtual address may get one.
+    async fn first(&mut self, control: &Control) -> Option<Event> {
+        loop {
+            let Some(addresses) = &mut self.addresses else { return self.watch.next().await };
+            let Some(until) = addresses.next_try() else { return self.watch.next().await };
+            let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+            match tokio::time::timeout(wait, self.watch.next()).await {
+                Ok(event) => return event,
+                Err(_) => {
+                    if let Err(cause) = addresses.try_again(&*control.store).await {
+                        tracing::error!(%cause, "virtual addresses cannot be written");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
     /// All that is there already; a bookmark says that this is all. `false`: events are missing.
-    async fn next_batch(&mut self, changes: &mut Vec<Change>, versions: &mut Vec<Version>) -> bool {
-        while changes.len() < BATCH {
-            match self.watch.next().await {
+    async fn next_batch(
+        &mut self,
+        first: Option<Event>,
+        changes: &mut Vec<Change>,
+        versions: &mut Vec<Version>,
+    ) -> bool {
+        let mut next = first;
+        loop {
+            match next {
                 Some(Event::Applied(stored)) => {
                     versions.push(stored.version.clone());
-                    if let Some(object) = storage::object(stored) {
+                    if storage::mesh_key(&stored.key).is_some()
+                        && let Some(object) = storage::object(stored)
+                    {
                         self.known.insert(object.key());
                         changes.push(Change::Applied(object));
                     }
@@ -84,8 +121,11 @@ impl Follower {
                 }
                 Some(Event::Gap) | None => return false,
             }
+            if changes.len() >= BATCH {
+                return true;
+            }
+            next = self.watch.next().await;
         }
-        true
     }
 
     /// After a gap: everything anew, and what is no longer there is gone.
@@ -95,10 +135,20 @@ impl Follower {
         let mut changes: Vec<Change> = gone.map(Change::Deleted).collect();
         self.known = objects.keys().cloned().collect();
         changes.extend(objects.into_values().map(Change::Applied));
+        assign(control, &mut self.addresses, &mut changes).await;
         compile(control, &changes);
         self.watch = control.store.watch(&[], Some(version.clone())).await?;
         control.progress.passed_all(version);
         Ok(())
+    }
+}
+
+/// Gives virtual addresses where some are missing. When the store fails, what has none is compiled without.
+async fn assign(control: &Control, addresses: &mut Option<Addresses>, changes: &mut [Change]) {
+    if let Some(addresses) = addresses
+        && let Err(cause) = addresses.assign(&*control.store, changes).await
+    {
+        tracing::error!(%cause, "virtual addresses cannot be written");
     }
 }
 

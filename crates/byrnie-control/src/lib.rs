@@ -17,6 +17,7 @@
 //! endpoints. The embedded store's list is one transaction over one file, so a partial list cannot happen; the guard
 //! comes with the homes where it can.
 
+mod addresses;
 pub mod api;
 mod apply;
 mod authority;

@@ -199,8 +199,11 @@ fn may_see(workload: &ObjectName, key: &Key) -> bool {
     match key {
         Key::InboundPolicy(name) | Key::Upstreams(name) | Key::GatewayRoutes(name) => name == workload,
         Key::Routes { client_namespace: Some(namespace), .. } => *namespace == workload.namespace,
-        Key::Service(_) | Key::Endpoints(_) | Key::Routes { .. } | Key::TrustBundle | Key::MeshSettings => {
-            true
-        }
+        Key::Service(_)
+        | Key::Endpoints(_)
+        | Key::Routes { .. }
+        | Key::Names(_)
+        | Key::TrustBundle
+        | Key::MeshSettings => true,
     }
 }

@@ -43,6 +43,8 @@ pub struct ControlPlaneOptions {
     pub xds_listener: Option<TcpListener>,
     /// The program's version, for people.
     pub version: String,
+    /// Whether proxies capture traffic: Services get virtual addresses, and proxies hear of all names.
+    pub transparent: bool,
 }
 
 /// What [`ADDRESS_FILE`] holds.
@@ -122,7 +124,10 @@ impl ControlPlane {
             run_id: options.run_id.clone(),
             version: options.version,
             store: Arc::clone(&store) as Arc<dyn Store>,
-            compiler: Mutex::new(Compiler::new(Options { run_id: options.run_id })),
+            compiler: Mutex::new(Compiler::new(Options {
+                run_id: options.run_id,
+                transparent: options.transparent,
+            })),
             table: Default::default(),
             identities: Default::default(),
             progress: Default::default(),
@@ -135,7 +140,7 @@ impl ControlPlane {
             authority,
             data_dir: options.data_dir,
         });
-        let follower = compile_first(&control).await?;
+        let follower = compile_first(&control, options.transparent).await?;
         let api = server::listen(&control.data_dir).map_err(io_error("listening on api.sock"))?;
         let tasks = spawn(&control, follower, listener, api)?;
         write_addresses(&control).map_err(io_error(format!("writing {ADDRESS_FILE}")))?;
@@ -171,7 +176,7 @@ impl ControlPlane {
 }
 
 /// What has no object: the compiler's own defaults, and the roots. Then everything in the store.
-async fn compile_first(control: &Control) -> Result<Follower, StoreError> {
+async fn compile_first(control: &Control, transparent: bool) -> Result<Follower, StoreError> {
     let output = {
         let mut compiler = control.compiler.lock();
         let mut output = compiler.set_trust_bundle(control.authority.bundle());
@@ -181,7 +186,7 @@ async fn compile_first(control: &Control) -> Result<Follower, StoreError> {
         output
     };
     compile_loop::publish(control, output);
-    Follower::start(control).await
+    Follower::start(control, transparent).await
 }
 
 fn spawn(

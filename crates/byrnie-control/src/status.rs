@@ -19,6 +19,11 @@ use crate::storage::store_key;
 
 mod times;
 
+/// The time of now for every condition whose status is another one than in `old`.
+pub fn fill_times(ours: Value, old: Option<&Value>) -> Value {
+    times::fill(ours, old, &Timestamp::now().to_string())
+}
+
 /// Statuses written in one transaction.
 const BATCH: usize = 256;
 
@@ -96,7 +101,7 @@ async fn prepare(
     let Some(stored) = store.get(&key).await? else {
         return Ok(None);
     };
-    let status = times::fill(status, stored.value.get("status"), &Timestamp::now().to_string());
+    let status = fill_times(status, stored.value.get("status"));
     let owner = owner.name().to_owned();
     Ok(Some(Write::Status { key, owner, status, precondition: Precondition::Exists }))
 }

@@ -24,6 +24,7 @@ fn options(dir: &std::path::Path) -> ControlPlaneOptions {
         run_id: "run-1".to_owned(),
         xds_listener: None,
         version: "test".to_owned(),
+        transparent: false,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::reads::Reads;
 use crate::view::{Context, View};
 use crate::{
     Change, Finding, Options, Output, StatusUpdate, Update, authorization, endpoints, gateway, inbound, mesh,
-    policy, read, routes, service, upstreams, workload,
+    names, policy, read, routes, service, upstreams, workload,
 };
 
 /// Compiles objects to what proxies obey, incrementally. See the crate's page.
@@ -30,7 +30,11 @@ impl Compiler {
     /// A compiler without objects. Its only resource is `MeshSettings` with the defaults.
     pub fn new(options: Options) -> Self {
         let mut compiler = Self {
-            context: Context { run_id: options.run_id, defaults: mesh::Effective::default() },
+            context: Context {
+                run_id: options.run_id,
+                transparent: options.transparent,
+                defaults: mesh::Effective::default(),
+            },
             inputs: Inputs::default(),
             outputs: Outputs::default(),
             reads: Reads::default(),
@@ -81,7 +85,7 @@ impl Compiler {
         let Some(reference) = read::reference(&object.key()) else {
             return;
         };
-        let model = read::model(object, &self.context.run_id);
+        let model = read::model(object, &self.context);
         let uid = |model: Option<&Model>| model.and_then(|model| model.meta().uid.clone());
         if self.inputs.get(&reference).is_some_and(|old| uid(Some(old)) != uid(model.as_ref())) {
             anew.insert(reference.clone());
@@ -178,6 +182,7 @@ fn compute(node: &Node, view: &View<'_>) -> Option<Product> {
         Node::WorkloadInbound(name) => inbound::workload(name, view),
         Node::GatewayInbound(name) => inbound::gateway(name, view),
         Node::Upstreams(name) => upstreams::upstreams(name, view),
+        Node::Names(shard) => names::names(*shard, view),
         Node::WorkloadStatus(name) => workload::status(name, view),
         Node::MeshStatus(name) => mesh::status(name, view),
         Node::ClassStatus(name) => gateway::class_status(name, view),

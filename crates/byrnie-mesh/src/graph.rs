@@ -32,6 +32,8 @@ pub(crate) enum Node {
     GatewayInbound(ObjectName),
     /// `Key::Upstreams`.
     Upstreams(ObjectName),
+    /// `Key::Names`.
+    Names(u8),
     /// Status of a Workload.
     WorkloadStatus(ObjectName),
     /// Status of a Mesh, by name.
@@ -133,6 +135,8 @@ impl Ref {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum List {
     ServicesIn(String),
+    /// Only where `Names` are compiled.
+    ServicesInShard(u8),
     /// Services whose selector begins with this label (selectors are sorted; one pair is enough to find
     /// them).
     ServicesSelecting(Label),

@@ -131,6 +131,7 @@ fn service_lists(service: &Service) -> BTreeSet<List> {
     if let Some((key, value)) = service.selector.first_key_value() {
         lists.insert(List::ServicesSelecting(label(namespace, key, value)));
     }
+    lists.extend(service.shard.map(List::ServicesInShard));
     lists
 }
 
@@ -177,6 +178,7 @@ fn node_of_list(list: &List) -> Option<Node> {
     match list {
         List::GatewaysOnPort(port) => Some(Node::Port(*port)),
         List::PoliciesOn(target) => Some(Node::Policies(target.clone())),
+        List::ServicesInShard(shard) => Some(Node::Names(*shard)),
         List::RoutesOn(Parent::Service(name)) => Some(Node::ServiceRoutes(name.clone())),
         List::RoutesOn(Parent::Gateway(name)) => Some(Node::Gateway(name.clone())),
         _ => None,

@@ -24,6 +24,7 @@ mod inbound;
 mod inputs;
 mod mesh;
 mod model;
+mod names;
 mod outputs;
 mod policy;
 mod read;
@@ -54,6 +55,8 @@ pub const BUILT_IN_CLASS: &str = "byrnie";
 pub struct Options {
     /// The supervisor's run: proxies' addresses that were reported in another run are void.
     pub run_id: String,
+    /// Whether proxies capture traffic and must know all names: `Names` are compiled then.
+    pub transparent: bool,
 }
 
 /// A change of an object.

@@ -72,6 +72,12 @@ pub(crate) struct Service {
     pub(crate) selector: BTreeMap<String, String>,
     /// TCP ports, ascending, each number once.
     pub(crate) ports: Vec<ServicePort>,
+    /// Where its name is, where `Names` are compiled.
+    pub(crate) shard: Option<u8>,
+    /// Its virtual addresses, as the status has them.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Of an `ExternalName`: the DNS name that it stands for.
+    pub(crate) alias: Option<String>,
     /// What is odd about the object itself.
     pub(crate) findings: Vec<Finding>,
 }

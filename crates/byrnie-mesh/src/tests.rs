@@ -5,6 +5,7 @@ mod bounds;
 mod endpoints;
 mod gateways;
 mod mesh_routes;
+mod names;
 mod policies;
 mod property;
 mod upstreams;
@@ -62,7 +63,12 @@ pub(crate) fn backend(name: &str) -> Object {
 }
 
 pub(crate) fn new() -> Compiler {
-    Compiler::new(Options { run_id: RUN.to_owned() })
+    Compiler::new(Options { run_id: RUN.to_owned(), transparent: false })
+}
+
+/// One for proxies that capture traffic.
+pub(crate) fn transparent() -> Compiler {
+    Compiler::new(Options { run_id: RUN.to_owned(), transparent: true })
 }
 
 pub(crate) fn compile(objects: &[Object]) -> Compiler {

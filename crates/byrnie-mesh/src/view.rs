@@ -18,6 +18,8 @@ use crate::{gateway, mesh, policy, routes};
 pub(crate) struct Context {
     /// The run of the supervisor whose proxies' addresses count.
     pub(crate) run_id: String,
+    /// Whether `Names` are compiled.
+    pub(crate) transparent: bool,
     /// The settings of a mesh that has no Mesh object.
     pub(crate) defaults: mesh::Effective,
 }
@@ -59,6 +61,11 @@ impl<'a> View<'a> {
     /// The Services of a namespace by name. Lazy: who stops early does not depend on the rest.
     pub(crate) fn services_in(&self, namespace: &str) -> impl Iterator<Item = &'a Service> {
         self.members(List::ServicesIn(namespace.to_owned())).filter_map(|r| self.as_service(r))
+    }
+
+    /// The Services whose names are in a shard, by namespace and name.
+    pub(crate) fn services_in_shard(&self, shard: u8) -> impl Iterator<Item = &'a Service> {
+        self.members(List::ServicesInShard(shard)).filter_map(|r| self.as_service(r))
     }
 
     /// The Services whose selector chooses a workload with these labels, by name.

@@ -1,7 +1,7 @@
 //! TCP sockets as a proxy wants them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -41,6 +41,16 @@ pub fn listener_from(descriptor: OwnedFd) -> io::Result<TcpListener> {
             io::ErrorKind::InvalidInput,
             "the descriptor is not a listening TCP socket",
         ));
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// An inherited descriptor as a UDP socket, non-blocking. Refuses what is none.
+pub fn udp_from(descriptor: OwnedFd) -> io::Result<UdpSocket> {
+    let socket = Socket::from(descriptor);
+    if socket.r#type()? != Type::DGRAM || !matches!(socket.domain()?, Domain::IPV4 | Domain::IPV6) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the descriptor is not a UDP socket"));
     }
     socket.set_nonblocking(true)?;
     Ok(socket.into())
@@ -89,6 +99,15 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert!(listener_from(client.into()).is_err());
         assert!(listener_from(std::fs::File::open("/dev/null").unwrap().into()).is_err());
+    }
+
+    #[test]
+    fn only_a_udp_socket_is_taken_for_one() {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = udp.local_addr().unwrap();
+        assert_eq!(udp_from(udp.into()).unwrap().local_addr().unwrap(), address);
+        assert!(udp_from(TcpListener::bind("127.0.0.1:0").unwrap().into()).is_err());
+        assert!(udp_from(std::os::unix::net::UnixDatagram::unbound().unwrap().into()).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod authorization;
 mod endpoints;
 mod inbound;
 mod name;
+mod names;
 mod resource;
 mod route;
 mod service;
@@ -22,6 +23,7 @@ pub use authorization::{
 pub use endpoints::{Dialect, Endpoint, Endpoints, Hop, PortEndpoints};
 pub use inbound::{InboundPolicy, InboundPort, ServicePortRef};
 pub use name::{ObjectName, SYSTEM_NAMESPACE, WorkloadIdentity};
+pub use names::{NAME_SHARDS, Name, Names, name_shard};
 pub use resource::{Key, Resource};
 pub use route::{
     Backend, BackendTarget, Filter, GatewayListener, GatewayRoutes, HeaderMatch, HeaderModifier, HostPattern,
@@ -33,4 +35,4 @@ pub use service::{
     AppProtocol, Balancer, ConnectionLimits, HashSource, Outlier, Retry, RetryBudget, RetryOn, Service,
     ServicePort, TrafficSettings,
 };
-pub use settings::{AccessLog, AccessLogFormat, MeshSettings, TrustBundle, Upstream, Upstreams};
+pub use settings::{AccessLog, AccessLogFormat, DnsSettings, MeshSettings, TrustBundle, Upstream, Upstreams};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::{
-    Endpoints, GatewayRoutes, InboundPolicy, MeshSettings, ObjectName, Routes, Service, TrustBundle,
-    Upstreams,
+    Endpoints, GatewayRoutes, InboundPolicy, MeshSettings, NAME_SHARDS, Names, ObjectName, Routes, Service,
+    TrustBundle, Upstreams,
 };
 
 /// The address of one compiled resource. Displayed and parsed as in design section 6,
@@ -30,6 +30,8 @@ pub enum Key {
     InboundPolicy(ObjectName),
     /// `Upstreams/<ns>/<workload>`: what a workload calls through local addresses.
     Upstreams(ObjectName),
+    /// `Names/<shard>`: names and virtual addresses of Services, for proxies that capture traffic.
+    Names(u8),
     /// `TrustBundle`: the roots to verify peers with.
     TrustBundle,
     /// `MeshSettings`: telemetry and proxy defaults.
@@ -46,6 +48,7 @@ impl fmt::Display for Key {
             Self::GatewayRoutes(name) => write!(f, "GatewayRoutes/{name}"),
             Self::InboundPolicy(name) => write!(f, "InboundPolicy/{name}"),
             Self::Upstreams(name) => write!(f, "Upstreams/{name}"),
+            Self::Names(shard) => write!(f, "Names/{shard}"),
             Self::TrustBundle => f.write_str("TrustBundle"),
             Self::MeshSettings => f.write_str("MeshSettings"),
         }
@@ -76,9 +79,16 @@ impl FromStr for Key {
             "GatewayRoutes" => Self::GatewayRoutes(rest.parse()?),
             "InboundPolicy" => Self::InboundPolicy(rest.parse()?),
             "Upstreams" => Self::Upstreams(rest.parse()?),
+            "Names" => Self::Names(shard(rest)?),
             _ => return Err(()),
         })
     }
+}
+
+/// As it is written: no sign, no zero before.
+fn shard(text: &str) -> Result<u8, ()> {
+    let shard: u8 = text.parse().map_err(|_| ())?;
+    if shard < NAME_SHARDS && shard.to_string() == text { Ok(shard) } else { Err(()) }
 }
 
 /// What one [`Key`] holds. The variant always matches the key's.
@@ -96,6 +106,8 @@ pub enum Resource {
     InboundPolicy(InboundPolicy),
     /// Under [`Key::Upstreams`].
     Upstreams(Upstreams),
+    /// Under [`Key::Names`].
+    Names(Names),
     /// Under [`Key::TrustBundle`].
     TrustBundle(TrustBundle),
     /// Under [`Key::MeshSettings`].
@@ -114,6 +126,7 @@ impl Resource {
             Self::GatewayRoutes(r) => Key::GatewayRoutes(r.gateway.clone()),
             Self::InboundPolicy(r) => Key::InboundPolicy(r.workload.clone()),
             Self::Upstreams(r) => Key::Upstreams(r.workload.clone()),
+            Self::Names(r) => Key::Names(r.shard),
             Self::TrustBundle(_) => Key::TrustBundle,
             Self::MeshSettings(_) => Key::MeshSettings,
         }
@@ -134,12 +147,22 @@ mod tests {
             "GatewayRoutes/shop/front",
             "InboundPolicy/shop/web-1",
             "Upstreams/shop/web-1",
+            "Names/63",
             "TrustBundle",
             "MeshSettings",
         ] {
             assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
         }
-        for bad in ["", "Service/shop", "Service/shop/web/x", "Routes/shop/web@", "Nope/a/b"] {
+        for bad in [
+            "",
+            "Service/shop",
+            "Service/shop/web/x",
+            "Routes/shop/web@",
+            "Nope/a/b",
+            "Names/64",
+            "Names/+1",
+            "Names/01",
+        ] {
             assert!(bad.parse::<Key>().is_err(), "{bad}");
         }
     }

@@ -42,6 +42,25 @@ pub struct MeshSettings {
     pub upstream_idle_timeout: Duration,
     /// Age at which a pooled connection to an endpoint takes nothing new, less up to a tenth by chance. Default 1 h.
     pub upstream_max_age: Duration,
+    /// The resolver, where traffic is captured.
+    pub dns: DnsSettings,
+}
+
+/// The resolver of a workload whose traffic is captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// How long clients may keep an answer. Default 30 s.
+    pub ttl: Duration,
+    /// Time for the host's resolvers to answer. Default 5 s.
+    pub timeout: Duration,
+    /// Questions that wait for them at once. Default 1,024.
+    pub max_queries: u32,
+}
+
+impl Default for DnsSettings {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(30), timeout: Duration::from_secs(5), max_queries: 1024 }
+    }
 }
 
 /// Which requests are logged.
@@ -80,6 +99,7 @@ impl Default for MeshSettings {
             client_idle_timeout: Duration::from_secs(300),
             upstream_idle_timeout: Duration::from_secs(60),
             upstream_max_age: Duration::from_secs(3600),
+            dns: DnsSettings::default(),
         }
     }
 }

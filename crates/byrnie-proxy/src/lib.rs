@@ -13,11 +13,13 @@
 mod accept;
 mod admit;
 mod balance;
+mod called;
 mod capture;
 mod config;
 mod connection;
 mod control;
 mod detect;
+mod dns;
 mod error;
 mod front;
 mod hop;

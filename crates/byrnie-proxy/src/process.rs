@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::called::Calls;
 use crate::config::Config;
 use crate::tls::TlsState;
 
@@ -43,6 +44,8 @@ pub struct Process {
     pub access_log: AccessLogWriter,
     /// Live requests.
     pub tap: TapHub,
+    /// Questions about services that were not called before.
+    pub calls: Calls,
     /// Cancelled when this process begins to leave: clients are told with their next answer (`Connection: close`,
     /// GOAWAY), and still served.
     pub draining: CancellationToken,
@@ -114,6 +117,7 @@ impl Process {
             metrics,
             access_log: log,
             tap,
+            calls: Calls::default(),
             draining: CancellationToken::new(),
             parting: CancellationToken::new(),
             closing: CancellationToken::new(),

@@ -34,6 +34,9 @@ pub struct ProxyOptions {
     pub run: String,
     /// Software version, for people.
     pub version: String,
+    /// Whether the workload's traffic is captured: all names are known then, and services are called by their virtual
+    /// addresses.
+    pub transparent: bool,
     /// Cancelled to drain and end, as SIGTERM does.
     pub stop: CancellationToken,
 }
@@ -114,6 +117,9 @@ pub enum RunError {
     /// The admin server has no socket.
     #[error("BYR0467: the admin server: {0}")]
     Admin(io::Error),
+    /// The resolver has no thread, or was handed what is no socket.
+    #[error("BYR0281: the resolver: {0}")]
+    Dns(io::Error),
     /// Signals cannot be heard.
     #[error("BYR0467: signals: {0}")]
     Signals(io::Error),

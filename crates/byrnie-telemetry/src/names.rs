@@ -140,3 +140,7 @@ pub const ACCESS_LOG_DROPPED: Desc =
 
 /// Tap events that were lost because nobody fetched them in time.
 pub const TAP_DROPPED: Desc = Desc { name: "byrnie_tap_dropped", help: "Tap events dropped", labels: &[] };
+
+/// Questions to the resolver of a workload whose traffic is captured, by what became of them.
+pub const DNS_QUERIES: Desc =
+    Desc { name: "byrnie_dns_queries", help: "DNS questions by what became of them", labels: &["result"] };

@@ -7,6 +7,9 @@ use crate::kinds::{MeshSpec, WorkloadSpec};
 
 pub(super) fn mesh(spec: &MeshSpec, issues: &mut Issues) {
     within("spec.certificates.lifetime", spec.certificates.lifetime, 10_000, 720 * 3_600_000, issues);
+    if let Err((field, why)) = spec.virtual_addresses.range() {
+        issues.error(codes::BAD_ADDRESS, format!("spec.virtualAddresses.{field}"), why);
+    }
     let proxy = &spec.proxy;
     for (field, duration) in [
         ("detectTimeout", proxy.detect_timeout),
@@ -18,6 +21,8 @@ pub(super) fn mesh(spec: &MeshSpec, issues: &mut Issues) {
     ] {
         within(&format!("spec.proxy.{field}"), duration, 1, 24 * 3_600_000, issues);
     }
+    within("spec.proxy.dns.ttl", proxy.dns.ttl, 1_000, 3_600_000, issues);
+    within("spec.proxy.dns.timeout", proxy.dns.timeout, 100, 60_000, issues);
 }
 
 pub(super) fn within(

@@ -204,6 +204,9 @@ pub struct ServiceStatus {
     /// Addresses of a cluster's load balancer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_balancer: Option<LoadBalancerStatus>,
+    /// The mesh's virtual addresses of the service, IPv4 first; only with transparent capture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub virtual_addresses: Vec<std::net::IpAddr>,
     /// What the mesh says about the service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

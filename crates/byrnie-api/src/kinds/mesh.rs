@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::PolicyStatus;
+use super::{PolicyStatus, VirtualAddressSettings};
 use crate::duration::Duration;
 use crate::meta::ObjectMeta;
 
@@ -40,6 +40,8 @@ pub struct MeshSpec {
     pub certificates: CertificateSettings,
     /// Logs.
     pub telemetry: TelemetrySettings,
+    /// Where the virtual addresses of Services come from.
+    pub virtual_addresses: VirtualAddressSettings,
     /// Defaults of every proxy.
     pub proxy: ProxyDefaults,
 }
@@ -146,6 +148,28 @@ pub struct ProxyDefaults {
     /// How many Services a Workload without `upstreams` gets addresses for. Default 64.
     #[schemars(range(min = 0, max = 1024))]
     pub upstream_limit: u32,
+    /// The resolver of workloads whose traffic is captured (`up --transparent`).
+    pub dns: DnsDefaults,
+}
+
+/// The resolver of workloads whose traffic is captured. It answers for Services and asks the host's resolvers for
+/// everything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DnsDefaults {
+    /// How long an answer about a Service may be kept, `1s` to `1h`. Default `30s`, as Istio's.
+    pub ttl: Duration,
+    /// Time for the host's resolvers to answer, `100ms` to `60s`. Default `5s`, that of the C library for one try.
+    pub timeout: Duration,
+    /// Questions of one workload that wait for them at once; further ones fail at once. Default 1,024.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub max_queries: u32,
+}
+
+impl Default for DnsDefaults {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(30), timeout: Duration::from_secs(5), max_queries: 1024 }
+    }
 }
 
 impl Default for MeshSpec {
@@ -156,6 +180,7 @@ impl Default for MeshSpec {
             default_inbound_policy: DefaultInboundPolicy::default(),
             certificates: CertificateSettings::default(),
             telemetry: TelemetrySettings::default(),
+            virtual_addresses: VirtualAddressSettings::default(),
             proxy: ProxyDefaults::default(),
         }
     }
@@ -182,6 +207,7 @@ impl Default for ProxyDefaults {
             upstream_idle_timeout: Duration::from_secs(60),
             upstream_max_age: Duration::from_secs(3600),
             upstream_limit: 64,
+            dns: DnsDefaults::default(),
         }
     }
 }

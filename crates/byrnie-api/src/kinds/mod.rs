@@ -4,6 +4,7 @@ mod authorization_policy;
 mod core;
 mod mesh;
 mod traffic_policy;
+mod virtual_addresses;
 mod workload;
 
 pub use self::core::{
@@ -15,13 +16,14 @@ pub use authorization_policy::{
     AuthorizationAction, AuthorizationPolicy, AuthorizationPolicySpec, AuthorizationRule, Operation, Source,
 };
 pub use mesh::{
-    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, Mesh, MeshSpec, MtlsMode,
-    ProxyDefaults, TelemetrySettings,
+    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Mesh, MeshSpec,
+    MtlsMode, ProxyDefaults, TelemetrySettings,
 };
 pub use traffic_policy::{
     Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, RetryBudget,
     RetryCondition, RetrySettings, TrafficPolicy, TrafficPolicySpec, TrafficTimeouts,
 };
+pub use virtual_addresses::{VirtualAddressSettings, VirtualRange};
 pub use workload::{
     EnvVar, ProxyMode, Workload, WorkloadPort, WorkloadProxyStatus, WorkloadSpec, WorkloadStatus,
     WorkloadUpstream, WorkloadUpstreamStatus,

@@ -183,6 +183,7 @@ async fn a_deep_data_directory_works() {
         run_id: String::new(),
         xds_listener: None,
         version: "test".to_owned(),
+        transparent: false,
     };
     let plane = byrnie_control::ControlPlane::start(options).await.unwrap();
     assert_eq!(Client::new(&deep).version().await.unwrap().xds, plane.xds().to_string());

@@ -53,13 +53,15 @@ pub struct Mesh {
     pub dir: TempDir,
     pub client: Client,
     plane: Option<ControlPlane>,
+    /// For the next start.
+    pub transparent: bool,
 }
 
 impl Mesh {
     pub async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let client = Client::new(dir.path());
-        let mut mesh = Self { dir, client, plane: None };
+        let mut mesh = Self { dir, client, plane: None, transparent: false };
         mesh.restart("run-1").await;
         mesh
     }
@@ -72,6 +74,7 @@ impl Mesh {
             run_id: run_id.to_owned(),
             xds_listener: None,
             version: "test".to_owned(),
+            transparent: self.transparent,
         };
         self.plane = Some(ControlPlane::start(options).await.unwrap());
     }

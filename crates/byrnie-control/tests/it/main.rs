@@ -3,6 +3,7 @@
 // A test file is all test code, helpers included; clippy.toml allows these in #[test] functions only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod addresses;
 mod apply;
 mod harness;
 mod identity;

@@ -12,12 +12,15 @@ mod workload;
 use byrnie_api::kinds::{DefaultInboundPolicy, Mesh};
 use byrnie_api::meta::ObjectMeta;
 use byrnie_api::{Kind, Object, ObjectKey, Typed};
-use byrnie_plan::{AccessLog, AccessLogFormat, DefaultAction, MeshSettings, ObjectName, RouteKind};
+use byrnie_plan::{
+    AccessLog, AccessLogFormat, DefaultAction, DnsSettings, MeshSettings, ObjectName, RouteKind,
+};
 
 use crate::graph::{PolicyId, PolicyKind, Ref, RouteId};
 use crate::inputs::Model;
 use crate::mesh::Effective;
 use crate::model::{self, Age, Meta};
+use crate::view::Context;
 
 /// The object that a key means here; `None` for kinds that nothing is compiled from.
 pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
@@ -43,7 +46,7 @@ pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
 }
 
 /// Reads an object.
-pub(crate) fn model(object: &Object, run_id: &str) -> Option<Model> {
+pub(crate) fn model(object: &Object, context: &Context) -> Option<Model> {
     let meta = meta(object.key(), object.metadata());
     Some(match object.typed() {
         Typed::Mesh(mesh) => Model::Mesh(model::Mesh { meta, effective: effective(mesh) }),
@@ -51,8 +54,8 @@ pub(crate) fn model(object: &Object, run_id: &str) -> Option<Model> {
             Model::Class(model::GatewayClass { meta, controller: class.spec.controller_name.clone() })
         }
         Typed::Namespace(_) => Model::Namespace(model::Namespace { meta }),
-        Typed::Service(service) => Model::Service(service::service(meta, service)),
-        Typed::Workload(workload) => Model::Workload(workload::workload(meta, workload, run_id)),
+        Typed::Service(service) => Model::Service(service::service(meta, service, context.transparent)),
+        Typed::Workload(workload) => Model::Workload(workload::workload(meta, workload, &context.run_id)),
         Typed::Gateway(gateway) => Model::Gateway(Box::new(gateway::gateway(meta, gateway))),
         Typed::HTTPRoute(route) => Model::Route(Box::new(route::http(meta, route))),
         Typed::GRPCRoute(route) => Model::Route(Box::new(route::grpc(meta, route))),
@@ -117,6 +120,11 @@ fn effective(mesh: &Mesh) -> Effective {
             client_idle_timeout: proxy.client_idle_timeout.get(),
             upstream_idle_timeout: proxy.upstream_idle_timeout.get(),
             upstream_max_age: proxy.upstream_max_age.get(),
+            dns: DnsSettings {
+                ttl: proxy.dns.ttl.get(),
+                timeout: proxy.dns.timeout.get(),
+                max_queries: proxy.dns.max_queries,
+            },
         },
     }
 }

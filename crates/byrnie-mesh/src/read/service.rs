@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use byrnie_api::kinds as api;
-use byrnie_api::meta::IntOrString;
-use byrnie_plan::AppProtocol;
+use byrnie_api::meta::{ConditionStatus, IntOrString};
+use byrnie_plan::{AppProtocol, name_shard};
 
 use crate::Finding;
 use crate::findings::{self, finding};
@@ -16,7 +16,7 @@ use crate::model::{Meta, Service, ServicePort, ServiceShape, TargetPort};
 /// opaque ports.
 const OPAQUE_PORTS: [u16; 8] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
 
-pub(super) fn service(meta: Meta, service: &api::Service) -> Service {
+pub(super) fn service(meta: Meta, service: &api::Service, transparent: bool) -> Service {
     let spec = &service.spec;
     let shape = if spec.type_ == Some(api::ServiceType::ExternalName) {
         ServiceShape::External
@@ -42,7 +42,22 @@ pub(super) fn service(meta: Meta, service: &api::Service) -> Service {
         }
     }
     ports.sort_by_key(|port| port.port);
-    Service { shape, selector: spec.selector.clone(), ports, findings: found, meta }
+    let (mut shard, mut addresses) = (None, Vec::new());
+    if transparent {
+        shard = Some(name_shard(&meta.name.namespace, &meta.name.name));
+        addresses.extend(service.status.iter().flat_map(|status| status.virtual_addresses.iter().copied()));
+        found.extend(unaddressed(&meta, service));
+    }
+    let alias = spec.external_name.clone().filter(|_| shape == ServiceShape::External);
+    Service { shape, selector: spec.selector.clone(), ports, shard, addresses, alias, findings: found, meta }
+}
+
+/// What the allocation of addresses wrote into the status.
+fn unaddressed(meta: &Meta, service: &api::Service) -> Option<Finding> {
+    let conditions = service.status.iter().flat_map(|status| &status.conditions);
+    let mut refusals = conditions.filter(|c| c.type_ == "Addressed" && c.status == ConditionStatus::False);
+    let message = refusals.next()?.message.clone();
+    Some(finding(findings::ADDRESSES_EXHAUSTED, meta, "status.virtualAddresses", message))
 }
 
 fn service_port(meta: &Meta, port: &api::ServicePort, path: &str, found: &mut Vec<Finding>) -> ServicePort {

@@ -6,6 +6,7 @@
 //! cannot be compiled is refused and the last good one stays.
 
 mod build;
+mod called;
 mod clusters;
 mod compiled;
 mod inbound;
@@ -19,13 +20,15 @@ use std::sync::Arc;
 
 use byrnie_decide::Time;
 use byrnie_plan::{
-    GatewayRoutes, InboundPolicy, InvalidBackend, Key, MeshSettings, ObjectName, Resource, TrustBundle,
-    Upstreams,
+    GatewayRoutes, InboundPolicy, InvalidBackend, Key, MeshSettings, NAME_SHARDS, ObjectName, Resource,
+    TrustBundle, Upstreams,
 };
 
-use super::{Config, Endpoint, HttpRoutes, RouteError};
+use super::{Config, Endpoint, HttpRoutes, NameTable, RouteError};
 use crate::process::Role;
 use build::Build;
+use called::Called;
+pub use called::LIMIT as CALLED_LIMIT;
 use clusters::{Clusters, Round};
 use compiled::Cache;
 use leaving::Leaving;
@@ -62,7 +65,11 @@ pub struct Assembler {
     done: Vec<Key>,
     /// No longer the workload's, and accepted for a moment longer.
     leaving: Leaving,
+    /// What is subscribed to because it was called.
+    called: Called,
     vanished: Vec<Arc<Endpoint>>,
+    /// Some of the names are others.
+    names_dirty: bool,
     /// More than endpoints changed.
     dirty: bool,
     /// What is needed may have changed.
@@ -102,6 +109,8 @@ impl Assembler {
             known: BTreeSet::new(),
             done: Vec::new(),
             leaving: Leaving::default(),
+            called: Called::default(),
+            names_dirty: false,
             vanished: Vec::new(),
             dirty: true,
             needs_dirty: true,
@@ -112,6 +121,38 @@ impl Assembler {
         }
     }
 
+    /// The proxy captures traffic: it must know all names, and services are called that no resource refers to.
+    pub fn capturing(mut self, captures: bool) -> Self {
+        self.called.captures = captures;
+        self
+    }
+
+    /// A service was called by its virtual address. True: it was not called before, and is needed from now on.
+    pub fn call(&mut self, service: ObjectName) -> bool {
+        let is_new = self.called.add(service);
+        self.needs_dirty |= is_new;
+        is_new
+    }
+
+    /// A service that nobody calls any more is not needed for it.
+    pub fn forget_call(&mut self, service: &ObjectName) {
+        let was_there = self.called.remove(service);
+        self.needs_dirty |= was_there;
+        self.dirty |= was_there;
+    }
+
+    /// What was called.
+    pub fn called(&self) -> impl Iterator<Item = &ObjectName> {
+        self.called.services()
+    }
+
+    /// Whether everything is in force that there is about a service that was called.
+    pub fn knows_called(&self, service: &ObjectName) -> bool {
+        let mut keys = Vec::with_capacity(4);
+        needs::push_called(&mut keys, service, &self.own.namespace);
+        keys.iter().all(|key| self.known.contains(key))
+    }
+
     /// What must be subscribed to: what the proxy itself needs, and what the resources in force and those that wait
     /// refer to.
     pub fn needed_keys(&self) -> BTreeSet<Key> {
@@ -120,6 +161,7 @@ impl Assembler {
         for resource in self.held.values().map(|held| &held.resource).chain(waiting) {
             needed.extend(needs::of_resource(resource, &self.own.namespace));
         }
+        needed.extend(self.called.keys(&self.own.namespace));
         needed
     }
 
@@ -144,7 +186,7 @@ impl Assembler {
     /// The state that is held is the current one; what was offered since is not.
     pub fn unchanged(&mut self, key: &Key) {
         self.needs_dirty |= self.offered.remove(key).is_some();
-        self.known.insert(key.clone());
+        self.is_known(key);
     }
 
     /// The current state cannot be used: the last good one stays, and nobody waits for a better one.
@@ -157,6 +199,7 @@ impl Assembler {
         // What is offered may need more, which then is absent, too.
         let needed = self.needed_keys();
         self.known.extend(needed.into_iter().filter(|key| !self.offered.contains_key(key)));
+        self.names_dirty |= self.called.captures;
     }
 
     /// Nobody subscribes to these any more.
@@ -205,8 +248,16 @@ impl Assembler {
             && needs::of_resource(resource, &self.own.namespace).iter().all(|key| self.known.contains(key))
     }
 
+    fn is_known(&mut self, key: &Key) {
+        if self.known.insert(key.clone()) && self.called.involves(key) {
+            self.dirty = true;
+            self.names_dirty |= matches!(key, Key::Names(_));
+        }
+    }
+
     fn put(&mut self, key: Key, resource: Option<Resource>, now: Time) {
-        self.known.insert(key.clone());
+        self.is_known(&key);
+        self.names_dirty |= matches!(key, Key::Names(_));
         self.done.push(key.clone());
         self.needs_dirty |= needs::rank(&key) > 0;
         match resource {
@@ -239,6 +290,10 @@ impl Assembler {
     }
 
     fn assemble(&mut self) -> Arc<Config> {
+        let names = match std::mem::take(&mut self.names_dirty) {
+            true => self.names(),
+            false => Arc::clone(&self.config.names),
+        };
         let mut round = Round::new(&self.clusters, &self.held);
         let mut cache = Cache::default();
         let mut build = Build { assembler: self, round: &mut round, cache: &mut cache };
@@ -256,8 +311,20 @@ impl Assembler {
         let next = round.finish();
         self.clusters.adopt(next);
         self.cache = cache;
-        self.config = Arc::new(Config { generation, settings, destinations, listeners, inbound });
+        self.config = Arc::new(Config { generation, settings, destinations, listeners, inbound, names });
         Arc::clone(&self.config)
+    }
+}
+
+impl Assembler {
+    fn names(&self) -> Arc<NameTable> {
+        let shards = (0..NAME_SHARDS).map(Key::Names);
+        let held = shards.clone().filter_map(|key| match self.resource(&key) {
+            Some(Resource::Names(names)) => Some(names),
+            _ => None,
+        });
+        let is_complete = shards.clone().all(|key| self.known.contains(&key));
+        Arc::new(NameTable::new(&self.config.names, held, is_complete))
     }
 }
 

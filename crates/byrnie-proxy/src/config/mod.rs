@@ -7,6 +7,7 @@
 mod assemble;
 mod cluster;
 mod peer;
+mod names;
 mod routes;
 
 use std::net::SocketAddr;
@@ -16,9 +17,10 @@ use byrnie_decide::Authorizer;
 use byrnie_plan::{AppProtocol, HostPattern, InboundPolicy, ListenerProtocol, MeshSettings, ServicePortRef};
 use foldhash::HashMap;
 
-pub use assemble::{Assembler, Refusal};
+pub use assemble::{Assembler, CALLED_LIMIT, Refusal};
 pub use cluster::{Cluster, Endpoint, EndpointSet};
 pub use peer::Peer;
+pub use names::NameTable;
 pub use routes::{Backend, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
 
 /// Everything that decides about traffic, at one moment.
@@ -34,6 +36,8 @@ pub struct Config {
     pub listeners: HashMap<u16, Arc<Listener>>,
     /// What the workload accepts. `None`: nothing has arrived, nothing is accepted (fail closed).
     pub inbound: Option<Arc<Inbound>>,
+    /// All Services, by name and virtual address, where traffic is captured.
+    pub names: Arc<NameTable>,
 }
 
 /// One service port as its callers see it.

@@ -32,6 +32,7 @@ impl Control {
         self.subscribe();
         self.listen();
         self.acknowledge(&settled.in_force);
+        self.answer_calls();
         self.ask_again_for_gateway();
         if !settled.in_force.is_empty() {
             self.snapshot.changed();

@@ -64,6 +64,7 @@ fn kind(key: &Key) -> &'static str {
         Key::GatewayRoutes(_) => "GatewayRoutes",
         Key::InboundPolicy(_) => "InboundPolicy",
         Key::Upstreams(_) => "Upstreams",
+        Key::Names(_) => "Names",
         Key::TrustBundle => "TrustBundle",
         Key::MeshSettings => "MeshSettings",
     }

@@ -7,6 +7,7 @@
 mod addresses;
 mod admin;
 mod apply;
+mod called;
 mod connect;
 mod gauges;
 mod identity;
@@ -36,6 +37,7 @@ use crate::config::Assembler;
 use crate::process::Process;
 use crate::run::{LocalState, ProxyOptions, RunError};
 use addresses::Addresses;
+use called::Waiters;
 use gauges::Gauges;
 use identity::IdentityEvent;
 use listeners::Listeners;
@@ -67,6 +69,7 @@ pub struct Control {
     assembler: Assembler,
     listeners: Listeners,
     xds: Xds,
+    waiters: Waiters,
     events: Option<Events>,
     /// The resources of a proxy without control plane.
     local: Option<watch::Receiver<LocalState>>,
@@ -120,6 +123,7 @@ impl Control {
             tokio::select! {
                 () = &mut end => return Ok(()),
                 event = next(&mut self.events) => self.hear(event).await,
+                call = self.waiters.next() => self.on_call(call),
                 Some(event) = self.identity.recv() => self.on_identity(event)?,
                 () = local::changed(&mut self.local) => {
                     self.take_local();
@@ -155,6 +159,7 @@ impl Control {
         if self.listeners.failures().next().is_some() || self.assembler.is_waiting() {
             self.apply();
         }
+        self.forget_calls();
         self.tell();
     }
 

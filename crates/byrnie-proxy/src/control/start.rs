@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use byrnie_identity::bundle_from_pem;
 use byrnie_net::{Inherited, memfd};
-use byrnie_plan::TrustBundle;
+use byrnie_plan::{Key, TrustBundle};
 use byrnie_telemetry::{AccessLogWriter, Registry, RegistrySettings, names};
 use tokio::sync::{Notify, mpsc};
 
 use super::addresses::Addresses;
+use super::called::Waiters;
 use super::gauges::Gauges;
 use super::identity::{self, CREDENTIAL, IDENTITY, Keeper};
 use super::listeners::Listeners;
@@ -22,6 +23,7 @@ use super::xds::Xds;
 use super::{Control, Trouble, admin, connect};
 use crate::accept::Workers;
 use crate::config::Assembler;
+use crate::dns;
 use crate::process::Process;
 use crate::run::{LogOutput, ProxyOptions, RunError, Source, Supervision};
 
@@ -35,6 +37,7 @@ impl Control {
         let Supervision { mut inherited, notifier } = supervision;
         let credential = read(&mut inherited, CREDENTIAL);
         let kept = read(&mut inherited, IDENTITY);
+        let sockets = dns::Sockets::take(&mut inherited).map_err(RunError::Dns)?;
         let notifier = Rc::new(notifier);
         let process = process(&options)?;
         let workers = Workers::start(&process, options.workers).map_err(RunError::Threads)?;
@@ -44,9 +47,10 @@ impl Control {
         let mut control = Self {
             voice: Voice::new(Rc::clone(&notifier)),
             readiness: Arc::default(),
-            assembler: Assembler::new(options.workload.clone(), options.role),
+            assembler: Assembler::new(options.workload.clone(), options.role).capturing(options.transparent),
             listeners: Listeners::new(inherited, Rc::clone(&notifier), &last),
             xds: Xds::default(),
+            waiters: Waiters::new(process.calls.receiver()),
             events: None,
             local: match &options.source {
                 Source::Local(state) => Some(state.clone()),
@@ -69,6 +73,7 @@ impl Control {
         control.take_up(kept);
         control.serve_admin()?;
         control.take_local();
+        dns::start(&control.process, sockets).map_err(RunError::Dns)?;
         control.apply();
         control.keep_a_certificate(credential, told);
         if control.process.tls.load().is_some() {
@@ -80,6 +85,9 @@ impl Control {
     /// Configuration and certificate of the last life.
     fn take_up(&mut self, kept: Option<Vec<u8>>) {
         for resource in self.snapshot.load() {
+            if let Key::Service(service) = &resource.key {
+                self.assembler.call(service.clone());
+            }
             match self.assembler.offer(resource.key.clone(), Some(resource.resource)) {
                 Ok(()) => self.xds.knows(resource.key, resource.version),
                 Err(why) => tracing::warn!(code = why.code, "not taken from the snapshot: {}", why.reason),

@@ -115,6 +115,7 @@ impl Running {
             workers: 2,
             run: "run-1".into(),
             version: "test".into(),
+            transparent: false,
             stop: stop.clone(),
         };
         let inherited = store.duplicates().unwrap().into_iter().collect();

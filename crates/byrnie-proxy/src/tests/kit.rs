@@ -202,6 +202,7 @@ pub(super) fn obey(worker: &Worker, table: &HttpTable, clusters: &[Arc<Cluster>]
         destinations: [(web(), Arc::new(service))].into_iter().collect(),
         listeners: [(8000, Arc::new(listener))].into_iter().collect(),
         inbound: before.inbound.clone(),
+        names: Arc::clone(&before.names),
     };
     drop(before);
     worker.process.config.store(Arc::new(config));

@@ -7,6 +7,7 @@
 mod authorization;
 mod endpoints;
 pub(crate) mod field;
+mod names;
 mod route;
 mod route_parts;
 mod service;
@@ -73,6 +74,7 @@ fn to_proto(resource: &Resource) -> pb::Resource {
         Resource::GatewayRoutes(r) => Kind::GatewayRoutes(route::gateway_to_proto(r)),
         Resource::InboundPolicy(r) => Kind::InboundPolicy(authorization::inbound_to_proto(r)),
         Resource::Upstreams(r) => Kind::Upstreams(settings::upstreams_to_proto(r)),
+        Resource::Names(r) => Kind::Names(names::to_proto(r)),
         Resource::TrustBundle(r) => Kind::TrustBundle(settings::bundle_to_proto(r)),
         Resource::MeshSettings(r) => Kind::MeshSettings(settings::mesh_to_proto(r)),
     };
@@ -89,6 +91,7 @@ fn from_proto(resource: pb::Resource) -> Result<Resource, DecodeError> {
         Kind::GatewayRoutes(r) => Resource::GatewayRoutes(route::gateway_from_proto(r)?),
         Kind::InboundPolicy(r) => Resource::InboundPolicy(authorization::inbound_from_proto(r)?),
         Kind::Upstreams(r) => Resource::Upstreams(settings::upstreams_from_proto(r)?),
+        Kind::Names(r) => Resource::Names(names::from_proto(r)?),
         Kind::TrustBundle(r) => Resource::TrustBundle(settings::bundle_from_proto(r)?),
         Kind::MeshSettings(r) => Resource::MeshSettings(settings::mesh_from_proto(r)?),
     })

@@ -1,8 +1,8 @@
 //! `MeshSettings`, `TrustBundle`, `Upstreams`.
 
-use byrnie_plan::{AccessLog, AccessLogFormat, MeshSettings, TrustBundle, Upstream, Upstreams};
+use byrnie_plan::{AccessLog, AccessLogFormat, DnsSettings, MeshSettings, TrustBundle, Upstream, Upstreams};
 
-use super::field::{MAX_LIST, at, duration, filled, list, name, nanos, number, port, same_names};
+use super::field::{MAX_LIST, at, duration, filled, list, name, nanos, number, port, required, same_names};
 use crate::error::{DecodeError, Problem};
 use crate::generated as pb;
 
@@ -29,6 +29,7 @@ pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
         client_idle_timeout_ns: Some(nanos(settings.client_idle_timeout)),
         upstream_idle_timeout_ns: Some(nanos(settings.upstream_idle_timeout)),
         upstream_max_age_ns: Some(nanos(settings.upstream_max_age)),
+        dns: Some(dns_to_proto(&settings.dns)),
     }
 }
 
@@ -47,6 +48,23 @@ pub(super) fn mesh_from_proto(wire: pb::MeshSettings) -> Result<MeshSettings, De
         client_idle_timeout: duration("client_idle_timeout", wire.client_idle_timeout_ns)?,
         upstream_idle_timeout: duration("upstream_idle_timeout", wire.upstream_idle_timeout_ns)?,
         upstream_max_age: duration("upstream_max_age", wire.upstream_max_age_ns)?,
+        dns: required("dns", wire.dns, dns_from_proto)?,
+    })
+}
+
+fn dns_to_proto(dns: &DnsSettings) -> pb::DnsSettings {
+    pb::DnsSettings {
+        ttl_ns: Some(nanos(dns.ttl)),
+        timeout_ns: Some(nanos(dns.timeout)),
+        max_queries: Some(dns.max_queries),
+    }
+}
+
+fn dns_from_proto(wire: pb::DnsSettings) -> Result<DnsSettings, DecodeError> {
+    Ok(DnsSettings {
+        ttl: duration("ttl", wire.ttl_ns)?,
+        timeout: duration("timeout", wire.timeout_ns)?,
+        max_queries: number("max_queries", wire.max_queries)?,
     })
 }
 

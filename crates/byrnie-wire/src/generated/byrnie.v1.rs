@@ -1076,7 +1076,7 @@ pub mod identity_server {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Resource {
-    #[prost(oneof = "resource::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "resource::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20")]
     pub kind: ::core::option::Option<resource::Kind>,
 }
 /// Nested message and enum types in `Resource`.
@@ -1099,6 +1099,8 @@ pub mod resource {
         TrustBundle(super::TrustBundle),
         #[prost(message, tag = "8")]
         MeshSettings(super::MeshSettings),
+        #[prost(message, tag = "20")]
+        Names(super::Names),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1680,6 +1682,26 @@ pub struct Upstream {
     #[prost(uint32, tag = "2")]
     pub port: u32,
 }
+/// Some of the Services' names: those whose hash gives the shard.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Names {
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<Name>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Name {
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    /// 4 or 16 bytes each.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(uint32, repeated, tag = "3")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+    #[prost(string, optional, tag = "4")]
+    pub alias: ::core::option::Option<::prost::alloc::string::String>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrustBundle {
     #[prost(string, tag = "1")]
@@ -1716,6 +1738,18 @@ pub struct MeshSettings {
     pub upstream_idle_timeout_ns: ::core::option::Option<u64>,
     #[prost(uint64, optional, tag = "13")]
     pub upstream_max_age_ns: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "40")]
+    pub dns: ::core::option::Option<DnsSettings>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DnsSettings {
+    /// All required.
+    #[prost(uint64, optional, tag = "1")]
+    pub ttl_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub timeout_ns: ::core::option::Option<u64>,
+    #[prost(uint32, optional, tag = "3")]
+    pub max_queries: ::core::option::Option<u32>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

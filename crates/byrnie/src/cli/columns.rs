@@ -50,6 +50,7 @@ fn columns(kind: &str) -> Vec<Column> {
             NAME,
             column("TYPE", |object| or(&object["spec"]["type"], "ClusterIP")),
             column("PORTS", |object| list(&object["spec"]["ports"], port)),
+            wide("VIRTUAL_ADDRESSES", |object| list(&object["status"]["virtualAddresses"], text)),
             wide("SELECTOR", |object| pairs(&object["spec"]["selector"])),
             AGE,
         ],

@@ -32,7 +32,7 @@ pub fn run(global: &Global, args: RunArgs) -> Result<(), Failure> {
 /// `byrnie control-plane`.
 pub fn control_plane(global: &Global, args: ControlPlaneArgs) -> Result<(), Failure> {
     let data_dir = MeshDir::find(global)?.path;
-    roles::control_plane(ControlPlaneRole { data_dir, run_id: args.run_id })
+    roles::control_plane(ControlPlaneRole { data_dir, run_id: args.run_id, transparent: args.transparent })
 }
 
 /// `byrnie proxy`.

@@ -29,6 +29,8 @@ pub struct ControlPlaneRole {
     pub data_dir: PathBuf,
     /// The supervisor's run; absent (a control plane by itself): a fresh one, so that older addresses are void.
     pub run_id: Option<String>,
+    /// Whether proxies capture traffic.
+    pub transparent: bool,
 }
 
 /// Runs a control plane until SIGTERM or SIGINT. Call it first thing, outside of any runtime.
@@ -45,6 +47,7 @@ pub fn control_plane(options: ControlPlaneRole) -> Result<(), Failure> {
         run_id: options.run_id.unwrap_or_else(|| format!("{:016x}", rand::random::<u64>())),
         xds_listener: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        transparent: options.transparent,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_PLANE_THREADS)

@@ -37,6 +37,7 @@ pub fn proxy(args: ProxyArgs) -> Result<(), Failure> {
         workers: workers()?,
         run: std::env::var(RUN).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        transparent: args.transparent,
         stop: tokio_util::sync::CancellationToken::new(),
     };
     byrnie_proxy::run(options, Supervision { inherited, notifier }).map_err(|error| coded(&error))

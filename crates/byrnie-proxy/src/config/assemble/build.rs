@@ -27,6 +27,18 @@ impl Build<'_, '_> {
                 out.insert(name, destination);
             }
         }
+        for service in self.assembler.called().filter(|service| self.assembler.knows_called(service)) {
+            let held = self.assembler.resource(&Key::Service(service.clone()));
+            let Some(Resource::Service(plan)) = held else { continue };
+            for port in &plan.ports {
+                let name = ServicePortRef { service: service.clone(), port: port.port };
+                if !out.contains_key(&name)
+                    && let Some(destination) = self.destination(&name)
+                {
+                    out.insert(name, destination);
+                }
+            }
+        }
         out
     }
 

@@ -31,10 +31,7 @@ pub(super) fn of_resource(resource: &Resource, own_namespace: &str) -> Vec<Key> 
     match resource {
         Resource::Upstreams(upstreams) => {
             for upstream in &upstreams.upstreams {
-                let service = &upstream.service;
-                let routes = |client_namespace| Key::Routes { service: service.clone(), client_namespace };
-                push_service(&mut keys, service);
-                keys.extend([routes(None), routes(Some(own_namespace.to_owned()))]);
+                push_called(&mut keys, &upstream.service, own_namespace);
             }
         }
         Resource::Routes(routes) => {
@@ -52,6 +49,13 @@ pub(super) fn of_resource(resource: &Resource, own_namespace: &str) -> Vec<Key> 
         _ => {}
     }
     keys
+}
+
+/// What must be known of a service to call it.
+pub(super) fn push_called(keys: &mut Vec<Key>, service: &ObjectName, own_namespace: &str) {
+    let routes = |client_namespace| Key::Routes { service: service.clone(), client_namespace };
+    push_service(keys, service);
+    keys.extend([routes(None), routes(Some(own_namespace.to_owned()))]);
 }
 
 fn of_table(keys: &mut Vec<Key>, table: &HttpTable) {

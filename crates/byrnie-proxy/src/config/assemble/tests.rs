@@ -490,3 +490,5 @@ fn what_is_no_longer_called_is_given_up() {
     bench.offer(upstreams(&["shop/web"]));
     assert!(bench.destination("shop/web").is_none());
 }
+
+mod called;

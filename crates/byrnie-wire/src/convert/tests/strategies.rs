@@ -365,11 +365,25 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
             client_idle_timeout: times.3,
             upstream_idle_timeout: times.4,
             upstream_max_age: times.5,
+            dns: DnsSettings { ttl: times.0, timeout: times.3, max_queries: numbers.2 },
         },
     )
 }
 
 /// Any resource.
+fn names() -> impl Strategy<Value = Names> {
+    let name = (object(), vec(any::<IpAddr>(), 0..3), by_port(port(), |port| *port), of(word()));
+    let name = name.prop_map(|(service, addresses, ports, alias)| Name { service, addresses, ports, alias });
+    vec(name, 0..40).prop_map(|mut names| {
+        names.sort_by(|a, b| a.service.cmp(&b.service));
+        names.dedup_by(|a, b| a.service == b.service);
+        let shard_of = |name: &Name| name_shard(&name.service.namespace, &name.service.name);
+        let shard = names.first().map_or(0, shard_of);
+        names.retain(|name| shard_of(name) == shard);
+        Names { shard, names }
+    })
+}
+
 pub fn resource() -> impl Strategy<Value = Resource> {
     let upstream = (object(), port()).prop_map(|(service, port)| Upstream { service, port });
     let upstreams = (object(), vec(upstream, 0..4), any::<bool>());
@@ -386,5 +400,6 @@ pub fn resource() -> impl Strategy<Value = Resource> {
         upstreams.prop_map(Resource::Upstreams),
         bundle.prop_map(Resource::TrustBundle),
         mesh().prop_map(Resource::MeshSettings),
+        names().prop_map(Resource::Names),
     ]
 }

@@ -41,6 +41,9 @@ pub struct ControlPlaneArgs {
     /// Names the supervisor's run; mesh addresses that proxies reported in another run are void
     #[arg(long, value_name = "ID")]
     pub run_id: Option<String>,
+    /// Give Services virtual addresses, for proxies that capture traffic
+    #[arg(long)]
+    pub transparent: bool,
 }
 
 /// `byrnie proxy`.
@@ -81,6 +84,9 @@ pub struct ProxyArgs {
     /// Directory for the snapshot and the list of addresses
     #[arg(long, value_name = "DIR", requires = "workload")]
     pub state_dir: Option<PathBuf>,
+    /// The workload's traffic is captured: know all names, answer for them
+    #[arg(long, requires = "workload")]
+    pub transparent: bool,
 }
 
 /// Which requests are logged.

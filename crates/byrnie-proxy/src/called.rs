@@ -1,0 +1,84 @@
+//! Services that are called by their virtual address: known from the first call on.
+//!
+//! The workers ask, the control thread subscribes and says when there is an answer. What was called before is one
+//! lookup. Who asks for what does not come is told so after a while; how many may ask at once is bounded.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use byrnie_plan::{ObjectName, ServicePortRef};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Destination;
+use crate::error::{Kind, ProxyError};
+use crate::worker::Worker;
+
+/// How long a connection waits for what the control plane says about its service. Source: the connection is refused
+/// then, and programs try again.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections that may ask at once; beyond, they are refused.
+const WAITING: usize = 1_024;
+
+/// A worker's question.
+pub struct Call {
+    /// What is called.
+    pub service: ObjectName,
+    /// Answered when the configuration has it, or when there is no such service.
+    pub answer: oneshot::Sender<()>,
+}
+
+/// The way of questions from the workers to the control thread.
+pub struct Calls {
+    sender: mpsc::Sender<Call>,
+    receiver: Mutex<Option<mpsc::Receiver<Call>>>,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        Self { sender, receiver: Mutex::new(Some(receiver)) }
+    }
+}
+
+impl Calls {
+    /// The end of whoever answers; there is one.
+    pub fn receiver(&self) -> Option<mpsc::Receiver<Call>> {
+        self.receiver.lock().take()
+    }
+}
+
+/// The destination of a service port, wherever it was called from. At the first call of a service, waits for what the
+/// control plane knows of it.
+pub async fn destination(worker: &Worker, name: &ServicePortRef) -> Result<Arc<Destination>, ProxyError> {
+    if let Some(found) = find(worker, name) {
+        return Ok(found);
+    }
+    let (answer, answered) = oneshot::channel();
+    let call = Call { service: name.service.clone(), answer };
+    if worker.process.calls.sender.try_send(call).is_err() {
+        let what = format!("{WAITING} connections wait for services that were not called before");
+        return Err(ProxyError::unprocessed(Kind::Overload, what));
+    }
+    match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(Ok(())) => find(worker, name).ok_or_else(|| {
+            let what = format!("Service {} has no port {}", name.service, name.port);
+            ProxyError::unprocessed(Kind::NoRoute, what)
+        }),
+        _ => {
+            let what = format!("nothing is known of Service {} yet; is the control plane up?", name.service);
+            Err(ProxyError::unprocessed(Kind::NotReady, what))
+        }
+    }
+}
+
+fn find(worker: &Worker, name: &ServicePortRef) -> Option<Arc<Destination>> {
+    let config = worker.config();
+    let found = Arc::clone(config.destinations.get(name)?);
+    if let Some(entry) = config.names.named(&name.service.namespace, &name.service.name) {
+        entry.used.store(worker.time(Instant::now()).as_micros().max(1), Relaxed);
+    }
+    Some(found)
+}
