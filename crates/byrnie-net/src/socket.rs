@@ -10,13 +10,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 /// Connections that may wait to be accepted, when nothing else is said. The kernel cuts it to `net.core.somaxconn`.
 pub const DEFAULT_BACKLOG: u32 = 1024;
 
-/// How long sent data may stay unacknowledged before the connection counts as dead.
-pub const DEFAULT_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Within which time a vanished peer is noticed, when nothing else is said.
+pub const DEFAULT_PEER_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// Idle time before the first keepalive probe, and the time between probes.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_PROBES: u32 = 3;
+/// The shortest such time: the kernel counts keepalive in seconds.
+pub const MIN_PEER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A non-blocking listening socket (`SO_REUSEADDR`, close-on-exec), ready for `tokio::net::TcpListener::from_std`.
 /// `backlog` is in connections, see [`DEFAULT_BACKLOG`]. An IPv6 address listens for IPv6 only.
@@ -56,17 +54,23 @@ pub fn udp_from(descriptor: OwnedFd) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Sets up a connection of either side: no Nagle delay, keepalive (a vanished idle peer is noticed within 30 s),
-/// and `user_timeout` for one that vanishes while data is on its way. Costs four system calls.
-pub fn tune(stream: &impl AsFd, user_timeout: Duration) -> io::Result<()> {
+/// Sets up a connection of either side: no Nagle delay, and a peer that has vanished (its host, or the way to it) is
+/// noticed within `peer_timeout`, whether data is on its way or nothing moves. Costs five system calls.
+pub fn tune(stream: &impl AsFd, peer_timeout: Duration) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
+    // Probes at idle, idle + interval, …. The first one after the user timeout without an answer ends the connection
+    // (tcp(7)): one interval before the time is over at the latest.
+    let seconds = peer_timeout.max(MIN_PEER_TIMEOUT).as_secs();
+    let (idle, interval) = ((seconds / 3).max(1), (seconds / 4).max(1));
+    let user_timeout = seconds - interval;
+    let probes = u32::try_from(user_timeout / interval + 1).unwrap_or(u32::MAX);
     let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
+        .with_time(Duration::from_secs(idle))
+        .with_interval(Duration::from_secs(interval))
+        .with_retries(probes.min(127));
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(user_timeout))
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(user_timeout)))
 }
 
 #[cfg(test)]
@@ -84,9 +88,15 @@ mod tests {
         assert_eq!(again.local_addr().unwrap(), address);
         let (accepted, peer) = again.accept().unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
-        tune(&accepted, DEFAULT_USER_TIMEOUT).unwrap();
-        assert!(accepted.nodelay().unwrap());
-        assert_eq!(SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(DEFAULT_USER_TIMEOUT));
+        for (timeout, idle, interval, user) in [(9, 3, 2, 7), (3, 1, 1, 2), (0, 1, 1, 2), (60, 20, 15, 45)] {
+            tune(&accepted, Duration::from_secs(timeout)).unwrap();
+            let socket = SockRef::from(&accepted);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(idle), "{timeout}");
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(interval), "{timeout}");
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(user)), "{timeout}");
+        }
+        tune(&accepted, Duration::from_secs(86_400)).unwrap();
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct MeshSettings {
     pub upstream_idle_timeout: Duration,
     /// Age at which a pooled connection to an endpoint takes nothing new, less up to a tenth by chance. Default 1 h.
     pub upstream_max_age: Duration,
+    /// Within which time a peer is noticed that has vanished, in whole seconds. Default 9 s.
+    pub peer_timeout: Duration,
     /// The resolver, where traffic is captured.
     pub dns: DnsSettings,
 }
@@ -99,6 +101,7 @@ impl Default for MeshSettings {
             client_idle_timeout: Duration::from_secs(300),
             upstream_idle_timeout: Duration::from_secs(60),
             upstream_max_age: Duration::from_secs(3600),
+            peer_timeout: Duration::from_secs(9),
             dns: DnsSettings::default(),
         }
     }

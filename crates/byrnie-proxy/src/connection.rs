@@ -14,7 +14,7 @@ use crate::{hop, http, tcp};
 
 /// Serves one connection to its end.
 pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr, entrance: Entrance) {
-    if byrnie_net::socket::tune(&stream, byrnie_net::socket::DEFAULT_USER_TIMEOUT).is_err() {
+    if byrnie_net::socket::tune(&stream, worker.config().settings.peer_timeout).is_err() {
         return; // It is gone already.
     }
     match entrance {

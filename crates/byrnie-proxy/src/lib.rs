@@ -13,6 +13,7 @@
 mod accept;
 mod admit;
 mod balance;
+#[allow(dead_code, reason = "asked by the capture of connections")]
 mod called;
 mod capture;
 mod config;

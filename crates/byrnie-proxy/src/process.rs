@@ -79,6 +79,10 @@ pub struct Counters {
     pub limit_headers: Arc<Counter>,
     /// Requests whose head took too long.
     pub limit_header_timeout: Arc<Counter>,
+    /// Connections of bytes whose client vanished: it answered no packet any more.
+    pub client_vanished: Arc<Counter>,
+    /// The same of the server, or of the proxy on the way to it.
+    pub server_vanished: Arc<Counter>,
     /// Open client connections.
     pub downstream: Arc<Gauge>,
     /// Open connections to endpoints.
@@ -97,6 +101,8 @@ impl Counters {
             limit_retry_budget: limit("retry_budget"),
             limit_headers: limit("headers"),
             limit_header_timeout: limit("header_timeout"),
+            client_vanished: metrics.counter(&names::TCP_VANISHED, &["client"]),
+            server_vanished: metrics.counter(&names::TCP_VANISHED, &["server"]),
             downstream: metrics.gauge(&names::CONNECTIONS, &["downstream", ""]),
             upstream: metrics.gauge(&names::CONNECTIONS, &["upstream", ""]),
         }

@@ -144,3 +144,10 @@ pub const TAP_DROPPED: Desc = Desc { name: "byrnie_tap_dropped", help: "Tap even
 /// Questions to the resolver of a workload whose traffic is captured, by what became of them.
 pub const DNS_QUERIES: Desc =
     Desc { name: "byrnie_dns_queries", help: "DNS questions by what became of them", labels: &["result"] };
+
+/// Connections whose peer vanished without a word.
+pub const TCP_VANISHED: Desc = Desc {
+    name: "byrnie_tcp_vanished_peers",
+    help: "Connections of bytes that ended because a side answered no packet any more",
+    labels: &["side"],
+};

@@ -21,6 +21,7 @@ pub(super) fn mesh(spec: &MeshSpec, issues: &mut Issues) {
     ] {
         within(&format!("spec.proxy.{field}"), duration, 1, 24 * 3_600_000, issues);
     }
+    within("spec.proxy.peerTimeout", proxy.peer_timeout, 3_000, 3_600_000, issues);
     within("spec.proxy.dns.ttl", proxy.dns.ttl, 1_000, 3_600_000, issues);
     within("spec.proxy.dns.timeout", proxy.dns.timeout, 100, 60_000, issues);
 }

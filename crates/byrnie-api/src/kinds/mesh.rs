@@ -148,6 +148,10 @@ pub struct ProxyDefaults {
     /// How many Services a Workload without `upstreams` gets addresses for. Default 64.
     #[schemars(range(min = 0, max = 1024))]
     pub upstream_limit: u32,
+    /// Within which time a peer is noticed that has vanished with its host or the way to it, in whole seconds, `3s` to
+    /// `1h`: of clients, applications and other proxies, on connections that are idle and on those that are not. What
+    /// had it open is reset then. Default `9s`.
+    pub peer_timeout: Duration,
     /// The resolver of workloads whose traffic is captured (`up --transparent`).
     pub dns: DnsDefaults,
 }
@@ -207,6 +211,7 @@ impl Default for ProxyDefaults {
             upstream_idle_timeout: Duration::from_secs(60),
             upstream_max_age: Duration::from_secs(3600),
             upstream_limit: 64,
+            peer_timeout: Duration::from_secs(9),
             dns: DnsDefaults::default(),
         }
     }

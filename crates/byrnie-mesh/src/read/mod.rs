@@ -120,6 +120,7 @@ fn effective(mesh: &Mesh) -> Effective {
             client_idle_timeout: proxy.client_idle_timeout.get(),
             upstream_idle_timeout: proxy.upstream_idle_timeout.get(),
             upstream_max_age: proxy.upstream_max_age.get(),
+            peer_timeout: proxy.peer_timeout.get(),
             dns: DnsSettings {
                 ttl: proxy.dns.ttl.get(),
                 timeout: proxy.dns.timeout.get(),

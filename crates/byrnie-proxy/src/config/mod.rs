@@ -6,8 +6,8 @@
 
 mod assemble;
 mod cluster;
-mod peer;
 mod names;
+mod peer;
 mod routes;
 
 use std::net::SocketAddr;
@@ -19,8 +19,8 @@ use foldhash::HashMap;
 
 pub use assemble::{Assembler, CALLED_LIMIT, Refusal};
 pub use cluster::{Cluster, Endpoint, EndpointSet};
+pub use names::{NameEntry, NameTable};
 pub use peer::Peer;
-pub use names::NameTable;
 pub use routes::{Backend, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
 
 /// Everything that decides about traffic, at one moment.

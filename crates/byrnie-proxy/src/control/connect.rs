@@ -59,7 +59,7 @@ pub fn bootstrap(trust_bundle: PathBuf, address: &Arc<str>) -> Connector {
 
 async fn connect(address: &str, config: Arc<ClientConfig>) -> io::Result<Box<dyn ByteStream>> {
     let stream = TcpStream::connect(address).await?;
-    byrnie_net::socket::tune(&stream, byrnie_net::socket::DEFAULT_USER_TIMEOUT)?;
+    byrnie_net::socket::tune(&stream, byrnie_net::socket::DEFAULT_PEER_TIMEOUT)?;
     let tls = TlsConnector::from(config).connect(unused_server_name(), stream).await?;
     Ok(Box::new(tls))
 }

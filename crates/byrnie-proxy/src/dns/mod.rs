@@ -71,7 +71,8 @@ pub fn start(process: &Arc<Process>, sockets: Sockets) -> io::Result<()> {
         };
         let closing = process.closing.clone();
         runtime.block_on(async {
-            let resolver = Resolver::new(process, PathBuf::from(upstream::RESOLV_CONF), &sockets);
+            let resolver =
+                Resolver::new(process, PathBuf::from(upstream::RESOLV_CONF), upstream::PORT, &sockets);
             tokio::select! {
                 () = resolver.serve(sockets) => {}
                 () = closing.cancelled() => {}

@@ -61,10 +61,11 @@ struct Counters {
 }
 
 impl Resolver {
-    /// Listens nowhere yet. `resolv_conf` names the resolvers for everything else.
-    pub fn new(process: Arc<Process>, resolv_conf: PathBuf, sockets: &Sockets) -> Rc<Self> {
+    /// Listens nowhere yet. `resolv_conf` names the resolvers for everything else, which listen at this port.
+    pub fn new(process: Arc<Process>, resolv_conf: PathBuf, port: u16, sockets: &Sockets) -> Rc<Self> {
         let udp = sockets.udp.iter().map(StdUdpSocket::local_addr);
-        let own = udp.chain(sockets.tcp.iter().map(StdTcpListener::local_addr)).filter_map(Result::ok).collect();
+        let own =
+            udp.chain(sockets.tcp.iter().map(StdTcpListener::local_addr)).filter_map(Result::ok).collect();
         let result = |result: &str| process.metrics.counter(&names::DNS_QUERIES, &[result]);
         let limit = |limit: &str| process.metrics.counter(&names::LIMIT_REJECTIONS, &[limit]);
         let counters = Counters {
@@ -82,7 +83,7 @@ impl Resolver {
         };
         Rc::new(Self {
             process,
-            upstreams: RefCell::new(Upstreams::new(resolv_conf, own)),
+            upstreams: RefCell::new(Upstreams::new(resolv_conf, port, own)),
             flights: Flights::default(),
             connections: Cell::new(0),
             asking: Rc::default(),
@@ -176,8 +177,8 @@ impl Resolver {
             };
             let Some(answer) = answer else { return };
             let Ok(length) = u16::try_from(answer.len()) else { return };
-            let sent = stream.write_all(&[&length.to_be_bytes()[..], &answer].concat());
-            if !matches!(timeout(SLOW, sent).await, Ok(Ok(()))) {
+            let framed = [&length.to_be_bytes()[..], &answer].concat();
+            if !matches!(timeout(SLOW, stream.write_all(&framed)).await, Ok(Ok(()))) {
                 return;
             }
         }

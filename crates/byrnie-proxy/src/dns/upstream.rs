@@ -20,7 +20,7 @@ pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 const MAX_SERVERS: usize = 3;
 
 /// The port of DNS.
-const PORT: u16 = 53;
+pub const PORT: u16 = 53;
 
 /// How often it is looked whether the file has changed.
 const LOOK: Duration = Duration::from_secs(5);
@@ -40,6 +40,8 @@ const TRY: Duration = Duration::from_secs(2);
 /// The servers.
 pub struct Upstreams {
     path: PathBuf,
+    /// Theirs.
+    port: u16,
     looked: Option<Instant>,
     modified: Option<SystemTime>,
     servers: Vec<SocketAddr>,
@@ -51,8 +53,8 @@ pub struct Upstreams {
 
 impl Upstreams {
     /// Those that a file names, without ourselves.
-    pub fn new(path: PathBuf, own: Vec<SocketAddr>) -> Self {
-        Self { path, looked: None, modified: None, servers: Vec::new(), selves: Vec::new(), own }
+    pub fn new(path: PathBuf, port: u16, own: Vec<SocketAddr>) -> Self {
+        Self { path, port, looked: None, modified: None, servers: Vec::new(), selves: Vec::new(), own }
     }
 
     /// Whom to ask, in order.
@@ -82,7 +84,7 @@ impl Upstreams {
         self.modified = modified;
         match fs::read_to_string(&self.path) {
             Ok(text) => {
-                self.servers = parse(&text);
+                self.servers = parse(&text, self.port);
                 self.servers.retain(|server| !self.own.contains(server));
             }
             // What was known stays.
@@ -92,20 +94,20 @@ impl Upstreams {
 }
 
 /// The servers that such a file names; the local one if it names none (resolv.conf(5)).
-pub fn parse(text: &str) -> Vec<SocketAddr> {
+pub fn parse(text: &str, port: u16) -> Vec<SocketAddr> {
     let mut servers: Vec<SocketAddr> = Vec::new();
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
         if words.next() == Some("nameserver")
             && let Some(address) = words.next().and_then(|word| word.parse::<IpAddr>().ok())
-            && !servers.contains(&SocketAddr::new(address, PORT))
+            && !servers.contains(&SocketAddr::new(address, port))
         {
-            servers.push(SocketAddr::new(address, PORT));
+            servers.push(SocketAddr::new(address, port));
         }
     }
     servers.truncate(MAX_SERVERS);
     if servers.is_empty() {
-        servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT));
+        servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
     }
     servers
 }

@@ -16,7 +16,7 @@ use crate::tls::Alpn;
 use crate::worker::Worker;
 
 /// A plain connection to an endpoint's address.
-pub async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
+pub async fn tcp(worker: &Worker, endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
     let address = endpoint.plan.address;
     let failed = |error: std::io::Error| {
         ProxyError::unprocessed(
@@ -25,7 +25,7 @@ pub async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
         )
     };
     let stream = TcpStream::connect(address).await.map_err(failed)?;
-    byrnie_net::socket::tune(&stream, byrnie_net::socket::DEFAULT_USER_TIMEOUT).map_err(failed)?;
+    byrnie_net::socket::tune(&stream, worker.config().settings.peer_timeout).map_err(failed)?;
     Ok(stream)
 }
 
@@ -39,7 +39,7 @@ pub async fn tls(
         return Err(ProxyError::unprocessed(Kind::Internal, "a plaintext endpoint has no TLS"));
     };
     let config = client_config(worker, alpn, identity)?;
-    let stream = tcp(endpoint).await?;
+    let stream = tcp(worker, endpoint).await?;
     let connecting = TlsConnector::from(config).connect(unused_server_name(), stream);
     connecting.await.map_err(|error| {
         let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());

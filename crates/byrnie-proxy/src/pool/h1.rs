@@ -173,7 +173,8 @@ impl Drop for Queued<'_> {
 async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Result<Lease, ProxyError> {
     let counted = Counted::new(worker, &pool.endpoint);
     let stream =
-        dial::within(cluster.settings.connect_timeout, &pool.endpoint, dial::tcp(&pool.endpoint)).await?;
+        dial::within(cluster.settings.connect_timeout, &pool.endpoint, dial::tcp(worker, &pool.endpoint))
+            .await?;
     let received = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(Noting::new(stream, Arc::clone(&received)));
     let settings = Arc::clone(&worker.config().settings);

@@ -240,7 +240,7 @@ async fn open(
             handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, (counted, retires), generation)
                 .await
         }
-        None => handshake(endpoint, dial::tcp(endpoint).await?, (counted, retires), generation).await,
+        None => handshake(endpoint, dial::tcp(worker, endpoint).await?, (counted, retires), generation).await,
     }
 }
 

@@ -171,7 +171,7 @@ async fn attempt(
         .ok_or_else(|| ProxyError::unprocessed(Kind::Overload, "the endpoint has maxInFlight connections"))?;
     let begun = Instant::now();
     let opened = match &endpoint.plan.hop {
-        Hop::Plaintext => plain(cluster, endpoint).await.map(Upstream::Socket),
+        Hop::Plaintext => plain(worker, cluster, endpoint).await.map(Upstream::Socket),
         Hop::Mesh { dialect, .. } => {
             let (alpn, request) = tunnel_request(way, endpoint, *dialect)?;
             tunnel::open(worker, cluster, endpoint, alpn, &request).await.map(Upstream::Tunnel)
@@ -194,8 +194,12 @@ async fn attempt(
 }
 
 /// A plain connection to an application, within the service's limit.
-pub(super) async fn plain(cluster: &Cluster, endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
-    dial::within(cluster.settings.connect_timeout, endpoint, dial::tcp(endpoint)).await
+pub(super) async fn plain(
+    worker: &Worker,
+    cluster: &Cluster,
+    endpoint: &Endpoint,
+) -> Result<TcpStream, ProxyError> {
+    dial::within(cluster.settings.connect_timeout, endpoint, dial::tcp(worker, endpoint)).await
 }
 
 /// The CONNECT that leads to the endpoint's application.

@@ -195,7 +195,7 @@ async fn to_application(worker: &Rc<Worker>, port: &InboundPort) -> Result<Box<O
         ProxyError::unprocessed(Kind::Overload, "the application has maxInFlight connections")
     })?;
     let begun = Instant::now();
-    let application = plain(cluster, endpoint).await?;
+    let application = plain(worker, cluster, endpoint).await?;
     let outcome = Outcome::Success(begun.elapsed());
     Ok(Box::new(Opened { application, flight, outcome, port: port.port, _place: place }))
 }

@@ -1,6 +1,7 @@
 //! What is seen of one connection: metrics while it lasts, a line in the access log when it is over.
 
 use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -103,6 +104,16 @@ impl Story {
 
     /// It was established, and is over.
     pub(super) fn ended(&self, ended: &Result<(), Broken>, meter: &Meter) {
+        let vanished = &self.worker.process.counters;
+        match ended {
+            Err(Broken::Client(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                vanished.client_vanished.inc()
+            }
+            Err(Broken::Server(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                vanished.server_vanished.inc()
+            }
+            _ => {}
+        }
         let bytes = (meter.received.get(), meter.sent.get());
         match ended {
             Ok(()) => self.log(None, "", bytes),

@@ -5,3 +5,4 @@ mod failures;
 mod lifecycle;
 pub(crate) mod mesh;
 mod silence;
+mod vanished;

@@ -30,6 +30,7 @@ pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
         upstream_idle_timeout_ns: Some(nanos(settings.upstream_idle_timeout)),
         upstream_max_age_ns: Some(nanos(settings.upstream_max_age)),
         dns: Some(dns_to_proto(&settings.dns)),
+        peer_timeout_ns: Some(nanos(settings.peer_timeout)),
     }
 }
 
@@ -48,6 +49,7 @@ pub(super) fn mesh_from_proto(wire: pb::MeshSettings) -> Result<MeshSettings, De
         client_idle_timeout: duration("client_idle_timeout", wire.client_idle_timeout_ns)?,
         upstream_idle_timeout: duration("upstream_idle_timeout", wire.upstream_idle_timeout_ns)?,
         upstream_max_age: duration("upstream_max_age", wire.upstream_max_age_ns)?,
+        peer_timeout: duration("peer_timeout", wire.peer_timeout_ns)?,
         dns: required("dns", wire.dns, dns_from_proto)?,
     })
 }

@@ -1740,6 +1740,8 @@ pub struct MeshSettings {
     pub upstream_max_age_ns: ::core::option::Option<u64>,
     #[prost(message, optional, tag = "40")]
     pub dns: ::core::option::Option<DnsSettings>,
+    #[prost(uint64, optional, tag = "41")]
+    pub peer_timeout_ns: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DnsSettings {

@@ -365,6 +365,7 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
             client_idle_timeout: times.3,
             upstream_idle_timeout: times.4,
             upstream_max_age: times.5,
+            peer_timeout: times.1,
             dns: DnsSettings { ttl: times.0, timeout: times.3, max_queries: numbers.2 },
         },
     )
