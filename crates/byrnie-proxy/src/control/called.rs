@@ -56,7 +56,9 @@ impl Control {
             .waiting
             .extract_if(.., |(service, answer)| answer.is_closed() || assembler.knows_called(service));
         // Whoever asked may have given up.
-        known.for_each(|(_, answer)| drop(answer.send(())));
+        known.for_each(|(_, answer)| {
+            let _ = answer.send(());
+        });
     }
 
     /// Lets go of what was called longest ago, when it is too much. Never while nobody could give it back.
