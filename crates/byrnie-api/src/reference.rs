@@ -88,7 +88,8 @@ macro_rules! examples {
 
 examples! {
     "namespace" "service" "serviceaccount" "gatewayclass" "gateway" "httproute" "grpcroute" "tcproute"
-    "referencegrant" "mesh" "workload" "trafficpolicy" "authorizationpolicy" "serviceprofile"
+    "referencegrant" "mesh" "workload" "trafficpolicy" "authorizationpolicy" "serviceprofile" "ratelimitpolicy"
+    "faultpolicy" "servicesubset"
 }
 
 fn field_rows(page: &mut String, row: &KindInfo, path: &str, plain_path: &str, schema: &Value, theirs: bool) {

@@ -24,17 +24,16 @@ const FINDINGS: usize = 1_000;
 impl Compiler {
     /// What is odd about the objects as a whole, in a stable order. Work is linear in the size of the tables.
     pub fn analyze(&self) -> Vec<Finding> {
-        let analyses: [fn(&Self) -> Vec<Finding>; 6] = [
-            shadow::analyze,
-            hosts::analyze,
-            retries::analyze,
-            protocols::analyze,
-            listeners::analyze,
-            identities::analyze,
+        let analyses = [
+            shadow::analyze(self),
+            hosts::analyze(self),
+            retries::analyze(self),
+            protocols::analyze(self),
+            listeners::analyze(self),
+            identities::analyze(self),
         ];
         let mut all: Vec<Finding> = Vec::new();
-        for analysis in analyses {
-            let mut found = analysis(self);
+        for mut found in analyses {
             found.sort_by(|a, b| {
                 (a.code, &a.object, &a.field, &a.message).cmp(&(b.code, &b.object, &b.field, &b.message))
             });

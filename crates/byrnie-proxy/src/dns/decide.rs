@@ -1,8 +1,8 @@
 //! What a DNS question is answered: pure, from the table of names alone. No socket, no clock.
 //!
 //! A Service `voting` in namespace `shop` has four names: `voting` (for workloads of its namespace), `voting.shop`,
-//! `voting.shop.svc` and `voting.shop.svc.cluster.local`. We are the authority for `cluster.local` and say what does not
-//! exist there; every other name that is no Service's belongs to somebody else, whom we ask.
+//! `voting.shop.svc` and `voting.shop.svc.cluster.local`. We are the authority for `cluster.local` and say what does
+//! not exist there; every other name that is no Service's belongs to somebody else, whom we ask.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -95,8 +95,8 @@ pub fn error(query: &Message, code: ResponseCode) -> Message {
     answer
 }
 
-/// Says who says that something does not exist, and for how long (RFC 2308). A name outside of our domain that we answer
-/// for is a domain of its own: the owner must be the name or stand above it.
+/// Says who says that something does not exist, and for how long (RFC 2308). A name outside of our domain that we
+/// answer for is a domain of its own: the owner must be the name or stand above it.
 pub fn soa(name: &Name) -> Option<Record> {
     let domain = Name::from_ascii(DOMAIN).ok()?;
     let master = Name::from_ascii("ns.dns.cluster.local.").ok()?;

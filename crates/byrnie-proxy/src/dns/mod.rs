@@ -2,9 +2,9 @@
 //! name is asked of the host's resolvers.
 //!
 //! `decide` is pure: a packet and the table of names give an answer or say that somebody else has it. `message` reads
-//! and writes packets, `upstream` asks others, `flight` knows what is on its way, `serve` has the sockets. All of it runs
-//! on a thread of its own: whatever is sent to it harms no traffic but itself. The sockets are handed over from the
-//! workload's namespace; must never know how they came to be there.
+//! and writes packets, `upstream` asks others, `flight` knows what is on its way, `serve` has the sockets. All of it
+//! runs on a thread of its own: whatever is sent to it harms no traffic but itself. The sockets are handed over from
+//! the workload's namespace; must never know how they came to be there.
 
 mod decide;
 mod flight;

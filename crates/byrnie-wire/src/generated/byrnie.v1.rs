@@ -1916,6 +1916,7 @@ pub enum RouteKind {
     Grpc = 2,
     Tcp = 3,
     Tls = 4,
+    Profile = 5,
 }
 impl RouteKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1929,6 +1930,7 @@ impl RouteKind {
             Self::Grpc => "ROUTE_KIND_GRPC",
             Self::Tcp => "ROUTE_KIND_TCP",
             Self::Tls => "ROUTE_KIND_TLS",
+            Self::Profile => "ROUTE_KIND_PROFILE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1939,6 +1941,7 @@ impl RouteKind {
             "ROUTE_KIND_GRPC" => Some(Self::Grpc),
             "ROUTE_KIND_TCP" => Some(Self::Tcp),
             "ROUTE_KIND_TLS" => Some(Self::Tls),
+            "ROUTE_KIND_PROFILE" => Some(Self::Profile),
             _ => None,
         }
     }

@@ -44,7 +44,9 @@ fn what_makes_no_sense_is_refused_with_a_code() {
         (&["profile", "web", "--proto", "web.yaml"], 1, "error[BYR0462]"),
         (&["profile", "Web_1", "--open-api", "web.yaml"], 1, "error[BYR0463]"),
         (&["profile", "web", "--open-api", "web.yaml", "--format", "grpc-route"], 1, "error[BYR0463]"),
-        (&["profile", "web", "--tap", "web"], 1, "error[BYR0440]"),
+        (&["profile", "web", "--tap", "svc/web"], 1, "error[BYR0440]"),
+        (&["profile", "--tap", "web"], 1, "error[BYR0440]"),
+        (&["profile", "--tap"], 1, "error[BYR0463]"),
     ] {
         let stderr = sandbox.run(args).refused(code);
         assert!(stderr.contains(says), "{args:?}: {stderr}");
@@ -63,8 +65,7 @@ fn requests_as_they_arrive_become_routes() {
     let address = mesh.upstream("bot", "web");
     until("the service answers", || (get(&address, "/", &[]).ok()?.status == 200).then_some(()));
     // It ends by itself when both operations were seen; the time is only for when they are not.
-    let args =
-        ["profile", "web", "-n", "shop", "--tap", "svc/web", "--duration", "60s", "--route-limit", "2"];
+    let args = ["profile", "-n", "shop", "--tap", "--duration", "60s", "--route-limit", "2", "svc/web"];
     let mut command = mesh.sandbox.command(&args);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     until("both operations are seen", || {

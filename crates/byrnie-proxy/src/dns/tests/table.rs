@@ -196,7 +196,7 @@ fn sizes_are_the_clients_within_ours() {
     edns.set_version(1);
     newer.set_edns(edns);
     let (answer, outcome) = answered(&newer);
-    assert_eq!((answer.metadata.response_code, outcome), (ResponseCode::BADVERS, Outcome::Refused));
+    assert_eq!((u16::from(answer.metadata.response_code), outcome), (16, Outcome::Refused)); // BADVERS
 }
 
 #[test]

@@ -11,9 +11,9 @@ use crate::cli::value::duration;
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("source").required(true).args(["open_api", "proto", "tap"]))]
 pub struct ProfileArgs {
-    /// The Service that the routes are for: `web` or `svc/web`
-    #[arg(value_name = "SERVICE")]
-    pub service: String,
+    /// The Service that the routes are for: `web` or `svc/web` [default: what --tap names]
+    #[arg(value_name = "SERVICE", required_unless_present = "tap")]
+    pub service: Option<String>,
     /// Namespace of the Service
     #[arg(short, long, default_value = "default", value_name = "NAMESPACE")]
     pub namespace: String,
@@ -23,8 +23,9 @@ pub struct ProfileArgs {
     /// A protobuf file with services; - for stdin
     #[arg(long, value_name = "FILE")]
     pub proto: Option<PathBuf>,
-    /// Look at requests that arrive at this Service or Workload of the running mesh: `svc/web`, `web-1`
-    #[arg(long, value_name = "TARGET")]
+    /// Look at requests that arrive at this Service or Workload of the running mesh: `svc/web`, `web-1` [default: the
+    /// Service]
+    #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
     pub tap: Option<String>,
     /// How long --tap looks
     #[arg(

@@ -90,7 +90,18 @@ impl World {
         values
     }
 
-    /// Each rule: what it says itself, else the policies of rule and route, else its first backend's Service.
+    /// The policies of the first Gateway that a route is attached to, and of the listener that it names.
+    fn of_gateway(&self, key: &ObjectKey, route: &Value) -> Vec<Holding> {
+        let parents = route["spec"]["parentRefs"].as_array().into_iter().flatten();
+        let mut gateways = parents.filter(|parent| parent["kind"].as_str().unwrap_or("Gateway") == "Gateway");
+        let Some(parent) = gateways.next() else { return Vec::new() };
+        let namespace = parent["namespace"].as_str().unwrap_or(&key.namespace);
+        let gateway = ObjectKey::new(Kind::Gateway, namespace, parent["name"].as_str().unwrap_or_default());
+        self.compiler.policies_for(&gateway, parent["sectionName"].as_str())
+    }
+
+    /// Each rule: what it says itself, else the policies of rule and route, of its Gateway, of its first backend's
+    /// Service.
     fn rules(&self, key: &ObjectKey, object: &Value) -> Vec<(String, Values)> {
         let rules = object["spec"]["rules"].as_array().cloned().unwrap_or_default();
         let mut tables = Vec::new();
@@ -102,6 +113,7 @@ impl World {
                 flatten(&mut values, field, &rule[field], &own);
             }
             let mut held = self.compiler.policies_for(key, Some(&name));
+            held.extend(self.of_gateway(key, object));
             let backend = &rule["backendRefs"][0];
             if let Some(service) = backend["name"].as_str() {
                 let namespace = backend["namespace"].as_str().unwrap_or(&key.namespace);
@@ -287,6 +299,23 @@ apiVersion: mesh.byrnie.dev/v1alpha1
 kind: Mesh
 metadata: {name: default}
 spec: {defaultInboundPolicy: deny, proxy: {detectTimeout: 2s}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: outside, namespace: shop}
+spec:
+  parentRefs: [{name: front, sectionName: http}]
+  rules: [{backendRefs: [{name: web, port: 80}]}]
+---
+apiVersion: mesh.byrnie.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: edge, namespace: shop}
+spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: front}], timeouts: {request: 2s}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: front, namespace: shop}
+spec: {gatewayClassName: byrnie, listeners: [{name: http, port: 8080, protocol: HTTP}]}
 ";
 
     fn world() -> (World, Vec<Object>) {
@@ -336,6 +365,18 @@ spec: {defaultInboundPolicy: deny, proxy: {detectTimeout: 2s}}
             row(other, "timeouts.request"),
             "timeouts.request 5s TrafficPolicy shop/near (Service shop/web)"
         );
+    }
+
+    #[test]
+    fn a_gateway_is_nearer_than_the_service_behind_it() {
+        let text = described(6);
+        let request = "timeouts.request 2s TrafficPolicy shop/edge (Gateway shop/front)";
+        assert_eq!(row(&text, "timeouts.request"), request);
+        assert_eq!(
+            row(&text, "retry.attempts"),
+            "retry.attempts 1 TrafficPolicy shop/near (Service shop/web)"
+        );
+        assert_eq!(row(&described(8), "timeouts.request"), request);
     }
 
     #[test]

@@ -54,7 +54,12 @@ pub struct Target<'a> {
 
 /// Prints the routes. Only `--tap` needs a running mesh.
 pub async fn run(global: &Global, args: &ProfileArgs) -> Result<(), Failure> {
-    let service = bare_name(&args.service);
+    let tapped = args.tap.as_deref().filter(|target| !target.is_empty());
+    let Some(service) = args.service.as_deref().or(tapped) else {
+        return Err(Failure::argument("which Service?", "byrnie profile --tap SERVICE"));
+    };
+    let tapped = tapped.unwrap_or(service);
+    let service = bare_name(service);
     for name in [service, args.namespace.as_str()] {
         if !byrnie_api::names::is_dns_label(name) {
             return Err(Failure::argument(
@@ -67,7 +72,7 @@ pub async fn run(global: &Global, args: &ProfileArgs) -> Result<(), Failure> {
     let operations = match (&args.open_api, &args.proto, &args.tap) {
         (Some(file), _, _) => read(file, openapi::operations)?,
         (_, Some(file), _) => read(file, proto::operations)?,
-        (_, _, Some(tapped)) => tap::operations(&Context::new(global)?, args, tapped).await?,
+        (_, _, Some(_)) => tap::operations(&Context::new(global)?, args, tapped).await?,
         (None, None, None) => Vec::new(),
     };
     if operations.is_empty() {
@@ -84,11 +89,11 @@ pub async fn run(global: &Global, args: &ProfileArgs) -> Result<(), Failure> {
     output::data(&render::render(&operations, target, format))
 }
 
+/// Makes operations of a text; the second part is the file's name.
+type Understand = fn(&str, &str) -> Result<Vec<Operation>, String>;
+
 /// Reads a file (`-`: stdin) and understands it.
-fn read(
-    file: &Path,
-    understand: fn(&str, &str) -> Result<Vec<Operation>, String>,
-) -> Result<Vec<Operation>, Failure> {
+fn read(file: &Path, understand: Understand) -> Result<Vec<Operation>, Failure> {
     let name = file.display().to_string();
     let failed = |why: String| Failure::new(FILE, format!("cannot read {name}: {why}"));
     let limit = FILE_LIMIT as u64 + 1;
