@@ -7,6 +7,7 @@
 mod bench;
 mod codegen;
 mod docs;
+mod gate;
 mod generate;
 mod shell;
 mod test;
@@ -36,6 +37,8 @@ enum Recipe {
     Codegen,
     /// Byrnie and its peers at the same work: CPU, latency, memory, against the budgets
     Bench(bench::Options),
+    /// What a request costs in instructions and allocations, against the baseline (needs valgrind)
+    Gate(gate::Options),
     /// Write docs/cli.md and docs/errors.md only (needs nothing but the product)
     Docs,
 }
@@ -59,6 +62,7 @@ fn run(recipe: Recipe) -> anyhow::Result<()> {
             docs::run()
         }
         Recipe::Bench(options) => bench::run_all(&options),
+        Recipe::Gate(options) => gate::run(&options),
         Recipe::Codegen => codegen::run(),
         Recipe::Docs => docs::run(),
     }

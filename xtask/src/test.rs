@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use crate::shell::{self, cargo, root, target_dir};
-use crate::tidy;
-use crate::tools::Tools;
+use crate::tools::{self, Tools};
+use crate::{gate, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Args)]
@@ -37,6 +37,8 @@ enum Suite {
     Unit,
     /// Tests of the shipped binary
     E2e,
+    /// What a request costs in instructions and allocations
+    Gate,
 }
 
 /// What became of one suite.
@@ -85,6 +87,7 @@ impl Session {
             Suite::Generated => generated::check(&mut self.skipped),
             Suite::Unit => self.tests("not binary(e2e)"),
             Suite::E2e => self.tests("binary(e2e)"),
+            Suite::Gate => self.gate(),
         }
     }
 
@@ -100,6 +103,15 @@ impl Session {
             return Ok(());
         }
         run_cargo(args)
+    }
+
+    fn gate(&mut self) -> anyhow::Result<()> {
+        if !tools::works("valgrind") {
+            self.skipped
+                .push("instructions and allocations per request: valgrind is not installed".to_owned());
+            return Ok(());
+        }
+        gate::check()
     }
 
     fn deny(&mut self) -> anyhow::Result<()> {

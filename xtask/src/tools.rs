@@ -39,6 +39,9 @@ impl Tools {
         {
             missing.push(format!("{}: not installed, and apt-get cannot: {error:#}", absent.join(", ")));
         }
+        if !works("valgrind") && apt(&["valgrind"]).is_err() {
+            eprintln!("valgrind is not installed, and apt-get cannot install it");
+        }
         Ok(Self { bin, missing })
     }
 

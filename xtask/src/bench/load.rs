@@ -121,6 +121,11 @@ pub fn probe(work: Work, to: SocketAddr) -> anyhow::Result<()> {
     }
 }
 
+/// So many gRPC calls, one after the other over one connection.
+pub fn calls_in_turn(to: SocketAddr, calls: u64) -> anyhow::Result<()> {
+    on_a_runtime(grpc::in_turn(to, calls))
+}
+
 fn on_a_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(future)

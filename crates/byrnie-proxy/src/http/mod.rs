@@ -53,7 +53,7 @@ where
 }
 
 /// The answer to one request, by where it came in. Never fails: a failure is an answer, too.
-async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
+pub(crate) async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
     match front.entrance {
         Entrance::Mesh => inbound::answer(worker, front, incoming).await,
         _ => outbound::answer(worker, front, incoming).await,

@@ -1,4 +1,4 @@
-//! How long connections to endpoints are kept, and who shares them.
+//! How long connections to endpoints are kept, who shares them, and what a request occupies meanwhile.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,6 +15,9 @@ use super::client::{Client, get};
 use super::kit::{Roads, cluster_of, everything, obey, origin, read_head, text};
 use super::limits::with;
 use crate::config::Endpoint;
+use crate::front::{Entrance, Front};
+use crate::http::body::Body;
+use crate::http::{Incoming, answer};
 use crate::tcp::tests::mesh::{application, run};
 
 /// Answers slowly, and counts its connections.
@@ -74,5 +77,19 @@ fn services_behind_one_peer_share_its_connections() {
         assert!(!sibling.peer.gone.is_cancelled());
         assert_eq!(Client::to(roads.gateway).await.ask(get("/")).await.text(), "ok");
         assert_eq!(known.peer.connections.load(Relaxed), 1, "still the same");
+    });
+}
+
+#[test]
+fn the_future_of_a_request_stays_small() {
+    run(async {
+        let roads = Roads::new(origin(async |_| text("ok")).await, AppProtocol::Http1).await;
+        for entrance in [Entrance::Gateway(8000), Entrance::Mesh] {
+            let front = Front::new(entrance, None, roads.gateway);
+            let request = http::Request::new(Body::Empty);
+            let answering = answer(&roads.pair.client, &front, Incoming { request, upgrade: None });
+            // It is moved once for each request, and kept as long as the request lasts.
+            assert!(size_of_val(&answering) <= 8192, "{} bytes", size_of_val(&answering));
+        }
     });
 }

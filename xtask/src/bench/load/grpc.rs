@@ -39,6 +39,15 @@ pub async fn once(to: SocketAddr) -> anyhow::Result<()> {
     call(&mut connect(to).await?, to).await
 }
 
+/// So many calls, one after the other over one connection.
+pub async fn in_turn(to: SocketAddr, calls: u64) -> anyhow::Result<()> {
+    let mut client = connect(to).await?;
+    for _ in 0..calls {
+        call(&mut client, to).await?;
+    }
+    Ok(())
+}
+
 async fn connect(to: SocketAddr) -> anyhow::Result<SendRequest<Bytes>> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
