@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn users_as_a_table() {
         let lists = Lists {
-            users: "root:x:0:0:root:/root:/bin/sh\nann:x:1000:100::/home/ann:/bin/sh\n".to_owned(),
+            users: "root:x:0:0:root:/root:/bin/sh\nann:x:1000:100::/srv/ann:/bin/sh\n".to_owned(),
             groups: "root:x:0:\nusers:x:100:\nsudo:x:27:bob,ann\nweb:x:33:ann\nempty:x:34:\n".to_owned(),
         };
         for (text, uid, gid, groups) in [
@@ -125,7 +125,7 @@ mod tests {
             assert_eq!(known.user, User { uid, gid, groups }, "{text}");
         }
         let ann = lists.parse("ann").unwrap();
-        assert_eq!(ann.named, Some(("ann".to_owned(), "/home/ann".to_owned())));
+        assert_eq!(ann.named, Some(("ann".to_owned(), "/srv/ann".to_owned())));
         for bad in ["bob", "", "ann:nobody", "-1", "ann:"] {
             assert_eq!(lists.parse(bad), None, "{bad}");
         }
