@@ -13,7 +13,7 @@ const RUN: &str = "files";
 
 /// Explains what would happen to a request in a mesh of these objects.
 pub fn why_files(objects: Vec<Object>, query: &WhyQuery) -> Result<WhyResponse, ErrorBody> {
-    let mut compiler = Compiler::new(Options { run_id: RUN.to_owned(), transparent: false });
+    let mut compiler = Compiler::new(Options { run_id: RUN.to_owned(), ..Options::default() });
     let changes: Vec<byrnie_mesh::Change> =
         objects.into_iter().map(running).map(byrnie_mesh::Change::Applied).collect();
     compiler.apply(&changes);
