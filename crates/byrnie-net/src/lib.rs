@@ -1,5 +1,6 @@
 //! What the kernel offers to a mesh, behind safe functions: child processes that cannot outlive their parent,
-//! descriptors handed from one process to the next, sealed memory, sockets tuned for proxying.
+//! descriptors handed from one process to the next, sealed memory, sockets tuned for proxying, network namespaces and
+//! the rules that redirect traffic in them.
 //!
 //! The descriptors travel by systemd's own protocol (`LISTEN_FDS`, `NOTIFY_SOCKET`, `FDSTORE=1`), so that the same
 //! proxy runs under `byrnie up` and as a systemd unit.
@@ -8,10 +9,12 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod cgroup;
+pub mod capture;
 pub mod inherit;
 pub mod keeper;
 pub mod limits;
 pub mod memfd;
+pub mod netns;
 pub mod notify;
 pub mod process;
 pub mod socket;
@@ -22,6 +25,7 @@ mod testing;
 pub mod unix;
 
 pub use inherit::Inherited;
+pub use netns::Namespace;
 pub use notify::{Notification, Notifier, NotifyServer};
 pub use spawn::{Output, Spawn, spawn};
 pub use store::FdStore;

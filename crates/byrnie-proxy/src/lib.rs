@@ -13,7 +13,6 @@
 mod accept;
 mod admit;
 mod balance;
-#[allow(dead_code, reason = "asked by the capture of connections")]
 mod called;
 mod capture;
 mod config;
@@ -42,6 +41,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod transparent;
 mod tries;
 mod worker;
 
@@ -50,3 +50,4 @@ pub use run::{
     ControlPlane, LocalState, LogFilter, LogOutput, Orders, ProxyOptions, RunError, Source, Successor,
     Supervision, run,
 };
+pub use transparent::{CAPTURE_FILE, CaptureOptions, NAMESPACE};

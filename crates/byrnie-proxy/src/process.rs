@@ -19,6 +19,7 @@ use crate::error::{Kind, ProxyError};
 use crate::listing::Listing;
 use crate::overload::Overload;
 use crate::tls::TlsState;
+use crate::transparent::Captured;
 
 /// What a proxy is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +67,8 @@ pub struct Process {
     pub open: AtomicUsize,
     /// Mirrored copies that are on their way.
     pub copies: AtomicUsize,
+    /// Set before anything starts, where the workload's traffic is captured.
+    pub captured: Option<Arc<Captured>>,
     started: Instant,
     started_unix_ms: u64,
 }
@@ -162,6 +165,7 @@ impl Process {
             listing: Arc::default(),
             open: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
+            captured: None,
             started: Instant::now(),
             started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
         }

@@ -78,6 +78,8 @@ pub(super) struct Story {
     begun: Instant,
     /// Who talks to whom.
     pub(super) labels: Labels,
+    /// Said where nothing went wrong.
+    pub(super) note: String,
     /// Endpoints that were tried.
     pub(super) tries: u32,
 }
@@ -85,7 +87,15 @@ pub(super) struct Story {
 impl Story {
     pub(super) fn new(worker: &Rc<Worker>, remote: SocketAddr, direction: Direction) -> Self {
         let labels = Labels { self_identity: worker.process.identity(), ..Labels::new(direction) };
-        Self { worker: Rc::clone(worker), remote, client: None, begun: Instant::now(), labels, tries: 1 }
+        Self {
+            worker: Rc::clone(worker),
+            remote,
+            client: None,
+            begun: Instant::now(),
+            labels,
+            note: String::new(),
+            tries: 1,
+        }
     }
 
     /// The endpoint that is tried; `None`: none was.
@@ -154,7 +164,7 @@ impl Story {
             peer_address: &remote,
             client_address: &client,
             flag: error.map_or("", |error| error.kind.describe().code),
-            detail: error.map_or("", |error| &error.context),
+            detail: error.map_or(&self.note, |error| &error.context),
             policy,
             request_bytes: received,
             response_bytes: sent,

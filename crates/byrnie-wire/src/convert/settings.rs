@@ -32,6 +32,8 @@ pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
         client_idle_timeout_ns: Some(nanos(settings.client_idle_timeout)),
         upstream_idle_timeout_ns: Some(nanos(settings.upstream_idle_timeout)),
         upstream_max_age_ns: Some(nanos(settings.upstream_max_age)),
+        refuse_unknown_destinations: settings.refuse_unknown_destinations,
+        accept_plaintext: settings.accept_plaintext,
         dns: Some(dns_to_proto(&settings.dns)),
         peer_timeout_ns: Some(nanos(settings.peer_timeout)),
         restart_timeout_ns: Some(nanos(settings.restart_timeout)),
@@ -62,6 +64,8 @@ pub(super) fn mesh_from_proto(wire: pb::MeshSettings) -> Result<MeshSettings, De
         drain_percent: at("drain_percent", percent(wire.drain_percent))?,
         shed_percent: at("shed_percent", percent(wire.shed_percent))?,
         adaptive_concurrency: wire.adaptive_concurrency.unwrap_or_default(),
+        refuse_unknown_destinations: wire.refuse_unknown_destinations,
+        accept_plaintext: wire.accept_plaintext,
         peer_timeout: duration("peer_timeout", wire.peer_timeout_ns)?,
         dns: required("dns", wire.dns, dns_from_proto)?,
     })

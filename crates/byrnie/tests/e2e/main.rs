@@ -29,6 +29,7 @@ mod proxy_config;
 mod restart;
 mod sight;
 mod supervisor;
+mod transparent;
 mod unprivileged;
 mod why;
 mod without_mesh;
