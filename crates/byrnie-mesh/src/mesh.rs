@@ -38,7 +38,7 @@ pub(crate) fn settings(view: &View<'_>) -> Product {
         .map_or_else(|| view.context.defaults.clone(), |mesh| mesh.effective.clone());
     Product {
         resources: vec![Resource::MeshSettings(effective.settings.clone())],
-        derived: Some(Derived::Mesh(effective)),
+        derived: Some(Derived::Mesh(Box::new(effective))),
         ..Product::default()
     }
 }

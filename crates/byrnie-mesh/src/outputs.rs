@@ -22,7 +22,7 @@ pub(crate) struct Product {
 /// A value that other nodes read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Derived {
-    Mesh(mesh::Effective),
+    Mesh(Box<mesh::Effective>),
     Port(gateway::PortHolders),
     /// What a Gateway found about its ListenerSets.
     Sets(BTreeMap<ObjectName, gateway::SetFound>),

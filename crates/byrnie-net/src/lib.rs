@@ -8,8 +8,8 @@
 //! This is the only crate that may hold `unsafe`. It must never know a mesh concept: no workloads, no identities.
 #![deny(unsafe_op_in_unsafe_fn)]
 
-pub mod cgroup;
 pub mod capture;
+pub mod cgroup;
 pub mod inherit;
 pub mod keeper;
 pub mod limits;

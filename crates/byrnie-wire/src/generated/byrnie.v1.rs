@@ -25,6 +25,12 @@ pub struct NodeStatus {
     /// The supervisor's run.
     #[prost(string, tag = "9")]
     pub run: ::prost::alloc::string::String,
+    /// The workload's own IP address, where its traffic is captured; else empty.
+    #[prost(string, tag = "10")]
+    pub address: ::prost::alloc::string::String,
+    /// How often the rules that capture its traffic had to be restored in this life.
+    #[prost(uint64, tag = "11")]
+    pub rules_restored: u64,
 }
 /// Where a workload reaches a service.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -325,6 +331,8 @@ pub struct ClientMessage {
     pub report: ::core::option::Option<Report>,
     #[prost(message, repeated, tag = "7")]
     pub tap_events: ::prost::alloc::vec::Vec<TapEvent>,
+    #[prost(message, repeated, tag = "8")]
+    pub answers: ::prost::alloc::vec::Vec<Answer>,
 }
 /// Who is speaking.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -342,6 +350,12 @@ pub struct Node {
     pub run: ::prost::alloc::string::String,
     #[prost(uint32, tag = "5")]
     pub pid: u32,
+    /// Grows with each process of this proxy: of two that are connected at once the older one steps aside.
+    #[prost(uint64, tag = "6")]
+    pub generation: u64,
+    /// Another process has taken its place: it only reports what its last connections do, and subscribes to nothing.
+    #[prost(bool, tag = "7")]
+    pub retiring: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Subscription {
@@ -384,6 +398,27 @@ pub struct ServerMessage {
     /// Tap ids.
     #[prost(uint64, repeated, tag = "4")]
     pub tap_stop: ::prost::alloc::vec::Vec<u64>,
+    #[prost(message, repeated, tag = "5")]
+    pub queries: ::prost::alloc::vec::Vec<Query>,
+}
+/// A question about the proxy itself, for the operator.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Query {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// listeners, routes, endpoints, pools, certificates, policy, connections, all.
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
+}
+/// A part of the answer; all parts together are one JSON document.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Answer {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub part: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bool, tag = "3")]
+    pub last: bool,
 }
 /// The state of one subscribed key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1764,6 +1799,22 @@ pub struct MeshSettings {
     pub upstream_idle_timeout_ns: ::core::option::Option<u64>,
     #[prost(uint64, optional, tag = "13")]
     pub upstream_max_age_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "20")]
+    pub restart_timeout_ns: ::core::option::Option<u64>,
+    #[prost(uint32, optional, tag = "21")]
+    pub max_requests: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "22")]
+    pub drain_percent: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "23")]
+    pub shed_percent: ::core::option::Option<u32>,
+    #[prost(bool, optional, tag = "24")]
+    pub adaptive_concurrency: ::core::option::Option<bool>,
+    /// Captured connections to what is no service of the mesh are refused.
+    #[prost(bool, tag = "14")]
+    pub refuse_unknown_destinations: bool,
+    /// Captured connections without mTLS are served.
+    #[prost(bool, tag = "15")]
+    pub accept_plaintext: bool,
     #[prost(message, optional, tag = "40")]
     pub dns: ::core::option::Option<DnsSettings>,
     #[prost(uint64, optional, tag = "41")]
