@@ -32,8 +32,12 @@ impl Tools {
                 }
             }
         }
-        if !works("curl") && apt(&["curl"]).is_err() {
-            missing.push("curl: not installed, and apt-get cannot install it".to_owned());
+        let absent: Vec<&str> =
+            PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+        if !absent.is_empty()
+            && let Err(error) = apt(&absent)
+        {
+            missing.push(format!("{}: not installed, and apt-get cannot: {error:#}", absent.join(", ")));
         }
         if !works("valgrind") && apt(&["valgrind"]).is_err() {
             eprintln!("valgrind is not installed, and apt-get cannot install it");
@@ -55,6 +59,29 @@ impl Tools {
             Err(_) => command,
         }
     }
+}
+
+/// Programs that nobody here wrote, which the tests run, and the Debian packages that have them. A test that misses one
+/// is counted as skipped.
+const PROGRAMS: [(&str, &str); 11] = [
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("tcpdump", "tcpdump"),
+    ("nginx", "nginx"),
+    ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
+    ("redis-server", "redis-server"),
+    ("redis-cli", "redis-tools"),
+    ("sshd", "openssh-server"),
+    ("ssh-keygen", "openssh-client"),
+];
+
+/// Whether a program is installed, also where only root looks.
+fn is_there(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    places.map(|place| place.join(name)).any(|file| file.exists())
 }
 
 /// Whether a program answers `--version`.

@@ -284,6 +284,14 @@ codes! {
         "report it with the proxy's log";
     PORT_IN_USE = 217, "port not available", "A Gateway's proxy cannot bind a listener's port; it tries again.",
         "end the process that holds the port, or choose another port for the listener";
+    PLAINTEXT = 270, "plaintext refused", "A connection came to a workload's own address without mTLS, and the mesh is strict.",
+        "call through a proxy of the mesh or a Gateway, or set Mesh.spec.mtls to permissive for the time of moving in";
+    EGRESS_DENIED = 271, "destination not of the mesh", "A workload called what is no service of the mesh, and the Mesh's egress is deny.",
+        "make it a Service of the mesh, or set Mesh.spec.egress to allow";
+    RULES_RESTORED = 272, "rules restored", "Somebody had changed or removed the rules that capture a workload's traffic; they are in force again.",
+        "find out who changes nftables in the workload's network namespace";
+    RULES_BROKEN = 273, "rules not in force", "The rules that capture a workload's traffic cannot be put in force; it is tried again.",
+        "see the text; nft must be installed and allowed";
 
     // Identity (`byrnie-identity`, `byrnie-control`).
     DNS_LOOP = 280, "resolver asks itself", "A resolver that the host's resolv.conf names leads back to this proxy. It is not asked for a minute.",
@@ -509,6 +517,12 @@ codes! {
         "see `byrnie get proxies` and the proxy's last lines";
     ADDRESSES_EXHAUSTED = 494, "no virtual address left", "The range of virtual addresses has none left for a Service: it cannot be called by name in transparent mode. An address rests for an hour when its Service is deleted.",
         "set a larger spec.virtualAddresses.ipv4Range in the Mesh, or wait until an address is free again";
+    NO_CAPTURE = 495, "capture not possible", "Transparent capture needs root on Linux, `ip` and `nft`.",
+        "run it through sudo and install iproute2 and nftables, or leave --transparent out";
+    NETWORK = 496, "network not set up", "The network of the mesh, or the namespace of a workload, cannot be set up.",
+        "see the text; a network that is in use already is changed by Mesh.spec.capture.ipv4Range";
+    UNKNOWN_USER = 497, "unknown user", "A Workload's spec.runAs, or a user of the Mesh's capture.excludeUsers, is not known on this host.",
+        "name one of /etc/passwd, or a number";
 }
 
 #[cfg(test)]

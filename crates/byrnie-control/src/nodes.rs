@@ -254,6 +254,8 @@ impl Node {
             version: self.info.version.clone(),
             identity: self.identity.to_string(),
             mesh: address(status.and_then(|s| s.mesh)),
+            address: status.and_then(|s| s.address).map(|address| address.to_string()),
+            rules_restored: status.map_or(0, |s| s.rules_restored),
             connected: state.connected,
             since: state.since.to_string(),
             subscribed: state.keys.len(),

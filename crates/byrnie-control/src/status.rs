@@ -146,7 +146,14 @@ pub fn of_proxy(status: &NodeStatus) -> Value {
         (false, Some(_)) => ("True", "ProxyReady"),
     };
     let ready = json!({ "type": "Ready", "status": ready, "reason": reason, "message": "" });
-    json!({ "proxy": proxy, "upstreams": upstreams, "conditions": [ready] })
+    if status.rules_restored > 0 {
+        proxy["rulesRestored"] = json!(status.rules_restored);
+    }
+    let mut all = json!({ "proxy": proxy, "upstreams": upstreams, "conditions": [ready] });
+    if let Some(address) = status.address {
+        all["address"] = json!(address.to_string());
+    }
+    all
 }
 
 /// What the compiler programmed, a gateway's proxy may have to refuse: a port that another process holds, for example.

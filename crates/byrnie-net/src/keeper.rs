@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid};
 
+use crate::capture::confine::Confinement;
 use crate::{Spawn, process};
 
 /// The name of the pipe in [`crate::Inherited`].
@@ -54,13 +55,23 @@ pub const EXIT_NOT_STARTED: u8 = 127;
 
 /// Runs the command until it ends, then ends what it left behind. Returns the command's exit code, 128 + the signal
 /// that ended it, or [`EXIT_NOT_STARTED`]. To be called from `main` of a process of its own, on the main thread.
-pub fn run(lifeline: OwnedFd, program: &OsString, arguments: &[OsString]) -> io::Result<u8> {
+/// A command with `confinement` cannot undo what was set up for it.
+pub fn run(
+    lifeline: OwnedFd,
+    program: &OsString,
+    arguments: &[OsString],
+    confinement: Option<Confinement>,
+) -> io::Result<u8> {
     process::adopt_orphans()?;
     let keeper = getpid();
     let mut command = std::process::Command::new(program);
     command.args(arguments).process_group(0).stdin(std::process::Stdio::null());
     command.env_remove("LISTEN_FDS").env_remove("LISTEN_FDNAMES").env_remove("LISTEN_PID");
     let prepare = move || {
+        if let Some(confinement) = &confinement {
+            confinement.enter()?;
+        }
+        // Last: a change of user takes the signal away.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         if getppid() != Some(keeper) {
             return Err(rustix::io::Errno::SRCH.into());

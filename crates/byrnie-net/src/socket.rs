@@ -44,6 +44,30 @@ pub fn listener_from(descriptor: OwnedFd) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Where the program that made this connection wanted to go, before rules of this machine redirected it here; the
+/// connection's own address where none did. Fails where nothing tracks connections.
+pub fn original_destination(stream: &impl AsFd) -> io::Result<SocketAddr> {
+    let socket = SockRef::from(stream);
+    let local = socket.local_addr()?;
+    let original = match local.domain() {
+        Domain::IPV6 => socket.original_dst_v6(),
+        _ => socket.original_dst_v4(),
+    };
+    match original {
+        Ok(original) => original.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        // Never redirected, so the tracker has nothing to say about it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            local.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Marks what this socket sends, for the rules of this machine. Needs CAP_NET_ADMIN.
+pub fn set_mark(socket: &impl AsFd, mark: u32) -> io::Result<()> {
+    SockRef::from(socket).set_mark(mark)
+}
+
 /// An inherited descriptor as a UDP socket, non-blocking. Refuses what is none.
 pub fn udp_from(descriptor: OwnedFd) -> io::Result<UdpSocket> {
     let socket = Socket::from(descriptor);

@@ -42,6 +42,10 @@ pub struct MeshSettings {
     pub upstream_idle_timeout: Duration,
     /// Age at which a pooled connection to an endpoint takes nothing new, less up to a tenth by chance. Default 1 h.
     pub upstream_max_age: Duration,
+    /// Whether captured connections to what is no service of the mesh are refused. Default false: they pass.
+    pub refuse_unknown_destinations: bool,
+    /// Whether captured connections that come without mTLS are served. Default false.
+    pub accept_plaintext: bool,
     /// Within which time a peer is noticed that has vanished, in whole seconds. Default 9 s.
     pub peer_timeout: Duration,
     /// The resolver, where traffic is captured.
@@ -101,6 +105,8 @@ impl Default for MeshSettings {
             client_idle_timeout: Duration::from_secs(300),
             upstream_idle_timeout: Duration::from_secs(60),
             upstream_max_age: Duration::from_secs(3600),
+            refuse_unknown_destinations: false,
+            accept_plaintext: false,
             peer_timeout: Duration::from_secs(9),
             dns: DnsSettings::default(),
         }

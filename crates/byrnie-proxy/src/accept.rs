@@ -62,7 +62,9 @@ impl Workers {
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 // A LocalRuntime belongs to the thread that built it.
                 let mut builder = tokio::runtime::Builder::new_current_thread();
-                match builder.enable_all().build_local(LocalOptions::default()) {
+                // Captured traffic is in the workload's namespace: what this thread opens is there.
+                let entered = process.captured.as_ref().map_or(Ok(()), |captured| captured.namespace.enter());
+                match entered.and_then(|()| builder.enable_all().build_local(LocalOptions::default())) {
                     Ok(runtime) => {
                         let _ = told.send(Ok(()));
                         runtime.block_on(run(Worker::new(index, process), seats, queue, stop));

@@ -10,7 +10,7 @@ use crate::detect::{self, Prefixed};
 use crate::front::{Entrance, Front, Target};
 use crate::tcp::Duplex;
 use crate::worker::Worker;
-use crate::{hop, http, tcp};
+use crate::{hop, http, tcp, transparent};
 
 /// Serves one connection to its end.
 pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr, entrance: Entrance) {
@@ -22,7 +22,9 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr, e
         Entrance::HttpProxy => {
             Box::pin(http::serve(worker, &Front::new(entrance, None, remote), stream)).await
         }
-        Entrance::Upstream(_) | Entrance::Gateway(_) => {
+        Entrance::Outbound => Box::pin(transparent::outbound::serve(worker, stream, remote)).await,
+        Entrance::Inbound => Box::pin(transparent::inbound::serve(worker, stream, remote)).await,
+        Entrance::Upstream(_) | Entrance::Gateway(_) | Entrance::Endpoint(_) => {
             serve_stream(worker, &Front::new(entrance, None, remote), stream).await;
         }
     }

@@ -74,6 +74,10 @@ pub enum Kind {
     UpgradeRefused,
     /// Configuration for the destination has not arrived.
     NotReady,
+    /// It came past the mesh, without mTLS.
+    PlaintextRefused,
+    /// The mesh does not know the destination, and lets nothing out to such.
+    EgressDenied,
     /// A defect of ours.
     Internal,
 }
@@ -133,6 +137,10 @@ impl Kind {
                 "this upgrade is not offered here"),
             Self::NotReady => facts("BYR0215", "not_ready", Mesh, StatusCode::SERVICE_UNAVAILABLE, 14,
                 "the configuration for this destination has not arrived; see `byrnie proxy-status`"),
+            Self::PlaintextRefused => facts("BYR0270", "plaintext", Client, StatusCode::FORBIDDEN, 7,
+                "the caller is not of the mesh, and the mesh is strict; call through a proxy or a Gateway"),
+            Self::EgressDenied => facts("BYR0271", "egress_denied", Client, StatusCode::FORBIDDEN, 7,
+                "the destination is no service of the mesh, and the Mesh's spec.egress is deny"),
             Self::Internal => facts("BYR0216", "internal", Mesh, StatusCode::INTERNAL_SERVER_ERROR, 13,
                 "a defect of the proxy; please report it with the proxy's log"),
         }

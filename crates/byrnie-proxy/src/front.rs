@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admit::Admission;
 use crate::config::{Destination, Listener};
+use crate::transparent::outbound;
 use crate::worker::Worker;
 
 /// Where a connection came in.
@@ -26,6 +27,12 @@ pub enum Entrance {
     HttpProxy,
     /// A Gateway's listener.
     Gateway(u16),
+    /// Captured: what the workload begins.
+    Outbound,
+    /// Captured: what comes to the workload past the mesh.
+    Inbound,
+    /// Captured, for the application of one endpoint.
+    Endpoint(SocketAddr),
 }
 
 /// Who a peer's certificate says it is.
@@ -110,7 +117,8 @@ impl Front {
         let target = match &self.entrance {
             Entrance::Upstream(name) => Target::Service(Arc::clone(config.destinations.get(name)?)),
             Entrance::Gateway(port) => Target::Gateway(Arc::clone(config.listeners.get(port)?)),
-            Entrance::HttpProxy | Entrance::Mesh => return None,
+            Entrance::Endpoint(to) => Target::Service(outbound::destination_at(&config, *to)?),
+            Entrance::HttpProxy | Entrance::Mesh | Entrance::Outbound | Entrance::Inbound => return None,
         };
         *self.target.borrow_mut() = Some((config.generation, target.clone()));
         Some(target)

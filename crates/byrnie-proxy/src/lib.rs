@@ -13,7 +13,6 @@
 mod accept;
 mod admit;
 mod balance;
-#[allow(dead_code, reason = "asked by the capture of connections")]
 mod called;
 mod capture;
 mod config;
@@ -39,8 +38,10 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod transparent;
 mod tries;
 mod worker;
 
 pub use process::Role;
 pub use run::{ControlPlane, LocalState, LogOutput, ProxyOptions, RunError, Source, Supervision, run};
+pub use transparent::{CAPTURE_FILE, CaptureOptions, NAMESPACE};

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::called::Calls;
 use crate::config::Config;
 use crate::tls::TlsState;
+use crate::transparent::Captured;
 
 /// What a proxy is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +58,8 @@ pub struct Process {
     pub connections: TaskTracker,
     /// Client connections that are open.
     pub open: AtomicUsize,
+    /// Set before anything starts, where the workload's traffic is captured.
+    pub captured: Option<Arc<Captured>>,
     started: Instant,
     started_unix_ms: u64,
 }
@@ -129,6 +132,7 @@ impl Process {
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
             open: AtomicUsize::new(0),
+            captured: None,
             started: Instant::now(),
             started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
         }

@@ -117,6 +117,9 @@ pub enum RunError {
     /// The admin server has no socket.
     #[error("BYR0467: the admin server: {0}")]
     Admin(io::Error),
+    /// The workload's traffic cannot be captured.
+    #[error("BYR0496: capturing the workload's traffic: {0}")]
+    Capture(io::Error),
     /// The resolver has no thread, or was handed what is no socket.
     #[error("BYR0281: the resolver: {0}")]
     Dns(io::Error),

@@ -99,6 +99,21 @@ pub const LIMIT_REJECTIONS: Desc = Desc {
 pub const CONNECTIONS: Desc =
     Desc { name: "byrnie_connections", help: "Open connections", labels: &["side", "protocol"] };
 
+/// Captured connections: `outbound` to a `service`, an `endpoint`, `passthrough`, `refused`; `inbound` that came
+/// without mTLS: `plaintext`, `refused`.
+pub const CAPTURED: Desc = Desc {
+    name: "byrnie_captured_connections",
+    help: "Connections that were captured, by what became of them",
+    labels: &["direction", "outcome"],
+};
+
+/// How often somebody had changed the rules that capture traffic.
+pub const RULES_RESTORED: Desc = Desc {
+    name: "byrnie_capture_rules_restored",
+    help: "Times that the rules that capture traffic were restored",
+    labels: &[],
+};
+
 /// The end of the certificate's life.
 pub const CERTIFICATE_NOT_AFTER: Desc = Desc {
     name: "byrnie_certificate_not_after_seconds",

@@ -1,6 +1,6 @@
 //! Who a proxy is and how it is.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use byrnie_plan::ObjectName;
 
@@ -43,6 +43,10 @@ pub struct NodeStatus {
     pub mesh: Option<SocketAddr>,
     /// The HTTP proxy for the workload.
     pub http_proxy: Option<SocketAddr>,
+    /// The workload's own address, where its traffic is captured.
+    pub address: Option<IpAddr>,
+    /// How often the rules that capture its traffic had to be restored in this life of the proxy.
+    pub rules_restored: u64,
     /// Software version.
     pub version: String,
     /// When the certificate ends, seconds since 1970. `None` without one.
@@ -113,6 +117,8 @@ impl NodeStatus {
             upstreams: self.upstreams.iter().take(MAX_UPSTREAMS).map(upstream_to_proto).collect(),
             draining: self.draining,
             run: self.run.clone(),
+            address: self.address.map(|address| address.to_string()).unwrap_or_default(),
+            rules_restored: self.rules_restored,
         }
     }
 
@@ -127,6 +133,8 @@ impl NodeStatus {
             upstreams: list("upstreams", status.upstreams, MAX_UPSTREAMS, upstream_from_proto)?,
             draining: status.draining,
             run: at("run", field::text(status.run, MAX_TEXT))?,
+            address: at("address", ip(&status.address))?,
+            rules_restored: status.rules_restored,
         })
     }
 }
@@ -150,6 +158,13 @@ fn upstream_from_proto(upstream: pb::UpstreamAddress) -> Result<UpstreamAddress,
 
 fn address_text(address: Option<SocketAddr>) -> String {
     address.map(|address| address.to_string()).unwrap_or_default()
+}
+
+fn ip(text: &str) -> Result<Option<IpAddr>, DecodeError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| invalid("an IP address as 10.0.0.1"))
 }
 
 fn address(text: &str) -> Result<Option<SocketAddr>, DecodeError> {

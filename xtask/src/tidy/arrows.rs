@@ -48,8 +48,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "byrnie-telemetry",
             "byrnie-proxy",
             "byrnie-control",
+            "byrnie-testkit",
         ],
     ),
+    ("byrnie-testkit", &["byrnie-net"]),
     ("xtask", &[]),
 ];
 

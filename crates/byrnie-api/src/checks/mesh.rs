@@ -7,6 +7,9 @@ use crate::kinds::{MeshSpec, WorkloadSpec};
 
 pub(super) fn mesh(spec: &MeshSpec, issues: &mut Issues) {
     within("spec.certificates.lifetime", spec.certificates.lifetime, 10_000, 720 * 3_600_000, issues);
+    if let Err((field, why)) = spec.capture.networks() {
+        issues.error(codes::BAD_ADDRESS, format!("spec.capture.{field}"), why);
+    }
     if let Err((field, why)) = spec.virtual_addresses.range() {
         issues.error(codes::BAD_ADDRESS, format!("spec.virtualAddresses.{field}"), why);
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PolicyStatus, VirtualAddressSettings};
+use super::{CaptureSettings, PolicyStatus, VirtualAddressSettings};
 use crate::duration::Duration;
 use crate::meta::ObjectMeta;
 
@@ -40,6 +40,10 @@ pub struct MeshSpec {
     pub certificates: CertificateSettings,
     /// Logs.
     pub telemetry: TelemetrySettings,
+    /// What becomes of captured connections to what is no service of the mesh. Default `allow`.
+    pub egress: Egress,
+    /// How traffic is captured, with `byrnie up --transparent`.
+    pub capture: CaptureSettings,
     /// Where the virtual addresses of Services come from.
     pub virtual_addresses: VirtualAddressSettings,
     /// Defaults of every proxy.
@@ -54,6 +58,20 @@ pub enum MtlsMode {
     /// proxy is missing or a certificate has expired.
     #[default]
     Strict,
+    /// The same between two meshed workloads; but where traffic is captured, plaintext that comes to a workload's
+    /// own address is let in as well, as bytes of a caller without identity. For the time of moving into the mesh.
+    Permissive,
+}
+
+/// What becomes of captured connections to what is no service of the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Egress {
+    /// They pass, and are counted (Istio's `ALLOW_ANY`).
+    #[default]
+    Allow,
+    /// They are refused (Istio's `REGISTRY_ONLY`).
+    Deny,
 }
 
 /// Who may call a workload that no ALLOW policy selects.
@@ -184,6 +202,8 @@ impl Default for MeshSpec {
             default_inbound_policy: DefaultInboundPolicy::default(),
             certificates: CertificateSettings::default(),
             telemetry: TelemetrySettings::default(),
+            egress: Egress::default(),
+            capture: CaptureSettings::default(),
             virtual_addresses: VirtualAddressSettings::default(),
             proxy: ProxyDefaults::default(),
         }

@@ -1,6 +1,7 @@
 //! The kinds as Rust types. Ours and the core group's are written by hand; the Gateway API's are generated.
 
 mod authorization_policy;
+mod capture;
 mod core;
 mod mesh;
 mod service_profile;
@@ -16,9 +17,10 @@ pub use self::core::{
 pub use authorization_policy::{
     AuthorizationAction, AuthorizationPolicy, AuthorizationPolicySpec, AuthorizationRule, Operation, Source,
 };
+pub use capture::{CaptureNetworks, CaptureSettings};
 pub use mesh::{
-    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Mesh, MeshSpec,
-    MtlsMode, ProxyDefaults, TelemetrySettings,
+    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Egress, Mesh,
+    MeshSpec, MtlsMode, ProxyDefaults, TelemetrySettings,
 };
 pub use service_profile::{
     ProfileRetryBudget, ProfileRoute, RequestMatch, ResponseClass, ResponseMatch, ServiceProfile,

@@ -57,6 +57,15 @@ pub struct WorkloadSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub upstreams: Option<Vec<WorkloadUpstream>>,
+    /// The user that the command runs as, by name or number; with a group, `user:group`. Only with `byrnie up
+    /// --transparent`, where the command has no capabilities, whoever it runs as. Default: the user who called
+    /// `byrnie` (through `sudo`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 65),
+        regex(pattern = "^[A-Za-z0-9_][-A-Za-z0-9_.]*(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?$")
+    )]
+    pub run_as: Option<String>,
     /// Sets `HTTP_PROXY` for the command to the proxy's outbound port. Default false.
     #[serde(default)]
     pub http_proxy: bool,
@@ -151,7 +160,7 @@ pub enum ProxyMode {
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadStatus {
-    /// The address that the application is reached at.
+    /// The workload's own address, with `byrnie up --transparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub address: Option<IpAddr>,
@@ -182,6 +191,10 @@ pub struct WorkloadProxyStatus {
     /// `address:port` of its admin listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<String>,
+    /// How often the rules that capture the workload's traffic had to be restored, since this proxy began. Absent:
+    /// never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_restored: Option<u64>,
 }
 
 /// The local address of one service port that a workload calls.

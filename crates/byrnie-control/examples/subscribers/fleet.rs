@@ -140,6 +140,8 @@ fn status(not_after: i64) -> NodeStatus {
         admin: None,
         mesh: None,
         http_proxy: None,
+        address: None,
+        rules_restored: 0,
         version: "simulated".to_owned(),
         not_after: Some(not_after),
         upstreams: Vec::new(),

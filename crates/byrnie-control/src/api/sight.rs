@@ -51,6 +51,12 @@ pub struct ProxyItem {
     pub identity: String,
     /// Where peers reach it over mTLS.
     pub mesh: String,
+    /// The workload's own address, where its traffic is captured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// How often the rules that capture its traffic had to be restored since the proxy began.
+    #[serde(default)]
+    pub rules_restored: u64,
     /// Whether its stream is open now.
     pub connected: bool,
     /// When its stream opened, or ended, RFC 3339.

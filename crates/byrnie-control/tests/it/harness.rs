@@ -243,6 +243,8 @@ impl Proxy {
             admin: Some("127.0.0.1:15000".parse().unwrap()),
             mesh: Some(mesh.parse().unwrap()),
             http_proxy: None,
+            address: None,
+            rules_restored: 0,
             version: "0.0.1".to_owned(),
             not_after: Some(4_000_000_000),
             upstreams: Vec::new(),

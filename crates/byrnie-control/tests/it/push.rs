@@ -168,6 +168,8 @@ async fn a_proxy_that_drains_is_nobodys_endpoint() {
         admin: None,
         mesh: Some("127.0.0.1:40001".parse().unwrap()),
         http_proxy: None,
+        address: None,
+        rules_restored: 0,
         version: String::new(),
         not_after: None,
         upstreams: Vec::new(),

@@ -123,6 +123,8 @@ fn effective(mesh: &Mesh) -> Effective {
             client_idle_timeout: proxy.client_idle_timeout.get(),
             upstream_idle_timeout: proxy.upstream_idle_timeout.get(),
             upstream_max_age: proxy.upstream_max_age.get(),
+            refuse_unknown_destinations: mesh.spec.egress == api::Egress::Deny,
+            accept_plaintext: mesh.spec.mtls == api::MtlsMode::Permissive,
             peer_timeout: proxy.peer_timeout.get(),
             dns: DnsSettings {
                 ttl: proxy.dns.ttl.get(),

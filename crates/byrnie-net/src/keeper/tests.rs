@@ -21,7 +21,7 @@ fn helper_process() {
             let lifeline = Inherited::take().unwrap().remove(LIFELINE).unwrap();
             let program = std::env::var_os(PROGRAM).unwrap();
             let command = ["-c".into(), std::env::var_os(COMMAND).unwrap()];
-            std::process::exit(run(lifeline, &program, &command).unwrap().into());
+            std::process::exit(run(lifeline, &program, &command, None).unwrap().into());
         }
         Some("supervisor") => supervisor(),
         _ => {}

@@ -2,6 +2,7 @@
 
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use byrnie_identity::Svid;
@@ -43,10 +44,11 @@ impl Control {
 
     /// Binds what is wanted now.
     fn listen(&mut self) {
-        let wanted = match self.options.role {
+        let mut wanted = match self.options.role {
             Role::Sidecar => listeners::of_sidecar(self.assembler.upstreams()),
             Role::Gateway => listeners::of_gateway(self.assembler.gateway()),
         };
+        wanted.extend(self.process.captured.iter().flat_map(|captured| listeners::of_capture(captured)));
         if self.process.draining.is_cancelled() {
             return;
         }
@@ -201,6 +203,12 @@ impl Control {
             upstreams: upstreams.collect(),
             draining: self.process.draining.is_cancelled(),
             run: self.options.run.clone(),
+            address: self.process.captured.as_ref().map(|captured| captured.options.v4.into()),
+            rules_restored: self
+                .process
+                .captured
+                .as_ref()
+                .map_or(0, |captured| captured.restored.load(Relaxed)),
         }
     }
 }

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::Arc;
 
+use byrnie_net::capture::rules;
 use byrnie_net::socket::{DEFAULT_BACKLOG, listen, listener_from};
 use byrnie_net::{Inherited, Notifier};
 use byrnie_plan::{GatewayRoutes, ObjectName, ServicePortRef, Upstreams};
@@ -16,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::addresses::{Addresses, UpstreamAddress};
 use crate::accept::{Entrance, Workers};
+use crate::transparent::Captured;
 
 /// What a socket is for. Displayed as the name under which the supervisor keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +33,10 @@ pub enum What {
     Upstream(ServicePortRef),
     /// A Gateway's port.
     Gateway(SocketAddr),
+    /// Captured: what the workload begins.
+    Outbound(SocketAddr),
+    /// Captured: what comes to the workload past the mesh.
+    Inbound(SocketAddr),
 }
 
 impl fmt::Display for What {
@@ -40,6 +47,8 @@ impl fmt::Display for What {
             Self::HttpProxy => f.write_str("listen:http-proxy"),
             Self::Upstream(name) => write!(f, "listen:upstream/{}/{}", name.service, name.port),
             Self::Gateway(address) => write!(f, "listen:gateway/{address}"),
+            Self::Outbound(address) => write!(f, "listen:outbound/{address}"),
+            Self::Inbound(address) => write!(f, "listen:inbound/{address}"),
         }
     }
 }
@@ -53,6 +62,8 @@ impl What {
             Self::HttpProxy => Some(Entrance::HttpProxy),
             Self::Upstream(name) => Some(Entrance::Upstream(name.clone())),
             Self::Gateway(address) => Some(Entrance::Gateway(address.port())),
+            Self::Outbound(_) => Some(Entrance::Outbound),
+            Self::Inbound(_) => Some(Entrance::Inbound),
         }
     }
 }
@@ -61,6 +72,8 @@ impl What {
 pub struct Listeners {
     inherited: Inherited,
     notifier: Rc<Notifier>,
+    /// Where the workload's sockets are, if its traffic is captured.
+    captured: Option<Arc<Captured>>,
     remembered: BTreeMap<What, SocketAddr>,
     bound: BTreeMap<What, Bound>,
     /// What could not be bound, and why.
@@ -75,9 +88,14 @@ struct Bound {
 
 impl Listeners {
     /// Nothing is bound yet; `last` is where the last life listened.
-    pub fn new(inherited: Inherited, notifier: Rc<Notifier>, last: &Addresses) -> Self {
+    pub fn new(
+        inherited: Inherited,
+        notifier: Rc<Notifier>,
+        last: &Addresses,
+        captured: Option<Arc<Captured>>,
+    ) -> Self {
         let remembered = remembered(last);
-        Self { inherited, notifier, remembered, bound: BTreeMap::new(), failed: BTreeMap::new() }
+        Self { inherited, notifier, captured, remembered, bound: BTreeMap::new(), failed: BTreeMap::new() }
     }
 
     /// The socket of the admin server, which does not go to the workers.
@@ -201,22 +219,26 @@ impl Listeners {
         Ok(listener)
     }
 
-    /// A socket of a Gateway must be at its very address.
+    /// A socket whose address is given must be at that very address.
     fn fits(&self, what: &What, kept: &TcpListener) -> bool {
+        let wanted = self.given(what);
+        wanted.is_none_or(|wanted| kept.local_addr().is_ok_and(|address| address == wanted))
+    }
+
+    /// The address, where it is not for us to choose.
+    fn given(&self, what: &What) -> Option<SocketAddr> {
         match what {
-            What::Gateway(wanted) => kept.local_addr().is_ok_and(|address| address == *wanted),
-            _ => true,
+            What::Gateway(address) | What::Outbound(address) | What::Inbound(address) => Some(*address),
+            What::Mesh => self.captured.as_ref().map(|captured| captured.mesh_address()),
+            What::Admin | What::HttpProxy | What::Upstream(_) => None,
         }
     }
 
     fn bind(&self, what: &What) -> io::Result<TcpListener> {
-        if let What::Gateway(address) = what {
-            return listen(*address, DEFAULT_BACKLOG);
-        }
-        let again = self.remembered.get(what).map(|address| listen(*address, DEFAULT_BACKLOG));
-        match again {
-            Some(Ok(listener)) => Ok(listener),
-            _ => listen(SocketAddr::new(LOOPBACK, 0), DEFAULT_BACKLOG),
+        let (given, remembered) = (self.given(what), self.remembered.get(what).copied());
+        match &self.captured {
+            Some(captured) if *what != What::Admin => captured.namespace.run(|| bind(given, remembered)),
+            _ => bind(given, remembered),
         }
     }
 
@@ -229,6 +251,17 @@ impl Listeners {
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// At the very address that is given; else where the last life was, or at a port that the kernel chooses.
+fn bind(given: Option<SocketAddr>, remembered: Option<SocketAddr>) -> io::Result<TcpListener> {
+    if let Some(address) = given {
+        return listen(address, DEFAULT_BACKLOG);
+    }
+    match remembered.map(|address| listen(address, DEFAULT_BACKLOG)) {
+        Some(Ok(listener)) => Ok(listener),
+        _ => listen(SocketAddr::new(LOOPBACK, 0), DEFAULT_BACKLOG),
+    }
+}
+
 /// What a sidecar listens on.
 pub fn of_sidecar(upstreams: Option<&Upstreams>) -> BTreeSet<What> {
     let mut wanted = BTreeSet::from([What::Mesh]);
@@ -238,6 +271,19 @@ pub fn of_sidecar(upstreams: Option<&Upstreams>) -> BTreeSet<What> {
         What::Upstream(ServicePortRef { service: upstream.service.clone(), port: upstream.port })
     }));
     wanted
+}
+
+/// What a sidecar listens on that captures, beside that.
+pub fn of_capture(captured: &Captured) -> impl Iterator<Item = What> {
+    let v4 = [
+        What::Outbound(SocketAddr::new(LOOPBACK, rules::OUTBOUND)),
+        What::Inbound(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), rules::INBOUND)),
+    ];
+    let v6 = [
+        What::Outbound(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), rules::OUTBOUND)),
+        What::Inbound(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), rules::INBOUND)),
+    ];
+    v4.into_iter().chain(v6.into_iter().filter(|_| captured.options.v6.is_some()))
 }
 
 /// What a Gateway listens on.

@@ -95,14 +95,15 @@ struct Trouble {
     ports: String,
     files: String,
     local: String,
+    rules: String,
 }
 
 impl Trouble {
     /// While the proxy is not ready, everything matters; afterwards it goes on without the control plane.
     fn line(&self, ready: bool) -> &str {
         let stream = if ready { "" } else { self.control_plane.as_str() };
-        let all =
-            [self.ports.as_str(), self.local.as_str(), self.files.as_str(), self.identity.as_str(), stream];
+        let [rules, ports, local] = [&self.rules, &self.ports, &self.local].map(String::as_str);
+        let all = [rules, ports, local, self.files.as_str(), self.identity.as_str(), stream];
         all.into_iter().find(|line| !line.is_empty()).unwrap_or_default()
     }
 }
@@ -158,6 +159,9 @@ impl Control {
         self.gauges.resources(&self.assembler, &self.xds, !self.trouble.local.is_empty());
         if self.listeners.failures().next().is_some() || self.assembler.is_waiting() {
             self.apply();
+        }
+        if let Some(captured) = &self.process.captured {
+            self.trouble.rules.clone_from(&captured.trouble.lock());
         }
         self.forget_calls();
         self.tell();

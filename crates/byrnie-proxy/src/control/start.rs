@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use byrnie_identity::bundle_from_pem;
-use byrnie_net::{Inherited, memfd};
+use byrnie_net::{Inherited, Namespace, memfd};
 use byrnie_plan::{Key, TrustBundle};
 use byrnie_telemetry::{AccessLogWriter, Registry, RegistrySettings, names};
 use tokio::sync::{Notify, mpsc};
@@ -26,6 +26,7 @@ use crate::config::Assembler;
 use crate::dns;
 use crate::process::Process;
 use crate::run::{LogOutput, ProxyOptions, RunError, Source, Supervision};
+use crate::transparent::{CAPTURE_FILE, Captured, NAMESPACE};
 
 impl Control {
     /// Everything up to the loop: when this returns, a proxy with a past serves already.
@@ -39,7 +40,7 @@ impl Control {
         let kept = read(&mut inherited, IDENTITY);
         let sockets = dns::Sockets::take(&mut inherited).map_err(RunError::Dns)?;
         let notifier = Rc::new(notifier);
-        let process = process(&options)?;
+        let process = process(&options, &mut inherited)?;
         let workers = Workers::start(&process, options.workers).map_err(RunError::Threads)?;
         let (told, identity) = mpsc::channel(4);
         let mut last = options.source.state_dir().map(Addresses::read).unwrap_or_default();
@@ -47,8 +48,8 @@ impl Control {
         let mut control = Self {
             voice: Voice::new(Rc::clone(&notifier)),
             readiness: Arc::default(),
+            listeners: Listeners::new(inherited, Rc::clone(&notifier), &last, process.captured.clone()),
             assembler: Assembler::new(options.workload.clone(), options.role).capturing(options.transparent),
-            listeners: Listeners::new(inherited, Rc::clone(&notifier), &last),
             xds: Xds::default(),
             waiters: Waiters::new(process.calls.receiver()),
             events: None,
@@ -143,7 +144,7 @@ impl Control {
     }
 }
 
-fn process(options: &ProxyOptions) -> Result<Arc<Process>, RunError> {
+fn process(options: &ProxyOptions, inherited: &mut Inherited) -> Result<Arc<Process>, RunError> {
     let metrics = Registry::new(RegistrySettings::default());
     let dropped = metrics.counter(&names::ACCESS_LOG_DROPPED, &[]);
     let log = match options.access_log {
@@ -151,7 +152,30 @@ fn process(options: &ProxyOptions) -> Result<Arc<Process>, RunError> {
         LogOutput::Stdout => AccessLogWriter::start(io::stdout(), dropped),
     };
     let log = log.map_err(RunError::Threads)?;
-    Ok(Arc::new(Process::new(options.workload.clone(), options.role, metrics, log)))
+    let mut process = Process::new(options.workload.clone(), options.role, metrics, log);
+    if options.transparent {
+        let captured = capture(options, inherited, &process.metrics).map_err(RunError::Capture)?;
+        process.captured = Some(captured);
+    }
+    Ok(Arc::new(process))
+}
+
+/// The workload's namespace comes from the supervisor, with its description in the state directory. The rules are in
+/// force before anything else begins.
+fn capture(
+    options: &ProxyOptions,
+    inherited: &mut Inherited,
+    metrics: &Registry,
+) -> io::Result<Arc<Captured>> {
+    let namespace = inherited.remove(NAMESPACE).map(Namespace::from);
+    let namespace = namespace.ok_or_else(|| io::Error::other("no network namespace was handed over"))?;
+    let state_dir =
+        options.source.state_dir().ok_or_else(|| io::Error::other("there is no state directory"))?;
+    let described = fs::read(state_dir.join(CAPTURE_FILE))?;
+    let described = serde_json::from_slice(&described)?;
+    let captured = Arc::new(Captured::new(namespace, described, metrics)?);
+    captured.watch()?;
+    Ok(captured)
 }
 
 /// The bytes of a sealed memory file that was handed over.

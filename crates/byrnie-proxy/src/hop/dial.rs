@@ -13,6 +13,7 @@ use tokio_rustls::client::TlsStream;
 use crate::config::Endpoint;
 use crate::error::{Kind, ProxyError};
 use crate::tls::Alpn;
+use crate::transparent::Side;
 use crate::worker::Worker;
 
 /// A plain connection to an endpoint's address.
@@ -24,9 +25,19 @@ pub async fn tcp(worker: &Worker, endpoint: &Endpoint) -> Result<TcpStream, Prox
             format!("{} at {address}: {error}", endpoint.plan.workload),
         )
     };
-    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    let stream = match &worker.process.captured {
+        None => TcpStream::connect(address).await,
+        Some(captured) => captured.dial(address, side(worker, endpoint)).await,
+    };
+    let stream = stream.map_err(failed)?;
     byrnie_net::socket::tune(&stream, worker.config().settings.peer_timeout).map_err(failed)?;
     Ok(stream)
+}
+
+/// Without mTLS the workload itself is only reached by its own proxy.
+fn side(worker: &Worker, endpoint: &Endpoint) -> Side {
+    let own = !endpoint.is_secured() && endpoint.plan.workload == worker.process.workload;
+    if own { Side::Workload } else { Side::Anywhere }
 }
 
 /// An mTLS connection to the endpoint's proxy, which proves exactly the identity of the plan.

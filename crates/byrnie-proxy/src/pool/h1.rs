@@ -172,9 +172,8 @@ impl Drop for Queued<'_> {
 /// The place of the connection is reserved already.
 async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Result<Lease, ProxyError> {
     let counted = Counted::new(worker, &pool.endpoint);
-    let stream =
-        dial::within(cluster.settings.connect_timeout, &pool.endpoint, dial::tcp(worker, &pool.endpoint))
-            .await?;
+    let dialing = dial::tcp(worker, &pool.endpoint);
+    let stream = dial::within(cluster.settings.connect_timeout, &pool.endpoint, dialing).await?;
     let received = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(Noting::new(stream, Arc::clone(&received)));
     let settings = Arc::clone(&worker.config().settings);

@@ -240,7 +240,10 @@ async fn open(
             handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, (counted, retires), generation)
                 .await
         }
-        None => handshake(endpoint, dial::tcp(worker, endpoint).await?, (counted, retires), generation).await,
+        None => {
+            let stream = dial::tcp(worker, endpoint).await?;
+            handshake(endpoint, stream, (counted, retires), generation).await
+        }
     }
 }
 

@@ -159,10 +159,10 @@ async fn one(
 }
 
 /// The application, connected.
-struct Opened {
-    application: TcpStream,
-    flight: InFlight,
-    outcome: Outcome,
+pub(super) struct Opened {
+    pub(super) application: TcpStream,
+    pub(super) flight: InFlight,
+    pub(super) outcome: Outcome,
     /// What was asked for, to ask again.
     port: u16,
     _place: Place,
@@ -188,7 +188,11 @@ async fn open(
     to_application(worker, &port).await.map_err(plain_refusal)
 }
 
-async fn to_application(worker: &Rc<Worker>, port: &InboundPort) -> Result<Box<Opened>, ProxyError> {
+/// Connects to the application.
+pub(super) async fn to_application(
+    worker: &Rc<Worker>,
+    port: &InboundPort,
+) -> Result<Box<Opened>, ProxyError> {
     let (cluster, endpoint) = (&port.cluster, &port.application);
     let place = Place::take(worker, cluster, endpoint)?;
     let flight = balance::start(worker, cluster, endpoint).ok_or_else(|| {

@@ -8,6 +8,8 @@ mod duplex;
 pub mod inbound;
 mod observe;
 pub mod outbound;
+pub mod passing;
+pub mod plaintext;
 mod relay;
 mod waiting;
 

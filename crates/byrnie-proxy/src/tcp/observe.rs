@@ -76,6 +76,8 @@ pub(super) struct Story {
     begun: Instant,
     /// Who talks to whom.
     pub(super) labels: Labels,
+    /// Said where nothing went wrong.
+    pub(super) note: String,
     /// Endpoints that were tried.
     pub(super) tries: u32,
 }
@@ -83,7 +85,14 @@ pub(super) struct Story {
 impl Story {
     pub(super) fn new(worker: &Rc<Worker>, remote: SocketAddr, direction: Direction) -> Self {
         let labels = Labels { self_identity: worker.process.identity(), ..Labels::new(direction) };
-        Self { worker: Rc::clone(worker), remote, begun: Instant::now(), labels, tries: 1 }
+        Self {
+            worker: Rc::clone(worker),
+            remote,
+            begun: Instant::now(),
+            labels,
+            note: String::new(),
+            tries: 1,
+        }
     }
 
     /// The endpoint that is tried; `None`: none was.
@@ -150,7 +159,7 @@ impl Story {
             route: labels.route.as_ref(),
             peer_address: &remote,
             flag: error.map_or("", |error| error.kind.describe().code),
-            detail: error.map_or("", |error| &error.context),
+            detail: error.map_or(&self.note, |error| &error.context),
             policy,
             request_bytes: received,
             response_bytes: sent,

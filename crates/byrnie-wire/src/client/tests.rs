@@ -351,6 +351,8 @@ fn the_status_is_told_on_change_and_on_each_stream() {
         admin: None,
         mesh: Some("127.0.0.1:9".parse().unwrap()),
         http_proxy: None,
+        address: None,
+        rules_restored: 0,
         version: "v".into(),
         not_after: Some(7),
         upstreams: Vec::new(),

@@ -29,6 +29,8 @@ pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
         client_idle_timeout_ns: Some(nanos(settings.client_idle_timeout)),
         upstream_idle_timeout_ns: Some(nanos(settings.upstream_idle_timeout)),
         upstream_max_age_ns: Some(nanos(settings.upstream_max_age)),
+        refuse_unknown_destinations: settings.refuse_unknown_destinations,
+        accept_plaintext: settings.accept_plaintext,
         dns: Some(dns_to_proto(&settings.dns)),
         peer_timeout_ns: Some(nanos(settings.peer_timeout)),
     }
@@ -49,6 +51,8 @@ pub(super) fn mesh_from_proto(wire: pb::MeshSettings) -> Result<MeshSettings, De
         client_idle_timeout: duration("client_idle_timeout", wire.client_idle_timeout_ns)?,
         upstream_idle_timeout: duration("upstream_idle_timeout", wire.upstream_idle_timeout_ns)?,
         upstream_max_age: duration("upstream_max_age", wire.upstream_max_age_ns)?,
+        refuse_unknown_destinations: wire.refuse_unknown_destinations,
+        accept_plaintext: wire.accept_plaintext,
         peer_timeout: duration("peer_timeout", wire.peer_timeout_ns)?,
         dns: required("dns", wire.dns, dns_from_proto)?,
     })

@@ -25,6 +25,12 @@ pub struct NodeStatus {
     /// The supervisor's run.
     #[prost(string, tag = "9")]
     pub run: ::prost::alloc::string::String,
+    /// The workload's own IP address, where its traffic is captured; else empty.
+    #[prost(string, tag = "10")]
+    pub address: ::prost::alloc::string::String,
+    /// How often the rules that capture its traffic had to be restored in this life.
+    #[prost(uint64, tag = "11")]
+    pub rules_restored: u64,
 }
 /// Where a workload reaches a service.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1738,6 +1744,12 @@ pub struct MeshSettings {
     pub upstream_idle_timeout_ns: ::core::option::Option<u64>,
     #[prost(uint64, optional, tag = "13")]
     pub upstream_max_age_ns: ::core::option::Option<u64>,
+    /// Captured connections to what is no service of the mesh are refused.
+    #[prost(bool, tag = "14")]
+    pub refuse_unknown_destinations: bool,
+    /// Captured connections without mTLS are served.
+    #[prost(bool, tag = "15")]
+    pub accept_plaintext: bool,
     #[prost(message, optional, tag = "40")]
     pub dns: ::core::option::Option<DnsSettings>,
     #[prost(uint64, optional, tag = "41")]

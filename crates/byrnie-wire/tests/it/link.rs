@@ -149,6 +149,8 @@ async fn status_reports_and_taps_go_both_ways() {
         admin: Some("127.0.0.1:1".parse().unwrap()),
         mesh: None,
         http_proxy: None,
+        address: None,
+        rules_restored: 0,
         version: "v".into(),
         not_after: None,
         upstreams: Vec::new(),

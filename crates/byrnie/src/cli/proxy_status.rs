@@ -165,6 +165,8 @@ mod tests {
             version: "0.1.0".into(),
             identity: "spiffe://cluster.local/ns/shop/sa/web".into(),
             mesh: "127.0.0.1:2".into(),
+            address: None,
+            rules_restored: 0,
             connected: true,
             since: "2026-11-21T00:00:00Z".into(),
             subscribed: 5,

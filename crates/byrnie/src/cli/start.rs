@@ -10,7 +10,12 @@ use crate::supervisor::{self, DemoOptions, RunOptions, UpOptions};
 /// `byrnie up`.
 pub fn up(global: &Global, args: UpArgs) -> Result<(), Failure> {
     let data_dir = MeshDir::find(global)?.path;
-    supervisor::up(&UpOptions { data_dir, files: args.files, prune: args.prune })
+    supervisor::up(&UpOptions {
+        data_dir,
+        files: args.files,
+        prune: args.prune,
+        transparent: args.transparent,
+    })
 }
 
 /// `byrnie demo`: in a directory of its own unless one is named.

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use byrnie_control::ControlPlaneOptions;
+use byrnie_net::capture::confine::{Confinement, User};
 use byrnie_net::{Inherited, keeper};
 
 use crate::cli::failure::{Failure, SYSTEM};
@@ -85,12 +86,33 @@ pub fn keeper_command(arguments: impl Iterator<Item = OsString>) -> Option<Vec<O
 /// Runs a command as its keeper: ends everything that it started when it ends or when the supervisor is gone. Ends
 /// with the command's own exit code. The supervisor hands over the lifeline.
 pub fn keeper(command: &[OsString]) -> Result<(), Failure> {
-    let lifeline = inherited()?.remove(keeper::LIFELINE);
+    let mut inherited = inherited()?;
+    let confinement = confinement(&mut inherited)?;
+    let lifeline = inherited.remove(keeper::LIFELINE);
     let (Some(lifeline), Some((program, arguments))) = (lifeline, command.split_first()) else {
         return Err(Failure::new(START, "a keeper is started by `byrnie up` only"));
     };
-    match keeper::run(lifeline, program, arguments).map_err(Failure::system)? {
+    match keeper::run(lifeline, program, arguments, confinement).map_err(Failure::system)? {
         0 => Ok(()),
         code => Err(Failure::Quiet(code)),
     }
+}
+
+/// The sealed memory that tells a keeper who its command runs as, and in a second line what takes the place of
+/// `/etc/resolv.conf`.
+pub const CONFINEMENT: &str = "confinement";
+
+/// How the keeper's command is confined; absent: not at all.
+fn confinement(inherited: &mut Inherited) -> Result<Option<Confinement>, Failure> {
+    const LIMIT: usize = 64 * 1024;
+    let Some(namespace) = inherited.remove(byrnie_proxy::NAMESPACE) else { return Ok(None) };
+    // Without a user it would run as root: rather not at all.
+    let unknown = || Failure::new(START, "a command in a network namespace has no user");
+    let told = inherited.remove(CONFINEMENT).ok_or_else(unknown)?;
+    let told = byrnie_net::memfd::read_sealed(told, LIMIT).map_err(Failure::system)?;
+    let told = String::from_utf8_lossy(&told);
+    let (user, resolver) = told.split_once('\n').ok_or_else(unknown)?;
+    let user = User::parse(user).ok_or_else(unknown)?;
+    let confinement = Confinement::new(namespace, &user, Some(std::path::Path::new(resolver)));
+    confinement.map(Some).map_err(Failure::system)
 }

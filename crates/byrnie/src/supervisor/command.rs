@@ -14,9 +14,11 @@ use tokio::task::JoinHandle;
 use super::backoff::Backoff;
 use super::desired::{CommandWay, Kind, UnitKey};
 use super::environment::{Addresses, variables};
+use super::ground::{self, Place};
 use super::lines;
 use super::shared::Shared;
 use super::stop::{self, Stopped, Stopper, how_it_ended};
+use super::users;
 
 /// How long to wait for the last lines of a command that has ended.
 const LAST_LINES: Duration = Duration::from_millis(200);
@@ -45,7 +47,8 @@ pub fn start(
     after: Option<JoinHandle<()>>,
 ) -> KeptCommand {
     let (stopper, mut stopped) = stop::channel();
-    let keeping = Keeping { shared: Rc::clone(shared), prefix: lines::prefix(&key.name), key, way };
+    let keeping =
+        Keeping { shared: Rc::clone(shared), prefix: lines::prefix(&key.name), key, way, place: None };
     let task = tokio::task::spawn_local(async move {
         if let Some(after) = after {
             let _ = after.await;
@@ -66,13 +69,19 @@ struct Keeping {
     key: UnitKey,
     way: CommandWay,
     prefix: String,
+    /// Where its traffic is captured. Held for as long as anything of it runs.
+    place: Option<Rc<Place>>,
 }
 
 impl Keeping {
-    async fn run(self, mut stopped: Stopped) {
+    async fn run(mut self, mut stopped: Stopped) {
         let mut backoff = Backoff::default();
         loop {
             let started = Instant::now();
+            if self.way.captured && self.place.is_none() {
+                // What is wrong, its proxy says.
+                self.place = self.shared.place(&self.key).ok();
+            }
             let how = match self.spawn() {
                 Ok((child, pid, lifeline)) => match self.live(child, pid, lifeline, &mut stopped).await {
                     Some(how) => how,
@@ -136,8 +145,11 @@ impl Keeping {
 
     fn spawn(&self) -> Result<(Child, u32, Lifeline), String> {
         let mut environment = self.mesh_variables()?;
-        environment.extend(self.way.environment.iter().cloned());
         let mut what = Spawn::new(&self.shared.program, [crate::roles::KEEPER]);
+        if self.way.captured {
+            environment.extend(self.confine(&mut what)?);
+        }
+        environment.extend(self.way.environment.iter().cloned());
         what.arguments.extend(self.way.command.iter().map(OsString::from));
         what.environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         what.directory = self.way.directory.clone();
@@ -148,6 +160,22 @@ impl Keeping {
         let (what, lifeline) = keep(what).map_err(|error| error.to_string())?;
         let (child, pid) = self.shared.start_silent(what).map_err(|error| error.to_string())?;
         Ok((child, pid, lifeline))
+    }
+
+    /// Puts the command into its workload's namespace, as a user without capabilities. Returns what the user expects
+    /// in its environment.
+    fn confine(&self, what: &mut Spawn) -> Result<BTreeMap<String, String>, String> {
+        let known = users::of_command(self.way.run_as.as_deref())?;
+        let namespace = self.place.as_ref().and_then(|place| place.namespace());
+        let namespace = namespace.ok_or("its network namespace is not there yet")?;
+        let descriptor = namespace.descriptor().map_err(|error| error.to_string())?;
+        let state_dir = self.shared.home.proxy(&UnitKey { kind: Kind::Sidecar, ..self.key.clone() });
+        what.descriptors.push((byrnie_proxy::NAMESPACE.to_owned(), descriptor));
+        let told = format!("{}\n{}", known.user.text(), ground::resolver_file(&state_dir).display());
+        let told = byrnie_net::memfd::sealed(crate::roles::CONFINEMENT, told.as_bytes());
+        let told = told.map_err(|error| error.to_string())?;
+        what.descriptors.push((crate::roles::CONFINEMENT.to_owned(), told));
+        Ok(known.environment())
     }
 
     fn mesh_variables(&self) -> Result<BTreeMap<String, String>, String> {

@@ -40,6 +40,7 @@ pub fn demo(options: &DemoOptions) -> Result<(), Failure> {
                 let extra = Extra {
                     greeting: things_to_try(&program, &home.path),
                     proxy_workers: Some(1),
+                    transparent: false,
                     forget: vec![("AuthorizationPolicy", "demo", "no-votes-from-load")],
                 };
                 serve(home, &batches, true, extra).await

@@ -50,7 +50,10 @@ impl fmt::Display for UnitKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
     /// A proxy; all else it learns from the control plane.
-    Proxy,
+    Proxy {
+        /// Whether it captures the traffic of its workload.
+        captured: bool,
+    },
     /// A command.
     Command(CommandWay),
 }
@@ -70,10 +73,15 @@ pub struct CommandWay {
     pub meshed: bool,
     /// Whether somebody may call it: it has ports.
     pub serves: bool,
+    /// Whether its traffic is captured: it runs in a network namespace of its own.
+    pub captured: bool,
+    /// Who it runs as then; absent: who called this program.
+    pub run_as: Option<String>,
 }
 
-/// The units that an object asks for. Objects of other kinds ask for none.
-pub fn units(object: &Object) -> Vec<(UnitKey, Way)> {
+/// The units that an object asks for. Objects of other kinds ask for none. `transparent`: the traffic of meshed
+/// Workloads with a command is captured.
+pub fn units(object: &Object, transparent: bool) -> Vec<(UnitKey, Way)> {
     let key = |kind| UnitKey {
         kind,
         namespace: object.metadata().namespace.clone(),
@@ -81,15 +89,17 @@ pub fn units(object: &Object) -> Vec<(UnitKey, Way)> {
     };
     match object.typed() {
         Typed::Gateway(gateway) if gateway.spec.gateway_class_name == GATEWAY_CLASS => {
-            vec![(key(Kind::Gateway), Way::Proxy)]
+            vec![(key(Kind::Gateway), Way::Proxy { captured: false })]
         }
         Typed::Workload(workload) => {
             let mut units = Vec::new();
-            if workload.spec.proxy != ProxyMode::None {
-                units.push((key(Kind::Sidecar), Way::Proxy));
+            let meshed = workload.spec.proxy != ProxyMode::None;
+            let captured = transparent && meshed && !workload.spec.command.is_empty();
+            if meshed {
+                units.push((key(Kind::Sidecar), Way::Proxy { captured }));
             }
             if !workload.spec.command.is_empty() {
-                units.push((key(Kind::Command), Way::Command(command(workload))));
+                units.push((key(Kind::Command), Way::Command(command(workload, captured))));
             }
             units
         }
@@ -97,7 +107,7 @@ pub fn units(object: &Object) -> Vec<(UnitKey, Way)> {
     }
 }
 
-fn command(workload: &Workload) -> CommandWay {
+fn command(workload: &Workload, captured: bool) -> CommandWay {
     let variable = |variable: &byrnie_api::kinds::EnvVar| (variable.name.clone(), variable.value.clone());
     CommandWay {
         command: workload.spec.command.clone(),
@@ -106,6 +116,8 @@ fn command(workload: &Workload) -> CommandWay {
         http_proxy: workload.spec.http_proxy,
         meshed: workload.spec.proxy != ProxyMode::None,
         serves: !workload.spec.ports.is_empty(),
+        captured,
+        run_as: workload.spec.run_as.clone().filter(|_| captured),
     }
 }
 

@@ -10,6 +10,7 @@ mod command;
 mod demo;
 mod desired;
 mod environment;
+mod ground;
 mod home;
 mod lines;
 mod role;
@@ -18,6 +19,7 @@ mod shared;
 mod show;
 mod stop;
 mod units;
+mod users;
 mod watch;
 
 use std::path::PathBuf;
@@ -57,16 +59,31 @@ pub struct UpOptions {
     pub files: Vec<PathBuf>,
     /// Remove what an earlier `up` of the same path created and the path no longer names.
     pub prune: bool,
+    /// Capture the traffic of Workloads with a command, in network namespaces.
+    pub transparent: bool,
 }
 
 /// Starts a mesh and keeps it running until a signal (SIGINT, SIGTERM) ends it; against a running mesh applies the
 /// files and returns. Call it on the main thread, outside of any runtime.
 pub fn up(options: &UpOptions) -> Result<(), Failure> {
+    if options.transparent {
+        ground::possible()?;
+    }
     let batches = applying::read(&options.files)?;
     on_this_thread(async {
         match Home::open(&options.data_dir).await? {
-            Lock::Ours(home) => serve(home, &batches, options.prune, Extra::default()).await,
-            Lock::RunningMesh(client) => applying::into_running(&client, &batches, options.prune).await,
+            Lock::Ours(home) => {
+                let extra = Extra { transparent: options.transparent, ..Extra::default() };
+                serve(home, &batches, options.prune, extra).await
+            }
+            Lock::RunningMesh(client) => {
+                if options.transparent {
+                    crate::output::say(
+                        "--transparent is for the start of a mesh; the one that runs stays as it is",
+                    );
+                }
+                applying::into_running(&client, &batches, options.prune).await
+            }
         }
     })
 }
@@ -86,6 +103,8 @@ struct Extra {
     greeting: Vec<String>,
     /// `BYRNIE_PROXY_WORKERS`, where the environment does not say it.
     proxy_workers: Option<u32>,
+    /// Capture the traffic of Workloads with a command.
+    transparent: bool,
     /// Kind, namespace and name of objects that are removed if they are there.
     forget: Vec<(&'static str, &'static str, &'static str)>,
 }
@@ -99,7 +118,7 @@ async fn serve(home: Home, batches: &[Batch], prune: bool, extra: Extra) -> Resu
     // We keep the sockets of every proxy.
     byrnie_net::limits::raise_descriptors().map_err(Failure::system)?;
     let notify = NotifyServer::bind(&home.notify_socket()).map_err(Failure::system)?;
-    let shared = Rc::new(Shared::new(home, extra.proxy_workers)?);
+    let shared = Rc::new(Shared::new(home, extra.proxy_workers, extra.transparent)?);
     let listening = tokio::task::spawn_local(shared::listen(Rc::clone(&shared), notify));
     let control_plane = role::start_control_plane(&shared);
     let units = Units::default();

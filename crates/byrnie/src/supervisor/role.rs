@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::backoff::Backoff;
 use super::desired::{Kind, UnitKey};
+use super::ground::Place;
 use super::home;
 use super::shared::{RUN, Shared, WORKERS};
 use super::stop::{self, Stopper};
@@ -57,7 +58,7 @@ impl Kept {
 #[derive(Clone, Debug)]
 enum Role {
     ControlPlane,
-    Proxy(UnitKey),
+    Proxy { key: UnitKey, captured: bool },
 }
 
 /// Starts the control plane.
@@ -66,8 +67,8 @@ pub fn start_control_plane(shared: &Rc<Shared>) -> Kept {
 }
 
 /// Starts a proxy, once `after` (the one that it replaces) is gone.
-pub fn start_proxy(shared: &Rc<Shared>, key: UnitKey, after: Option<JoinHandle<()>>) -> Kept {
-    start(shared, Role::Proxy(key), after)
+pub fn start_proxy(shared: &Rc<Shared>, key: UnitKey, captured: bool, after: Option<JoinHandle<()>>) -> Kept {
+    start(shared, Role::Proxy { key, captured }, after)
 }
 
 fn start(shared: &Rc<Shared>, role: Role, after: Option<JoinHandle<()>>) -> Kept {
@@ -77,6 +78,7 @@ fn start(shared: &Rc<Shared>, role: Role, after: Option<JoinHandle<()>>) -> Kept
         shared: Rc::clone(shared),
         role,
         store: FdStore::default(),
+        place: None,
         ready: ready_sender,
         log_before: 0,
     };
@@ -93,6 +95,8 @@ struct Keeping {
     shared: Rc<Shared>,
     role: Role,
     store: FdStore,
+    /// Where the workload's traffic is captured.
+    place: Option<Rc<Place>>,
     ready: watch::Sender<bool>,
     /// How long the log was before this life.
     log_before: u64,
@@ -195,9 +199,14 @@ impl Keeping {
     }
 
     async fn spawn(&mut self) -> std::io::Result<(Child, u32, mpsc::Receiver<Notification>)> {
-        let mut what = match &self.role {
+        let mut what = match self.role.clone() {
             Role::ControlPlane => self.control_plane()?,
-            Role::Proxy(key) => self.proxy(key).await?,
+            Role::Proxy { key, captured: false } => self.proxy(&key).await?,
+            Role::Proxy { key, captured: true } => {
+                let mut what = self.proxy(&key).await?;
+                self.capture(&key, &mut what).await.map_err(std::io::Error::other)?;
+                what
+            }
         };
         what.descriptors.extend(self.store.duplicates()?);
         let log = self.log();
@@ -221,6 +230,7 @@ impl Keeping {
             self.shared.run_id.as_ref(),
         ];
         let mut what = Spawn::new(&self.shared.program, arguments);
+        what.arguments.extend(self.shared.ground.is_some().then(|| "--transparent".into()));
         what.descriptors.push((crate::roles::LOCK.to_owned(), home.lock()?));
         Ok(what)
     }
@@ -239,6 +249,18 @@ impl Keeping {
             .extend(self.shared.proxy_workers.map(|count| (WORKERS.into(), count.to_string().into())));
         what.descriptors.extend(credential.map(|descriptor| ("credential".to_owned(), descriptor)));
         Ok(what)
+    }
+
+    /// The proxy works in the workload's namespace, which is there from now on.
+    async fn capture(&mut self, key: &UnitKey, what: &mut Spawn) -> Result<(), String> {
+        let place = match &self.place {
+            Some(place) => Rc::clone(place),
+            None => Rc::clone(self.place.insert(self.shared.place(key)?)),
+        };
+        let made = place.make_ready(&self.shared.home.proxy(key), &key.namespace).await?;
+        what.arguments.push("--transparent".into());
+        what.descriptors.extend(made.descriptors().map_err(|error| error.to_string())?);
+        Ok(())
     }
 
     /// A fresh one-time credential; none while the control plane is away: the proxy then lives on what is stored.
@@ -263,14 +285,14 @@ impl Keeping {
     fn log(&self) -> PathBuf {
         match &self.role {
             Role::ControlPlane => self.shared.home.control_plane_log(),
-            Role::Proxy(key) => self.shared.home.proxy(key).join("log"),
+            Role::Proxy { key, .. } => self.shared.home.proxy(key).join("log"),
         }
     }
 
     fn say(&self, line: &str) {
         let name = match &self.role {
             Role::ControlPlane => "control plane".to_owned(),
-            Role::Proxy(key) => key.to_string(),
+            Role::Proxy { key, .. } => key.to_string(),
         };
         self.shared.screen.line(&format!("{name}: {line}"));
     }

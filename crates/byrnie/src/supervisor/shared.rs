@@ -10,7 +10,9 @@ use byrnie_net::{Notification, NotifyServer, Spawn};
 use tokio::process::Child;
 use tokio::sync::mpsc;
 
+use super::desired::UnitKey;
 use super::environment::PortNames;
+use super::ground::{Ground, Place};
 use super::home::Home;
 use crate::cli::failure::Failure;
 use crate::output::live_table::Screen;
@@ -42,13 +44,15 @@ pub struct Shared {
     pub port_names: RefCell<PortNames>,
     /// Once set, nothing that ends is told or started again.
     pub stopping: Cell<bool>,
+    /// The network of captured workloads; none where nothing is captured.
+    pub ground: Option<Rc<Ground>>,
     listeners: RefCell<BTreeMap<u32, mpsc::Sender<Notification>>>,
     processes: RefCell<BTreeSet<u32>>,
 }
 
 impl Shared {
     /// Everything about this run, nothing started.
-    pub fn new(home: Home, proxy_workers: Option<u32>) -> Result<Self, Failure> {
+    pub fn new(home: Home, proxy_workers: Option<u32>, transparent: bool) -> Result<Self, Failure> {
         let said = std::env::var_os(WORKERS).is_some_and(|value| !value.is_empty());
         let program = std::env::current_exe().map_err(Failure::system)?;
         let client = Client::new(home.path.clone());
@@ -61,6 +65,7 @@ impl Shared {
             screen: Screen::new(),
             port_names: RefCell::default(),
             stopping: Cell::new(false),
+            ground: transparent.then(Rc::default),
             listeners: RefCell::default(),
             processes: RefCell::default(),
         })
@@ -81,6 +86,12 @@ impl Shared {
         let pid = child.id().ok_or(std::io::ErrorKind::NotFound)?;
         self.processes.borrow_mut().insert(pid);
         Ok((child, pid))
+    }
+
+    /// The place of a workload whose traffic is captured.
+    pub fn place(&self, key: &UnitKey) -> Result<Rc<Place>, String> {
+        let ground = self.ground.as_ref().ok_or("nothing is captured in this mesh")?;
+        ground.place(&key.namespace, &key.name)
     }
 
     /// The child is gone. What it sent before is still handled.

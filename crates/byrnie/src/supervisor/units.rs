@@ -68,7 +68,9 @@ impl Units {
     fn start(&self, shared: &Rc<Shared>, key: &UnitKey, way: Way) {
         let after = self.ending.borrow_mut().remove(key);
         let process = match &way {
-            Way::Proxy => Process::Proxy(role::start_proxy(shared, key.clone(), after)),
+            Way::Proxy { captured } => {
+                Process::Proxy(role::start_proxy(shared, key.clone(), *captured, after))
+            }
             Way::Command(way) => {
                 let proxy = if way.meshed {
                     self.ready(&UnitKey { kind: Kind::Sidecar, ..key.clone() })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use byrnie_api::{Object, ObjectKey};
+use byrnie_api::{Object, ObjectKey, Typed};
 use byrnie_control::api::{ListQuery, WatchEvent, WatchEventType};
 use byrnie_control::client::{Client, Lines};
 use tokio::sync::mpsc;
@@ -17,7 +17,9 @@ use super::units::Units;
 use crate::cli::failure::Failure;
 
 /// The kinds that matter here.
-const KINDS: [&str; 3] = ["workloads", "gateways", "services"];
+const KINDS: [&str; 4] = ["workloads", "gateways", "services", "meshes"];
+/// The last one matters only where traffic is captured.
+const USUAL: usize = 3;
 /// Events that wait to be looked at.
 const WAITING: usize = 256;
 /// Between two tries to reach a control plane that is away.
@@ -65,31 +67,50 @@ impl Known {
 /// Follows the objects for ever. While the control plane is away, everything keeps running as it was.
 pub async fn reconcile(shared: &Rc<Shared>, running: &Units) -> Result<(), Failure> {
     let (sender, mut news) = mpsc::channel(WAITING);
-    for (index, kind) in KINDS.into_iter().enumerate() {
+    let count = if shared.ground.is_some() { KINDS.len() } else { USUAL };
+    for (index, kind) in KINDS.into_iter().take(count).enumerate() {
         tokio::task::spawn_local(follow(shared.client.clone(), index, kind, sender.clone()));
     }
-    let mut known: [Known; KINDS.len()] = Default::default();
+    let mut known: Vec<Known> = std::iter::repeat_with(Known::default).take(count).collect();
     while let Some((index, first)) = news.recv().await {
         known[index].hear(first);
         while let Ok((index, more)) = news.try_recv() {
             known[index].hear(more);
         }
         if known.iter().all(|known| known.complete) {
+            begin_network(shared, &known)?;
             bring(shared, running, &known);
         }
     }
     Ok(())
 }
 
+/// Sets up the network of captured workloads, as the Mesh has it at the start.
+fn begin_network(shared: &Rc<Shared>, known: &[Known]) -> Result<(), Failure> {
+    let Some(ground) = &shared.ground else { return Ok(()) };
+    let objects = known.iter().flat_map(|known| known.objects.values());
+    let mesh =
+        objects.filter(|object| object.metadata().name == MESH).find_map(|object| match object.typed() {
+            Typed::Mesh(mesh) => Some(mesh.spec.capture.clone()),
+            _ => None,
+        });
+    // An interface's name has at most 15 bytes.
+    ground.begin(&mesh.unwrap_or_default(), &format!("byrnie-{:.8}", shared.run_id))
+}
+
+/// The only Mesh that counts.
+const MESH: &str = "default";
+
 fn bring(shared: &Rc<Shared>, running: &Units, known: &[Known]) {
     let objects = || known.iter().flat_map(|known| known.objects.values());
     let mut names = PortNames::new();
     objects().for_each(|object| add_port_names(object, &mut names));
     *shared.port_names.borrow_mut() = names;
-    let desired: BTreeMap<UnitKey, Way> = objects().flat_map(units).collect();
+    let transparent = shared.ground.is_some();
+    let desired: BTreeMap<UnitKey, Way> = objects().flat_map(|object| units(object, transparent)).collect();
     for key in running.bring(shared, &desired) {
         let Some(ready) = running.ready(&key) else { continue };
-        let object = objects().find(|object| units(object).iter().any(|(unit, _)| *unit == key));
+        let object = objects().find(|object| units(object, transparent).iter().any(|(unit, _)| *unit == key));
         tokio::task::spawn_local(show::addresses(Rc::clone(shared), key, object.cloned(), ready));
     }
 }

@@ -24,6 +24,7 @@ mod objects;
 mod profile;
 mod sight;
 mod supervisor;
+mod transparent;
 mod unprivileged;
 mod why;
 mod without_mesh;

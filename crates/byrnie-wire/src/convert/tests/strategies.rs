@@ -350,11 +350,13 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
     let log = prop::sample::select(vec![AccessLog::Off, AccessLog::Failed, AccessLog::All]);
     let format = prop::sample::select(vec![AccessLogFormat::Json, AccessLogFormat::Text]);
     let times = (duration(), duration(), duration(), duration(), duration(), duration());
-    (log, format, any::<bool>(), times, any::<(u32, u32, u32, u32)>()).prop_map(
-        |(access_log, access_log_format, show_policy_in_response, times, numbers)| MeshSettings {
+    (log, format, any::<(bool, bool, bool)>(), times, any::<(u32, u32, u32, u32)>()).prop_map(
+        |(access_log, access_log_format, switches, times, numbers)| MeshSettings {
             access_log,
             access_log_format,
-            show_policy_in_response,
+            show_policy_in_response: switches.0,
+            refuse_unknown_destinations: switches.1,
+            accept_plaintext: switches.2,
             detect_timeout: times.0,
             drain_timeout: times.1,
             max_header_bytes: numbers.0,

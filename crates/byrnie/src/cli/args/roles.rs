@@ -19,6 +19,10 @@ pub struct UpArgs {
     /// Remove what an earlier `up` of the same path created and the file no longer names
     #[arg(long)]
     pub prune: bool,
+    /// Capture the traffic of Workloads with a command, in network namespaces: they dial names and ports as
+    /// without a mesh (root on Linux)
+    #[arg(long)]
+    pub transparent: bool,
 }
 
 /// `byrnie run`.

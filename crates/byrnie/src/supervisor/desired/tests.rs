@@ -4,12 +4,12 @@ use super::*;
 
 fn of(value: Value) -> Vec<String> {
     let describe = |(key, way): (UnitKey, Way)| match way {
-        Way::Proxy => key.to_string(),
+        Way::Proxy { .. } => key.to_string(),
         Way::Command(way) => {
             format!("{key}: {}{}", way.command.join(" "), if way.meshed { "" } else { " (plain)" })
         }
     };
-    units(&Object::from_value(value).unwrap()).into_iter().map(describe).collect()
+    units(&Object::from_value(value).unwrap(), false).into_iter().map(describe).collect()
 }
 
 fn workload(spec: Value) -> Value {
@@ -49,7 +49,7 @@ fn what_objects_ask_for() {
 fn the_directory_and_the_variables_come_along() {
     let object =
         workload(json!({"command": ["sh"], "env": [{"name": "A", "value": "1"}], "httpProxy": true}));
-    let (_, way) = units(&Object::from_value(object).unwrap()).pop().unwrap();
+    let (_, way) = units(&Object::from_value(object).unwrap(), false).pop().unwrap();
     let want = CommandWay {
         command: vec!["sh".into()],
         environment: vec![("A".into(), "1".into())],
@@ -57,6 +57,8 @@ fn the_directory_and_the_variables_come_along() {
         http_proxy: true,
         meshed: true,
         serves: false,
+        captured: false,
+        run_as: None,
     };
     assert_eq!(way, Way::Command(want));
 }
@@ -77,14 +79,22 @@ fn steps_from_what_runs_to_what_should_run() {
     let none = BTreeMap::new();
     for (running, desired, want) in [
         (none.clone(), none.clone(), vec![]),
-        (none.clone(), one(&sidecar, Way::Proxy), vec![Step::Start(sidecar.clone(), Way::Proxy)]),
-        (one(&sidecar, Way::Proxy), one(&sidecar, Way::Proxy), vec![]),
-        (one(&sidecar, Way::Proxy), none, vec![Step::Stop(sidecar.clone())]),
+        (
+            none.clone(),
+            one(&sidecar, Way::Proxy { captured: false }),
+            vec![Step::Start(sidecar.clone(), Way::Proxy { captured: false })],
+        ),
+        (
+            one(&sidecar, Way::Proxy { captured: false }),
+            one(&sidecar, Way::Proxy { captured: false }),
+            vec![],
+        ),
+        (one(&sidecar, Way::Proxy { captured: false }), none, vec![Step::Stop(sidecar.clone())]),
         (one(&command, run("a")), one(&command, run("b")), vec![Step::Start(command.clone(), run("b"))]),
         (
             one(&command, run("a")),
-            one(&sidecar, Way::Proxy),
-            vec![Step::Stop(command.clone()), Step::Start(sidecar.clone(), Way::Proxy)],
+            one(&sidecar, Way::Proxy { captured: false }),
+            vec![Step::Stop(command.clone()), Step::Start(sidecar.clone(), Way::Proxy { captured: false })],
         ),
     ] {
         assert_eq!(steps(&running, &desired), want);
@@ -96,4 +106,25 @@ fn proxies_start_before_the_commands_that_wait_for_them() {
     let mut keys = [key(Kind::Command, "a"), key(Kind::Gateway, "z"), key(Kind::Sidecar, "b")];
     keys.sort();
     assert_eq!(keys.map(|key| key.kind), [Kind::Gateway, Kind::Sidecar, Kind::Command]);
+}
+
+#[test]
+fn only_a_meshed_workload_with_a_command_is_captured() {
+    for (spec, transparent, want) in [
+        (json!({"command": ["sh"], "runAs": "www-data"}), true, vec![true, true]),
+        (json!({"command": ["sh"], "runAs": "www-data"}), false, vec![false, false]),
+        (json!({"ports": [{"port": 1}]}), true, vec![false]),
+        (json!({"command": ["sh"], "proxy": "none"}), true, vec![false]),
+    ] {
+        let captured = |(_, way)| match way {
+            Way::Proxy { captured } => captured,
+            Way::Command(way) => {
+                assert_eq!(way.run_as.is_some(), way.captured, "nothing changes without capture");
+                way.captured
+            }
+        };
+        let object = Object::from_value(workload(spec.clone())).unwrap();
+        let found: Vec<bool> = units(&object, transparent).into_iter().map(captured).collect();
+        assert_eq!(found, want, "{spec} {transparent}");
+    }
 }

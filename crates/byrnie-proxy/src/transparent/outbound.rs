@@ -1,0 +1,135 @@
+//! Connections that the workload began: to a service's virtual address, to an endpoint, or to what the mesh does not
+//! know.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use byrnie_plan::ServicePortRef;
+use byrnie_telemetry::Counter;
+use tokio::net::TcpStream;
+
+use super::{Captured, Side};
+use crate::called;
+use crate::config::{Cluster, Config, Destination, Endpoint};
+use crate::connection;
+use crate::error::{Kind, ProxyError};
+use crate::front::{Entrance, Front};
+use crate::tcp;
+use crate::worker::Worker;
+
+/// Serves a connection that was to go somewhere else, to its end.
+pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
+    let Some(captured) = &worker.process.captured else { return };
+    let to = match byrnie_net::socket::original_destination(&stream) {
+        Ok(to) => SocketAddr::new(to.ip().to_canonical(), to.port()),
+        Err(error) => return tracing::warn!("where {remote} wanted to go is not known: {error}"),
+    };
+    let (counter, entrance) = match find(worker, captured, to).await {
+        Ok(Found::Service(name)) => (&captured.counters.service, Entrance::Upstream(name)),
+        Ok(Found::Endpoint) => (&captured.counters.endpoint, Entrance::Endpoint(to)),
+        Ok(Found::Unknown) => {
+            captured.counters.passed.inc();
+            return Box::pin(pass(worker, captured, stream, remote, to)).await;
+        }
+        Err(error) => return refuse(worker, &captured.counters.refused, stream, remote, &error),
+    };
+    counter.inc();
+    connection::serve_stream(worker, &Front::new(entrance, None, remote), stream).await;
+}
+
+/// What a destination is.
+enum Found {
+    Service(ServicePortRef),
+    Endpoint,
+    Unknown,
+}
+
+async fn find(worker: &Worker, captured: &Captured, to: SocketAddr) -> Result<Found, ProxyError> {
+    let own = to.ip().is_loopback() || captured.addresses().any(|own| own == to.ip());
+    if own {
+        // Nothing is redirected from there, so it was dialed itself: passing it on would come back here.
+        return Err(ProxyError::unprocessed(Kind::BadRequest, format!("{to} is the proxy's own")));
+    }
+    let config = worker.config();
+    if let Some(entry) = config.names.at(to.ip()) {
+        let name = ServicePortRef { service: entry.plan.service.clone(), port: to.port() };
+        drop(config);
+        return called::destination(worker, &name).await.map(|_| Found::Service(name));
+    }
+    if captured.is_mesh(to.ip()) && endpoint_at(&config, to).is_some() {
+        return Ok(Found::Endpoint);
+    }
+    if config.settings.refuse_unknown_destinations {
+        let what = format!("{to} is no service of the mesh, and the Mesh's spec.egress is deny");
+        return Err(ProxyError::unprocessed(Kind::EgressDenied, what));
+    }
+    Ok(Found::Unknown)
+}
+
+/// The service and the endpoint whose application is at this address.
+fn endpoint_at(config: &Config, to: SocketAddr) -> Option<(Arc<Destination>, Arc<Endpoint>)> {
+    // By name, so that of several services in front of it always the same one is meant.
+    let mut names: Vec<&ServicePortRef> = config.destinations.keys().collect();
+    names.sort();
+    names.into_iter().find_map(|name| {
+        let destination = config.destinations.get(name)?;
+        let endpoints = destination.cluster.endpoints.load();
+        let is_there = |endpoint: &&Arc<Endpoint>| {
+            endpoint.plan.address.ip() == to.ip() && endpoint.plan.app_port == to.port()
+        };
+        let endpoint = endpoints.endpoints.iter().find(is_there)?;
+        Some((Arc::clone(destination), Arc::clone(endpoint)))
+    })
+}
+
+/// One endpoint as a destination: whoever names it means this one and no other, so no route applies.
+pub fn destination_at(config: &Config, to: SocketAddr) -> Option<Arc<Destination>> {
+    let (service, endpoint) = endpoint_at(config, to)?;
+    let cluster = &service.cluster;
+    let alone = Cluster::new(
+        cluster.service.clone(),
+        cluster.protocol,
+        Arc::clone(&cluster.settings),
+        Arc::clone(&cluster.budget),
+        vec![endpoint],
+    );
+    Some(Arc::new(Destination {
+        name: service.name.clone(),
+        protocol: service.protocol,
+        http: None,
+        tcp: None,
+        cluster: Arc::new(alone),
+    }))
+}
+
+/// To where it was to go, as it is.
+async fn pass(
+    worker: &Rc<Worker>,
+    captured: &Captured,
+    stream: TcpStream,
+    remote: SocketAddr,
+    to: SocketAddr,
+) {
+    let limit = byrnie_plan::TrafficSettings::default().connect_timeout.max(OUTSIDE);
+    let connected = match tokio::time::timeout(limit, captured.dial(to, Side::Anywhere)).await {
+        Ok(connected) => connected.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no connection within {limit:?}")),
+    };
+    match connected {
+        Ok(server) => tcp::passing::pass(worker, stream, remote, server, to).await,
+        Err(error) => {
+            let error = ProxyError::unprocessed(Kind::ConnectFailed, format!("{to}: {error}"));
+            tcp::passing::refuse(worker, stream, remote, &error);
+        }
+    }
+}
+
+/// How long a connection to what the mesh does not know may take to be made: it may be far away. As Envoy's default
+/// for a cluster.
+const OUTSIDE: std::time::Duration = std::time::Duration::from_secs(5);
+
+fn refuse(worker: &Rc<Worker>, counter: &Counter, stream: TcpStream, remote: SocketAddr, error: &ProxyError) {
+    counter.inc();
+    tcp::passing::refuse(worker, stream, remote, error);
+}

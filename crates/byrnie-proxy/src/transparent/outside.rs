@@ -1,0 +1,53 @@
+//! Sockets of the host's namespace, for workers that live in the workload's.
+//!
+//! A thread that stays there makes them when it is asked: a worker that went there and back itself would, for a moment,
+//! be in the wrong place with everything else it does.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+
+use tokio::net::TcpSocket;
+use tokio::sync::oneshot;
+
+/// Workers that wait for a socket; one takes some microseconds. Beyond, they wait for their turn to ask.
+const WAITING: usize = 1024;
+
+/// The thread, as the workers see it. It ends with this.
+pub struct Outside(mpsc::SyncSender<Question>);
+
+struct Question {
+    v6: bool,
+    answer: oneshot::Sender<io::Result<TcpSocket>>,
+}
+
+impl Outside {
+    /// Starts the thread, in the namespace of the calling one.
+    pub fn start() -> io::Result<Self> {
+        let (sender, questions) = mpsc::sync_channel::<Question>(WAITING);
+        std::thread::Builder::new().name("outside".into()).spawn(move || {
+            for Question { v6, answer } in questions {
+                let _ = answer.send(open(v6));
+            }
+        })?;
+        Ok(Self(sender))
+    }
+
+    /// A socket for a TCP connection.
+    pub async fn socket(&self, v6: bool) -> io::Result<TcpSocket> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || io::Error::other("the thread in the host's network namespace is gone");
+        match self.0.try_send(Question { v6, answer }) {
+            Ok(()) => answered.await.map_err(|_| gone())?,
+            Err(mpsc::TrySendError::Full(_)) => Err(io::Error::other("too many connections begin at once")),
+            Err(mpsc::TrySendError::Disconnected(_)) => Err(gone()),
+        }
+    }
+}
+
+fn open(v6: bool) -> io::Result<TcpSocket> {
+    let domain = if v6 { socket2::Domain::IPV6 } else { socket2::Domain::IPV4 };
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpSocket::from_std_stream(std::net::TcpStream::from(OwnedFd::from(socket))))
+}
