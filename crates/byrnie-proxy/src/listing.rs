@@ -58,6 +58,9 @@ impl Listing {
                     Entrance::HttpProxy => ("httpProxy", String::new()),
                     Entrance::Upstream(name) => ("upstream", format!("{}:{}", name.service, name.port)),
                     Entrance::Gateway(port) => ("gateway", port.to_string()),
+                    Entrance::Outbound => ("outbound", String::new()),
+                    Entrance::Inbound => ("inbound", String::new()),
+                    Entrance::Endpoint(address) => ("endpoint", address.to_string()),
                 };
                 let age = u64::try_from(one.since.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let item = json!({

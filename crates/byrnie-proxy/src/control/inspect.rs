@@ -74,6 +74,8 @@ impl Control {
                 What::Mesh => ("mesh", "mTLS", "the workload's own ports".to_owned()),
                 What::HttpProxy => ("httpProxy", "HTTP", "the service that a request names".to_owned()),
                 What::Upstream(name) => ("upstream", "", format!("{}:{}", name.service, name.port)),
+                What::Outbound(_) => ("outbound", "", "where a captured connection was to go".to_owned()),
+                What::Inbound(_) => ("inbound", "", "the workload's own ports".to_owned()),
                 What::Gateway(bound) => {
                     let listener = gateway.iter().flat_map(|gateway| &gateway.listeners);
                     let listener = listener.into_iter().find(|listener| listener.port == bound.port());

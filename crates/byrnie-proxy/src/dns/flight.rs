@@ -2,7 +2,7 @@
 //! to us, as it does where the host's resolver asks this proxy.
 
 use std::cell::RefCell;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use foldhash::HashMap;
@@ -51,9 +51,7 @@ impl Flights {
     }
 
     fn hash(&self, packet: &[u8]) -> Option<u64> {
-        let mut hasher = self.hasher.build_hasher();
-        question(packet)?.to_ascii_lowercase().hash(&mut hasher);
-        Some(hasher.finish())
+        Some(self.hasher.hash_one(question(packet)?.to_ascii_lowercase()))
     }
 }
 

@@ -100,6 +100,7 @@ pub fn destination_at(config: &Config, to: SocketAddr) -> Option<Arc<Destination
         http: None,
         tcp: None,
         cluster: Arc::new(alone),
+        overrides: Vec::new(),
     }))
 }
 

@@ -146,9 +146,11 @@ async fn hear(reader: &mut ReadHalf<'_>) -> std::io::Result<usize> {
 
 async fn say(writer: &mut WriteHalf<'_>, busy: bool) -> std::io::Result<usize> {
     writer.write_all(b"y").await?;
-    while busy {
+    if !busy {
+        return std::future::pending().await;
+    }
+    loop {
         tokio::time::sleep(Duration::from_millis(50)).await;
         writer.write_all(b"y").await?;
     }
-    std::future::pending().await
 }
