@@ -45,11 +45,14 @@ pub fn possible() -> Result<(), Failure> {
 #[derive(Debug, Default)]
 pub struct Ground {
     network: OnceCell<Network>,
-    places: RefCell<BTreeMap<(String, String), Weak<Place>>>,
+    places: RefCell<Places>,
     used: RefCell<BTreeSet<u32>>,
     /// Where the search for a free address begins: one that was just given back is taken last.
     next: Cell<u32>,
 }
+
+/// Who holds which address, by namespace and name of the Workload.
+type Places = BTreeMap<(String, String), Weak<Place>>;
 
 #[derive(Debug)]
 struct Network {
@@ -257,8 +260,8 @@ pub fn resolver_file(state_dir: &Path) -> PathBuf {
 /// Names are searched as in Kubernetes, then as on the host. Which server is asked does not matter: the question is
 /// captured.
 fn resolver(namespace: &str, host: &str) -> String {
-    let search = host.lines().filter_map(|line| line.trim().strip_prefix("search"));
-    let search = search.last().unwrap_or_default().split_ascii_whitespace();
+    let mut search = host.lines().filter_map(|line| line.trim().strip_prefix("search"));
+    let search = search.next_back().unwrap_or_default().split_ascii_whitespace();
     let mut domains = vec![
         format!("{namespace}.svc.cluster.local"),
         "svc.cluster.local".to_owned(),

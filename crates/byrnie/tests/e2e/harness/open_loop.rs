@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ struct Seen {
 impl OpenLoop {
     /// Begins, with so many requests per second; returns when there was an answer.
     pub fn start(address: &str, path: &str, rate: u32) -> Self {
-        let (due, taken) = channel();
+        let (due, taken) = sync_channel(100_000);
         let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Seen::default()));
         let taken = Arc::new(Mutex::new(taken));
         let client = |_| {
@@ -67,7 +67,7 @@ impl OpenLoop {
     }
 }
 
-fn pace(rate: u32, due: &Sender<Instant>, stop: &AtomicBool) -> u64 {
+fn pace(rate: u32, due: &SyncSender<Instant>, stop: &AtomicBool) -> u64 {
     let (began, step) = (Instant::now(), Duration::from_secs(1) / rate);
     let mut begun = 0;
     while !stop.load(Ordering::Relaxed) {

@@ -62,7 +62,7 @@ fn serve(name: &str, stream: TcpStream, failing: &AtomicBool, flaky: &AtomicU64)
         let request = first.rsplit_once(' ').map_or(first.as_str(), |(request, _)| request);
         let body = format!("{name} {request}\n{}\n", head[1..].join("\n"));
         let fails = failing.load(Ordering::Relaxed)
-            || (path == Some("/flaky") && flaky.fetch_add(1, Ordering::Relaxed) % 2 == 0);
+            || (path == Some("/flaky") && flaky.fetch_add(1, Ordering::Relaxed).is_multiple_of(2));
         let status = if fails { "503 Service Unavailable" } else { "200 OK" };
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         if stream.write_all(answer.as_bytes()).is_err() {
