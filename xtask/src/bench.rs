@@ -17,6 +17,7 @@ mod peers;
 pub mod process;
 mod report;
 mod rounds;
+mod routes;
 mod table;
 
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ pub struct Options {
     /// Instead: what a proxy occupies that knows 1,000 services and holds 1,000 idle connections
     #[arg(long, conflicts_with_all = ["apply", "demo"])]
     memory: bool,
+    /// Instead: finding one of many routes, and compiling 10,000
+    #[arg(long, conflicts_with_all = ["apply", "demo", "memory"])]
+    routes: bool,
     /// Put the result into docs/benchmarks.md
     #[arg(long)]
     write: bool,
@@ -88,6 +92,8 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
         (Section::Demo, demo::run(&program(options)?, &scratch)?)
     } else if options.memory {
         (Section::Memory, memory::run(&program(options)?, &scratch)?)
+    } else if options.routes {
+        (Section::Routes, routes::run(options, &scratch)?)
     } else {
         (Section::Proxies, proxies(options, scratch)?)
     };

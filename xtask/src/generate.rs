@@ -1,6 +1,6 @@
 //! `cargo xtask generate`: writes what is committed but made by a program.
 //!
-//! - `crates/byrnie-api/src/generated/*.rs` and `crates/byrnie-api/schemas/*.json`, from the CRDs of the Go module
+//! - `crates/byrnie-api/src/generated/*.rs` and `crates/byrnie-api/schemas/*`, from the CRDs of the Go module
 //!   `sigs.k8s.io/gateway-api` (needs `go` and, the first time, the network).
 //! - `docs/reference/*.md` and `crds/*.yaml`, from the types of `byrnie-api`.
 //!
@@ -29,6 +29,10 @@ pub fn run() -> Result<()> {
         let path = api.join("schemas").join(format!("{}.json", crd.kind.to_lowercase()));
         write(&path, &format!("{:#}\n", crd.pruned_schema()))?;
     }
+    let experimental = schema::read_crds(&gateway_api_dir()?.join("config/crd/experimental"))?;
+    let only = serde_json::to_string_pretty(&schema::experimental_only(&crds, &experimental))?;
+    write(&api.join("schemas/experimental.json"), &format!("{only}\n"))?;
+    write(&api.join("schemas/rules.txt"), &schema::rules(&crds))?;
     let generated = api.join("src/generated");
     for (name, text) in rust::generate(&crds, VERSION)? {
         let path = generated.join(name);

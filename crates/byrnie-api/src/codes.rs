@@ -132,7 +132,7 @@ codes! {
     TIMEOUT_ORDER = 36, "timeouts out of order", "backendRequest is longer than request.",
         "make backendRequest at most as long as request";
     PARENT_REFS = 37, "ambiguous parents", "Two parentRefs name the same parent without telling its parts apart.",
-        "remove one, or give each its sectionName or port";
+        "remove one, or give each its own sectionName";
     BAD_REGEX = 38, "malformed regular expression", "The expression cannot be compiled, or needs too much memory.",
         "use RE2 syntax: no look-around, no back-references";
     EMPTY_MATCH = 39, "match without content", "A gRPC method match names neither service nor method.",
@@ -165,6 +165,17 @@ codes! {
         "name it default";
     BAD_DURATION = 56, "duration out of range", "The duration is too short or too long.",
         "stay within the range named";
+    EXPERIMENTAL_FIELD = 60, "experimental field",
+        "The Gateway API has this field, value or kind in its experimental channel only.",
+        "remove it: the mesh reads the standard channel";
+    CORS_WILDCARD = 61, "'*' beside others", "In a list of a CORS filter '*' stands for all and must stand alone.",
+        "write '*' alone, or name each";
+    BAD_HOSTNAME = 62, "malformed hostname", "A TLSRoute's hostname is a DNS name, or one with '*.' before it; no IP address.",
+        "write a.example.com or *.example.com";
+    TLS_VALIDATION = 63, "TLS validation not fitting", "A BackendTLSPolicy's fields exclude each other, or one that is needed is missing.",
+        "give either caCertificateRefs or wellKnownCACertificates, and to each name the field of its type";
+    IMMUTABLE_FIELD = 64, "field cannot be changed", "This field is fixed when the object is created.",
+        "delete the object and create it anew";
     BACKEND_MISSING = 101, "backend missing", "A backendRef names a Service or port that does not exist; its share gets 500.",
         "apply the Service, or correct name and port";
     BACKEND_NOT_PERMITTED = 102, "reference not permitted", "A Gateway's route refers to another namespace without a ReferenceGrant.",
@@ -223,6 +234,21 @@ codes! {
         "name it default";
     POLICY_FIELD_POINTLESS = 150, "setting without effect", "A policy has a setting that means nothing at its target.",
         "attach the setting to one of the kinds named";
+
+    GATEWAY_UNSUPPORTED = 165, "Gateway not served",
+        "The Gateway as a whole asks for something that is not there yet; nothing is served in its place.",
+        "remove the field that is named";
+    LISTENER_SET_REFUSED = 166, "ListenerSet not attached", "The Gateway does not let the ListenerSet in, or does not exist.",
+        "compare spec.parentRef with the Gateway's spec.allowedListeners (by default nobody is let in)";
+    UDP_UNSUPPORTED = 167, "UDPRoute not served", "No UDP is proxied yet.",
+        "leave UDP to be dialed directly";
+    BACKEND_TLS_UNSUPPORTED = 168, "BackendTLSPolicy not served",
+        "TLS from a Gateway to a backend is not there yet; requests to the policy's Services get 500, none goes unencrypted.",
+        "remove the policy: within the mesh all is encrypted already";
+
+    SUBSET_EMPTY = 169, "subset without workloads",
+        "No workload of the Service has the subset's labels, or there is no such Service; its share gets 503 or 500.",
+        "compare spec.labels with the Workloads' labels, and spec.service with the Service's name";
 
     // Requests in the proxy (`byrnie-proxy`).
     PROFILE_CLASSES = 180, "response classes are for retries only",

@@ -38,6 +38,7 @@ pub enum Kind {
     TrafficPolicy,
     AuthorizationPolicy,
     ServiceProfile,
+    ServiceSubset,
 }
 
 /// Whether a kind's objects live in namespaces.

@@ -10,7 +10,8 @@ use crate::generated::{
 };
 use crate::kind::{Kind, ObjectKey};
 use crate::kinds::{
-    AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, ServiceProfile, TrafficPolicy, Workload,
+    AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, ServiceProfile, ServiceSubset,
+    TrafficPolicy, Workload,
 };
 use crate::meta::ObjectMeta;
 
@@ -121,6 +122,7 @@ typed_kinds!(
     TrafficPolicy,
     AuthorizationPolicy,
     ServiceProfile,
+    ServiceSubset,
 );
 
 impl Object {

@@ -281,6 +281,10 @@ fn read_kind(node: &Node) -> Result<Kind, Issue> {
         let issue = error_at(codes::UNKNOWN_VERSION, "apiVersion", message, version_at);
         return Err(Issue { remedy: Some(format!("write apiVersion: {}", row.kind.api_version())), ..issue });
     }
+    if api_version.starts_with("gateway.networking.x-k8s.io/") {
+        let message = format!("{name:.64} of {api_version:.64} is a kind of the experimental channel");
+        return Err(error_at(codes::EXPERIMENTAL_FIELD, "kind", message, kind_at));
+    }
     let meant = did_you_mean(name, KINDS.iter().map(|row| row.name));
     let message = format!("the mesh knows no kind {name:.64} of {api_version:.64}");
     let issue = error_at(codes::UNKNOWN_KIND, "kind", message, kind_at);

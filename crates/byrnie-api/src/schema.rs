@@ -1,12 +1,14 @@
 //! The published schema of every kind.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
 use crate::kinds::{
-    AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, ServiceProfile, TrafficPolicy, Workload,
+    AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, ServiceProfile, ServiceSubset,
+    TrafficPolicy, Workload,
 };
 
 /// The schema of a kind, its metadata included. Objects of the Gateway API's kinds are described by its CRDs, the
@@ -22,7 +24,7 @@ pub fn schema(kind: Kind) -> &'static Value {
     })
 }
 
-const KINDS_LEN: usize = 18;
+const KINDS_LEN: usize = 19;
 
 fn plain_schema(kind: Kind) -> Value {
     // The files are part of the program; a test reads each.
@@ -46,7 +48,15 @@ fn plain_schema(kind: Kind) -> Value {
         Kind::TrafficPolicy => derived::<TrafficPolicy>(),
         Kind::AuthorizationPolicy => derived::<AuthorizationPolicy>(),
         Kind::ServiceProfile => derived::<ServiceProfile>(),
+        Kind::ServiceSubset => derived::<ServiceSubset>(),
     }
+}
+
+/// Fields and values (`path=value`) that the Gateway API has in its experimental channel only, without list indices.
+pub(crate) fn experimental_only(kind: Kind) -> &'static [String] {
+    static ONLY: OnceLock<BTreeMap<String, Vec<String>>> = OnceLock::new();
+    let read = || serde_json::from_str(include_str!("../schemas/experimental.json")).unwrap_or_default();
+    ONLY.get_or_init(read).get(kind.info().name).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// The schema of a Rust type in the shape of a CRD's.

@@ -11,7 +11,7 @@ use crate::finding::Severity;
 use crate::kind::{Kind, KindInfo};
 use crate::names::did_you_mean;
 use crate::node::{At, Data, Entry, Node};
-use crate::schema::schema;
+use crate::schema::{experimental_only, schema};
 
 /// One thing that is wrong with a value, or to be said about it.
 #[derive(Debug)]
@@ -104,13 +104,7 @@ impl Walk {
                     self.below(&entry.key, |walk| walk.value(additional, &entry.value));
                 }
             } else if schema["x-kubernetes-preserve-unknown-fields"] != true {
-                let known = properties.into_iter().flat_map(|known| known.keys().map(String::as_str));
-                let meant = did_you_mean(&entry.key, known);
-                let remedy = meant.map(|name| format!("did you mean {name}?"));
-                let message = format!("unknown field of {}", self.kind);
-                self.below(&entry.key, |walk| {
-                    walk.issue_with(codes::UNKNOWN_FIELD, entry.key_at, message, remedy)
-                });
+                self.unknown_field(entry, properties);
             }
         }
         let given = |name: &str| {
@@ -124,6 +118,22 @@ impl Walk {
             }
         }
         self.limits(schema, node, ["minProperties", "maxProperties"], entries.len(), "entries");
+    }
+
+    fn unknown_field(&mut self, entry: &Entry, properties: Option<&serde_json::Map<String, Value>>) {
+        let is_this = |path: &String| {
+            let below = path.strip_prefix(self.plain_path.as_str()).and_then(|rest| rest.strip_prefix('.'));
+            below == Some(entry.key.as_str())
+        };
+        let (code, message, remedy) = if experimental_only(self.kind).iter().any(is_this) {
+            let message = format!("{} is a field of the Gateway API's experimental channel", entry.key);
+            (codes::EXPERIMENTAL_FIELD, message, None)
+        } else {
+            let known = properties.into_iter().flat_map(|known| known.keys().map(String::as_str));
+            let meant = did_you_mean(&entry.key, known).map(|name| format!("did you mean {name}?"));
+            (codes::UNKNOWN_FIELD, format!("unknown field of {}", self.kind), meant)
+        };
+        self.below(&entry.key, |walk| walk.issue_with(code, entry.key_at, message, remedy));
     }
 
     /// A field of the schema: is it acted on, and does its value fit?
@@ -207,7 +217,11 @@ impl Walk {
     fn text(&mut self, schema: &Value, node: &Node, text: &str) {
         if let Some(allowed) = schema["enum"].as_array() {
             let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
-            if !allowed.contains(&text) {
+            let experimental = format!("{}={text:.64}", self.plain_path);
+            if experimental_only(self.kind).contains(&experimental) {
+                let message = format!("{text:.64} is a value of the Gateway API's experimental channel");
+                self.issue(codes::EXPERIMENTAL_FIELD, node.at, message);
+            } else if !allowed.contains(&text) {
                 let meant = did_you_mean(text, allowed.iter().copied());
                 let remedy = meant.map(|value| format!("did you mean {value}?"));
                 let message = format!("{text:.64?} is not one of {}", allowed.join(", "));

@@ -26,6 +26,7 @@ const SERVER_SET: [&str; 5] = ["uid", "resourceVersion", "generation", "creation
 pub async fn apply(control: &Control, request: ApplyRequest) -> Result<ApplyResponse, ErrorBody> {
     let (objects, mut findings) = read(&request)?;
     check_trust_domain(control, &objects, request.dry_run).await?;
+    check_immutable(&*control.store, &objects).await?;
     for _ in 0..TRIES {
         let plan = Plan::make(&*control.store, &request, &objects).await.map_err(error::from_store)?;
         if request.dry_run {
@@ -97,6 +98,22 @@ async fn check_trust_domain(control: &Control, objects: &[Object], dry_run: bool
         control.authority.replace(&wanted).map_err(error::store_failed)?;
         let output = control.compiler.lock().set_trust_bundle(control.authority.bundle());
         crate::compile_loop::publish(control, output);
+    }
+    Ok(())
+}
+
+/// The one rule of the Gateway API's CRDs between an object and what was there before.
+async fn check_immutable(store: &dyn Store, objects: &[Object]) -> Result<(), ErrorBody> {
+    const FIELD: &str = "/spec/controllerName";
+    for object in objects.iter().filter(|object| object.key().kind == Kind::GatewayClass) {
+        let old = store.get(&store_key(&object.key())).await.map_err(error::from_store)?;
+        let (old, new) = (old.and_then(|old| old.value.pointer(FIELD).cloned()), object.to_value());
+        if old.is_some_and(|old| Some(&old) != new.pointer(FIELD)) {
+            let message = "the controller of a class is fixed when the class is created";
+            let finding = Finding::new(codes::IMMUTABLE_FIELD, Severity::Error, message);
+            let finding = finding.about(object.key()).field("spec.controllerName");
+            return Err(error::refused(vec![finding_item(&finding)]));
+        }
     }
     Ok(())
 }

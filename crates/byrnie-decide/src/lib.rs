@@ -15,6 +15,7 @@
 
 mod authorize;
 mod balance;
+mod cors;
 mod deadline;
 mod explain;
 mod hash;
@@ -31,6 +32,7 @@ pub use authorize::{
     AuthorizationStep, Authorizer, DEFAULT_POLICY, Decision, HttpOperation, PeerView, Reason, Verdict,
 };
 pub use balance::{PickContext, Picker};
+pub use cors::{CorsRules, Preflight, Shared};
 pub use deadline::{Deadline, try_timeout};
 pub use explain::{Explanation, RouteStep, explain};
 pub use hash::xxh64;

@@ -22,6 +22,15 @@ impl WeightedChoice {
         self.sums.last().copied().unwrap_or(0)
     }
 
+    /// The only index that has a weight, where there is no choice.
+    pub fn only(&self) -> Option<usize> {
+        if let [0] | [] = *self.sums {
+            return None;
+        }
+        let first = self.at(0);
+        (self.weight(first) == self.total()).then_some(first).filter(|first| *first < self.sums.len())
+    }
+
     /// The index that 64 random bits choose; `None` when all weights are 0 or there are none.
     pub fn choose(&self, random: u64) -> Option<usize> {
         match self.total() {
@@ -94,11 +103,34 @@ mod tests {
     }
 
     #[test]
+    fn a_hundredth_of_a_percent_is_one_of_ten_thousand() {
+        for weights in [[9_999, 1], [999_900, 100], [1_000_000, 100]] {
+            let choice = WeightedChoice::new(weights);
+            for start in [0, 1 << 40, u64::MAX - 5_000] {
+                let hits = (0..10_000).filter(|n| choice.nth(start.wrapping_add(*n)) == Some(1)).count();
+                assert!((0..=3).contains(&hits), "{weights:?} {hits}");
+                let hits = (0..1_000_000).filter(|n| choice.nth(start.wrapping_add(*n)) == Some(1)).count();
+                assert!((98..=102).contains(&hits), "{weights:?} {hits}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_to_choose_from() {
         assert_eq!(WeightedChoice::new([]).choose(1), None);
         assert_eq!(WeightedChoice::new([0, 0]).choose(u64::MAX), None);
         assert_eq!(WeightedChoice::new([0, 3]).choose(u64::MAX), Some(1));
         assert_eq!(WeightedChoice::new([0, 3]).choose(0), Some(1));
+        for (weights, only) in [
+            (&[][..], None),
+            (&[0], None),
+            (&[0, 0], None),
+            (&[7], Some(0)),
+            (&[0, 7, 0], Some(1)),
+            (&[7, 1], None),
+        ] {
+            assert_eq!(WeightedChoice::new(weights.iter().copied()).only(), only, "{weights:?}");
+        }
         assert_eq!(WeightedChoice::new([0, 3]).choose_other(1, 9), None);
         assert_eq!(WeightedChoice::new([2, 3]).choose_other(1, u64::MAX), Some(0));
         assert_eq!(WeightedChoice::new([u32::MAX, u32::MAX]).total(), 2 * u64::from(u32::MAX));

@@ -12,7 +12,7 @@ use crate::reads::Reads;
 use crate::view::{Context, View};
 use crate::{
     Change, Finding, Options, Output, StatusUpdate, Update, authorization, endpoints, gateway, inbound, mesh,
-    names, policy, read, routes, service, upstreams, workload,
+    names, policy, read, refused, routes, service, subset, upstreams, workload,
 };
 
 /// Compiles objects to what proxies obey, incrementally. See the crate's page.
@@ -195,6 +195,9 @@ fn compute(node: &Node, view: &View<'_>) -> Option<Product> {
         Node::ServiceRoutes(name) => routes::service_routes(name, view),
         Node::Gateway(name) => gateway::gateway(name, view),
         Node::WorkloadInbound(name) => inbound::workload(name, view),
+        Node::ListenerSet(name) => gateway::listener_set(name, view),
+        Node::SubsetStatus(name) => subset::status(name, view),
+        Node::Refused(id) => refused::status(id, view),
         Node::GatewayInbound(name) => inbound::gateway(name, view),
         Node::Upstreams(name) => upstreams::upstreams(name, view),
         Node::Names(shard) => names::names(*shard, view),

@@ -28,6 +28,7 @@ pub(crate) fn severity(code: Code) -> Severity {
         | UPSTREAM_UNKNOWN
         | TOO_MANY_UPSTREAMS
         | POLICY_WITHOUT_TARGET
+        | SUBSET_EMPTY
         | POLICY_OVERRULED
         | POLICY_FIELD_POINTLESS
         | MESH_IGNORED

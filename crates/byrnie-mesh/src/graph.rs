@@ -24,8 +24,10 @@ pub(crate) enum Node {
     Endpoints(ObjectName),
     /// `Key::Routes` of a Service, producer's and consumers'.
     ServiceRoutes(ObjectName),
-    /// `Key::GatewayRoutes`, and the Gateway's status.
+    /// `Key::GatewayRoutes`, the Gateway's status, and what its ListenerSets come to.
     Gateway(ObjectName),
+    /// Status of a ListenerSet, and what it says to its routes: as its Gateway found.
+    ListenerSet(ObjectName),
     /// `Key::InboundPolicy` of a Workload.
     WorkloadInbound(ObjectName),
     /// `Key::InboundPolicy` of a Gateway.
@@ -44,6 +46,10 @@ pub(crate) enum Node {
     RouteStatus(RouteId),
     /// Status of a policy that is attached to a target.
     PolicyStatus(PolicyId),
+    /// Status of a ServiceSubset.
+    SubsetStatus(ObjectName),
+    /// Status of an object of a kind that is refused as a whole.
+    Refused(Refused),
     /// Status of an AuthorizationPolicy.
     AuthorizationStatus(ObjectName),
 }
@@ -71,6 +77,13 @@ pub(crate) enum PolicyKind {
 impl PolicyKind {
     /// Every kind, in the order in which they are told.
     pub(crate) const ALL: [Self; 1] = [Self::Traffic];
+}
+
+/// An object of a kind that says in its status that there is no such thing here yet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Refused {
+    UdpRoute(ObjectName),
+    BackendTls(ObjectName),
 }
 
 /// What a policy can be attached to.
@@ -101,6 +114,7 @@ pub(crate) struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Parent {
     Gateway(ObjectName),
+    ListenerSet(ObjectName),
     Service(ObjectName),
 }
 
@@ -113,8 +127,11 @@ pub(crate) enum Ref {
     Service(ObjectName),
     Workload(ObjectName),
     Gateway(ObjectName),
+    ListenerSet(ObjectName),
+    Subset(ObjectName),
     Route(RouteId),
     Policy(PolicyId),
+    Refused(Refused),
     Authorization(ObjectName),
     Grant(ObjectName),
 }
@@ -127,8 +144,11 @@ impl Ref {
             Self::Class(name) => Some(Node::ClassStatus(name)),
             Self::Workload(name) => Some(Node::WorkloadStatus(name)),
             Self::Gateway(name) => Some(Node::Gateway(name)),
+            Self::ListenerSet(name) => Some(Node::ListenerSet(name)),
+            Self::Subset(name) => Some(Node::SubsetStatus(name)),
             Self::Route(id) => Some(Node::RouteStatus(id)),
             Self::Policy(id) => Some(Node::PolicyStatus(id)),
+            Self::Refused(refused) => Some(Node::Refused(refused)),
             Self::Authorization(name) => Some(Node::AuthorizationStatus(name)),
             Self::Namespace(_) | Self::Service(_) | Self::Grant(_) => None,
         }
@@ -147,10 +167,17 @@ pub(crate) enum List {
     ServicesSelecting(Label),
     WorkloadsWith(Label),
     WorkloadsIn(String),
+    /// Gateways, and ListenerSets, that have a listener of this port.
     GatewaysOnPort(u16),
+    /// ListenerSets that name this Gateway.
+    SetsOf(ObjectName),
     RoutesOn(Parent),
     /// Those attached to a part of the target are among them.
     PoliciesOn(Target),
+    /// Routes with a backend that is this Service.
+    RoutesTo(ObjectName),
+    /// BackendTLSPolicies that name this Service.
+    BackendTlsOn(ObjectName),
     AuthorizationOn(Target),
     GrantsIn(String),
 }

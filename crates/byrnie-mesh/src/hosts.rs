@@ -41,6 +41,15 @@ pub(crate) fn intersect(a: &HostPattern, b: &HostPattern) -> Option<HostPattern>
     }
 }
 
+/// Of several patterns the most specific one that has every host of `host`.
+pub(crate) fn most_specific<'a>(patterns: &'a [HostPattern], host: &HostPattern) -> Option<&'a HostPattern> {
+    patterns.iter().filter(|pattern| contains(pattern, host)).max_by_key(|pattern| match pattern {
+        HostPattern::Exact(_) => usize::MAX,
+        HostPattern::Wildcard(parent) => parent.len(),
+        HostPattern::Any => 0,
+    })
+}
+
 /// Whether every host of `inner` is one of `outer`'s.
 fn contains(outer: &HostPattern, inner: &HostPattern) -> bool {
     match (outer, inner) {

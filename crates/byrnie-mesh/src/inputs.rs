@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use byrnie_plan::ObjectName;
 
-use crate::graph::{Fact, Label, List, Node, Parent, PolicyId, Ref, RouteId};
+use crate::graph::{Fact, Label, List, Node, Parent, PolicyId, Ref, Refused, RouteId};
 use crate::model::{
-    Authorization, Gateway, GatewayClass, Grant, Mesh, Meta, Namespace, Policy, Route, Service, Workload,
+    Authorization, Gateway, GatewayClass, Grant, ListenerSet, Mesh, Meta, Namespace, Policy, RefusedObject,
+    Route, Service, Subset, Workload,
 };
 
 /// One object, read.
@@ -18,6 +19,9 @@ pub(crate) enum Model {
     Service(Service),
     Workload(Workload),
     Gateway(Box<Gateway>),
+    ListenerSet(Box<ListenerSet>),
+    Subset(Subset),
+    Refused(RefusedObject),
     Route(Box<Route>),
     Policy(Box<Policy>),
     Authorization(Box<Authorization>),
@@ -33,6 +37,9 @@ impl Model {
             Self::Service(object) => &object.meta,
             Self::Workload(object) => &object.meta,
             Self::Gateway(object) => &object.meta,
+            Self::ListenerSet(object) => &object.meta,
+            Self::Subset(object) => &object.meta,
+            Self::Refused(object) => &object.meta,
             Self::Route(object) => &object.meta,
             Self::Policy(object) => &object.meta,
             Self::Authorization(object) => &object.meta,
@@ -112,14 +119,19 @@ impl Inputs {
 /// The lists that an object is in.
 fn lists_of(model: &Model) -> BTreeSet<List> {
     match model {
-        Model::Mesh(_) | Model::Class(_) | Model::Namespace(_) => BTreeSet::new(),
+        Model::Mesh(_) | Model::Class(_) | Model::Namespace(_) | Model::Subset(_) => BTreeSet::new(),
         Model::Service(service) => service_lists(service),
         Model::Workload(workload) => workload_lists(workload),
         Model::Gateway(gateway) => {
             gateway.listeners.iter().map(|listener| List::GatewaysOnPort(listener.port)).collect()
         }
-        Model::Route(route) => {
-            route.parents.iter().filter_map(|p| p.parent.clone()).map(List::RoutesOn).collect()
+        Model::ListenerSet(set) => {
+            let ports = set.listeners.iter().map(|listener| List::GatewaysOnPort(listener.port));
+            ports.chain(set.gateway.clone().map(List::SetsOf)).collect()
+        }
+        Model::Route(route) => route_lists(route),
+        Model::Refused(object) => {
+            object.services.iter().map(|(service, _)| List::BackendTlsOn(service.clone())).collect()
         }
         Model::Policy(policy) => {
             policy.places.iter().map(|place| List::PoliciesOn(place.target.clone())).collect()
@@ -127,6 +139,13 @@ fn lists_of(model: &Model) -> BTreeSet<List> {
         Model::Authorization(policy) => policy.targets.iter().cloned().map(List::AuthorizationOn).collect(),
         Model::Grant(grant) => BTreeSet::from([List::GrantsIn(grant.meta.name.namespace.clone())]),
     }
+}
+
+fn route_lists(route: &Route) -> BTreeSet<List> {
+    let parents = route.parents.iter().filter_map(|p| p.parent.clone()).map(List::RoutesOn);
+    let backends = route.rules.iter().flat_map(|rule| &rule.backends).map(|backend| &backend.reference);
+    let services = backends.filter(|backend| backend.group.is_empty() && backend.kind == "Service");
+    parents.chain(services.map(|backend| List::RoutesTo(backend.name.clone()))).collect()
 }
 
 fn service_lists(service: &Service) -> BTreeSet<List> {
@@ -171,6 +190,9 @@ fn nodes_of(reference: &Ref) -> Vec<Node> {
             Node::WorkloadStatus(name.clone()),
         ],
         Ref::Gateway(name) => vec![Node::Gateway(name.clone()), Node::GatewayInbound(name.clone())],
+        Ref::ListenerSet(name) => vec![Node::ListenerSet(name.clone())],
+        Ref::Subset(name) => vec![Node::SubsetStatus(name.clone())],
+        Ref::Refused(id) => vec![Node::Refused(id.clone())],
         Ref::Route(id) => vec![Node::Route(id.clone()), Node::RouteStatus(id.clone())],
         Ref::Policy(id) => vec![Node::PolicyStatus(id.clone())],
         Ref::Authorization(name) => vec![Node::AuthorizationStatus(name.clone())],
@@ -185,6 +207,7 @@ fn node_of_list(list: &List) -> Option<Node> {
         List::ServicesInShard(shard) => Some(Node::Names(*shard)),
         List::RoutesOn(Parent::Service(name)) => Some(Node::ServiceRoutes(name.clone())),
         List::RoutesOn(Parent::Gateway(name)) => Some(Node::Gateway(name.clone())),
+        List::RoutesOn(Parent::ListenerSet(name)) => Some(Node::ListenerSet(name.clone())),
         _ => None,
     }
 }
@@ -210,6 +233,9 @@ getters! {
     service, Service, ObjectName, Service;
     workload, Workload, ObjectName, Workload;
     gateway, Gateway, ObjectName, Gateway;
+    listener_set, ListenerSet, ObjectName, ListenerSet;
+    subset, Subset, ObjectName, Subset;
+    refused, Refused, Refused, RefusedObject;
     route, Route, RouteId, Route;
     policy, Policy, PolicyId, Policy;
     authorization, Authorization, ObjectName, Authorization;

@@ -9,10 +9,11 @@ use byrnie_api::ObjectKey;
 use byrnie_api::kinds as api;
 use byrnie_api::labels::{Selector, has_all};
 use byrnie_plan::{
-    AppProtocol, Filter, HeaderMatch, HostPattern, ObjectName, PathMatch, QueryMatch, Retry, Timeouts,
+    AppProtocol, Filter, HeaderMatch, HostPattern, ListenerProtocol, ObjectName, PathMatch, QueryMatch,
+    Retry, Timeouts,
 };
 
-use crate::graph::{Parent, Place, PolicyId, RouteId, Target};
+use crate::graph::{Parent, Place, PolicyId, Refused, RouteId, Target};
 use crate::{Finding, mesh};
 
 /// Who an object is.
@@ -48,6 +49,8 @@ pub(crate) struct Mesh {
 pub(crate) struct GatewayClass {
     pub(crate) meta: Meta,
     pub(crate) controller: String,
+    /// The kind of the parameters that it asks for.
+    pub(crate) parameters: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -171,6 +174,46 @@ pub(crate) struct Gateway {
     pub(crate) addresses: Vec<IpAddr>,
     /// An address that cannot be bound, as written.
     pub(crate) bad_address: Option<String>,
+    /// Whose ListenerSets may add listeners; `None`: nobody's.
+    pub(crate) allowed_sets: Option<AllowedNamespaces>,
+    /// Something that the Gateway as a whole asks for and that there is not: field, reason and words.
+    pub(crate) unsupported: Option<Unsupported>,
+}
+
+/// What an object asks for and what there is not.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Unsupported {
+    pub(crate) field: &'static str,
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+/// Listeners that are added to a Gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ListenerSet {
+    pub(crate) meta: Meta,
+    /// `None`: a kind that we do not serve.
+    pub(crate) gateway: Option<ObjectName>,
+    pub(crate) listeners: Vec<Listener>,
+}
+
+/// Part of a Service's workloads.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Subset {
+    pub(crate) meta: Meta,
+    pub(crate) service: ObjectName,
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// An object of a kind that is refused as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RefusedObject {
+    pub(crate) meta: Meta,
+    pub(crate) id: Refused,
+    /// Of a UDPRoute.
+    pub(crate) parents: Vec<ParentRef>,
+    /// Of a BackendTLSPolicy: Services, with the port's name unless all are meant.
+    pub(crate) services: Vec<(ObjectName, Option<String>)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -190,8 +233,22 @@ pub(crate) struct Listener {
 pub(crate) enum Speaks {
     Http,
     Tcp,
+    /// TLS that goes on to the backend unopened.
+    TlsPassthrough,
     /// As written, with what it asks for that there is not.
     Unsupported(String),
+}
+
+impl Speaks {
+    /// What a proxy does for it; `None`: nothing.
+    pub(crate) fn protocol(&self) -> Option<ListenerProtocol> {
+        match self {
+            Self::Http => Some(ListenerProtocol::Http),
+            Self::Tcp => Some(ListenerProtocol::Tcp),
+            Self::TlsPassthrough => Some(ListenerProtocol::TlsPassthrough),
+            Self::Unsupported(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

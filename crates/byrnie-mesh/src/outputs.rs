@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use byrnie_plan::{Key, Resource};
+use byrnie_plan::{Key, ObjectName, Resource};
 
 use crate::findings::Code;
 use crate::graph::{Node, RouteId};
@@ -24,6 +24,8 @@ pub(crate) struct Product {
 pub(crate) enum Derived {
     Mesh(mesh::Effective),
     Port(gateway::PortHolders),
+    /// What a Gateway found about its ListenerSets.
+    Sets(BTreeMap<ObjectName, gateway::SetFound>),
     Route(Box<routes::Compiled>),
     Policies(policy::Holders),
 }

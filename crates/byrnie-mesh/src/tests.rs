@@ -5,11 +5,14 @@ mod attached;
 mod bounds;
 mod endpoints;
 mod gateways;
+mod listener_sets;
 mod mesh_routes;
 mod names;
 mod policies;
 mod profiles;
 mod property;
+mod subsets;
+mod tls;
 mod upstreams;
 
 use std::collections::BTreeMap;
@@ -32,7 +35,9 @@ pub(crate) fn with_labels(kind: &str, name: &str, created: i64, labels: Value, s
     let api_version = match kind {
         "Namespace" | "Service" | "ServiceAccount" => "v1",
         "ServiceProfile" => "linkerd.io/v1alpha2",
-        "Mesh" | "Workload" | "TrafficPolicy" | "AuthorizationPolicy" => "mesh.byrnie.dev/v1alpha1",
+        "Mesh" | "Workload" | "TrafficPolicy" | "ServiceSubset" | "AuthorizationPolicy" => {
+            "mesh.byrnie.dev/v1alpha1"
+        }
         _ => "gateway.networking.k8s.io/v1",
     };
     let mut metadata = json!({

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use byrnie_plan::{ObjectName, Resource, Upstream, Upstreams};
+use byrnie_plan::{ObjectName, Override, Resource, ServicePortRef, Upstream, Upstreams};
 
 use crate::Finding;
 use crate::findings::{self, finding};
 use crate::model::{WantedUpstream, Workload};
 use crate::outputs::Product;
+use crate::policy;
 use crate::view::View;
 
 /// `Key::Upstreams` of a Workload with a proxy.
@@ -21,8 +22,30 @@ pub(crate) fn upstreams(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         Some(wanted) => named(workload, wanted, view, &mut findings),
         None => whole_namespace(workload, view, &mut findings),
     };
-    let compiled = Upstreams { workload: name.clone(), upstreams, http_proxy: workload.http_proxy };
+    let overrides = overrides(workload, &upstreams, view);
+    let compiled =
+        Upstreams { workload: name.clone(), upstreams, http_proxy: workload.http_proxy, overrides };
     Some(Product { resources: vec![Resource::Upstreams(compiled)], findings, ..Product::default() })
+}
+
+/// Where policies let this workload send single requests instead. Only who is named hears of it.
+fn overrides(workload: &Workload, upstreams: &[Upstream], view: &View<'_>) -> Vec<Override> {
+    let own = view.identity(&workload.meta.name.namespace, &workload.service_account);
+    let services: BTreeSet<&ObjectName> = upstreams.iter().map(|upstream| &upstream.service).collect();
+    let mut all = Vec::new();
+    for service in services {
+        let Some((namespace, spec)) = policy::override_of(service, view) else { continue };
+        let short = format!("{}/{}", own.namespace, own.service_account);
+        if !spec.from.iter().any(|name| *name == short || *name == own.to_string()) {
+            continue;
+        }
+        let targets = spec.to.iter().map(|to| ServicePortRef {
+            service: ObjectName::new(to.namespace.as_deref().unwrap_or(&namespace), to.name.as_str()),
+            port: to.port,
+        });
+        all.push(Override { service: service.clone(), targets: targets.collect() });
+    }
+    all
 }
 
 /// In the order of the list, each port once. A port that is named keeps its local address also while its

@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use byrnie_api::labels::{Selector, has_all};
 use byrnie_plan::{ObjectName, WorkloadIdentity};
 
-use crate::graph::{Fact, Label, List, Node, Parent, Place, PolicyId, PolicyKind, Ref, RouteId, Target};
+use crate::graph::{
+    Fact, Label, List, Node, Parent, Place, PolicyId, PolicyKind, Ref, Refused, RouteId, Target,
+};
 use crate::inputs::{Inputs, label};
 use crate::model::{
-    Authorization, Gateway, GatewayClass, Grant, Mesh, Namespace, Policy, Route, Service, Workload,
+    Authorization, Gateway, GatewayClass, Grant, ListenerSet, Mesh, Namespace, Policy, RefusedObject, Route,
+    Service, Subset, Workload,
 };
 use crate::outputs::{Attachment, Derived, Outputs};
 use crate::{gateway, mesh, policy, routes};
@@ -120,9 +123,40 @@ impl<'a> View<'a> {
         workloads.any(|workload| selector.matches(&workload.meta.labels))
     }
 
-    pub(crate) fn gateways_on_port(&self, port: u16) -> Vec<&'a Gateway> {
-        let names = self.members(List::GatewaysOnPort(port));
-        names.filter_map(|r| if let Ref::Gateway(name) = r { self.gateway(name) } else { None }).collect()
+    /// The Gateways that have a listener of this port, their own or a ListenerSet's. `None`: nobody names the port,
+    /// not even a ListenerSet without Gateway.
+    pub(crate) fn gateways_on_port(&self, port: u16) -> Option<Vec<&'a Gateway>> {
+        let mut members = self.members(List::GatewaysOnPort(port)).peekable();
+        members.peek()?;
+        let names = members.filter_map(|r| match r {
+            Ref::Gateway(name) => Some(name),
+            Ref::ListenerSet(name) => self.listener_set(name)?.gateway.as_ref(),
+            _ => None,
+        });
+        let names: BTreeSet<&ObjectName> = names.collect();
+        Some(names.into_iter().filter_map(|name| self.gateway(name)).collect())
+    }
+
+    /// The ListenerSets that name a Gateway: oldest first, then by name.
+    pub(crate) fn sets_of(&self, gateway: &ObjectName) -> Vec<&'a ListenerSet> {
+        let names = self.members(List::SetsOf(gateway.clone()));
+        let mut sets: Vec<&ListenerSet> = names
+            .filter_map(|r| if let Ref::ListenerSet(name) = r { self.listener_set(name) } else { None })
+            .collect();
+        sets.sort_by(|a, b| a.meta.age.cmp(&b.meta.age));
+        sets
+    }
+
+    /// Routes that have a Service for a backend.
+    pub(crate) fn routes_to(&self, service: &ObjectName) -> Vec<&'a Route> {
+        let members = self.members(List::RoutesTo(service.clone()));
+        members.filter_map(|r| if let Ref::Route(id) = r { self.route(id) } else { None }).collect()
+    }
+
+    /// BackendTLSPolicies for a Service.
+    pub(crate) fn backend_tls_on(&self, service: &ObjectName) -> Vec<&'a RefusedObject> {
+        let members = self.members(List::BackendTlsOn(service.clone()));
+        members.filter_map(|r| if let Ref::Refused(id) = r { self.refused(id) } else { None }).collect()
     }
 
     /// The routes of a parent, each with its references resolved: oldest first, then by name.
@@ -176,6 +210,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What a Gateway found about a ListenerSet that names it.
+    pub(crate) fn set_found(&self, gateway: &ObjectName, set: &ObjectName) -> Option<&'a gateway::SetFound> {
+        match self.derived(Node::Gateway(gateway.clone())) {
+            Some(Derived::Sets(sets)) => sets.get(set),
+            _ => None,
+        }
+    }
+
     pub(crate) fn port_holders(&self, port: u16) -> Option<&'a gateway::PortHolders> {
         match self.derived(Node::Port(port)) {
             Some(Derived::Port(holders)) => Some(holders),
@@ -202,6 +244,7 @@ impl<'a> View<'a> {
     pub(crate) fn attachments(&self, parent: &Parent, route: &RouteId) -> &'a [Attachment] {
         let node = match parent {
             Parent::Gateway(name) => Node::Gateway(name.clone()),
+            Parent::ListenerSet(name) => Node::ListenerSet(name.clone()),
             Parent::Service(name) => Node::ServiceRoutes(name.clone()),
         };
         self.outputs.attachments(&node, route)
@@ -245,6 +288,9 @@ recorded! {
     service, service, Service, ObjectName, Service;
     workload, workload, Workload, ObjectName, Workload;
     gateway, gateway, Gateway, ObjectName, Gateway;
+    listener_set, listener_set, ListenerSet, ObjectName, ListenerSet;
+    subset, subset, Subset, ObjectName, Subset;
+    refused, refused, Refused, Refused, RefusedObject;
     route, route, Route, RouteId, Route;
     policy, policy, Policy, PolicyId, Policy;
     authorization, authorization, Authorization, ObjectName, Authorization;

@@ -26,13 +26,15 @@ pub use name::{ObjectName, SYSTEM_NAMESPACE, WorkloadIdentity};
 pub use names::{NAME_SHARDS, Name, Names, name_shard};
 pub use resource::{Key, Resource};
 pub use route::{
-    Backend, BackendTarget, Filter, GatewayListener, GatewayRoutes, HeaderMatch, HeaderModifier, HostPattern,
-    HttpMatch, HttpRule, HttpTable, InvalidBackend, ListenerProtocol, Mirror, PathMatch, PathRewrite,
-    PortRoutes, QueryMatch, REGEX_PATTERN_LIMIT, REGEX_SIZE_LIMIT, Redirect, Rewrite, RouteKind, RouteName,
-    Routes, TcpRule, Timeouts, ValueMatch,
+    Backend, BackendTarget, Cors, Filter, GatewayListener, GatewayRoutes, HeaderMatch, HeaderModifier,
+    HostPattern, HttpMatch, HttpRule, HttpTable, InvalidBackend, ListenerProtocol, Mirror, PathMatch,
+    PathRewrite, PortRoutes, QueryMatch, REGEX_PATTERN_LIMIT, REGEX_SIZE_LIMIT, Redirect, Rewrite, RouteKind,
+    RouteName, Routes, TcpRule, Timeouts, ValueMatch,
 };
 pub use service::{
     AppProtocol, Balancer, ConnectionLimits, HashSource, Outlier, Retry, RetryBudget, RetryOn, Service,
     ServicePort, TrafficSettings,
 };
-pub use settings::{AccessLog, AccessLogFormat, DnsSettings, MeshSettings, TrustBundle, Upstream, Upstreams};
+pub use settings::{
+    AccessLog, AccessLogFormat, DnsSettings, MeshSettings, Override, TrustBundle, Upstream, Upstreams,
+};

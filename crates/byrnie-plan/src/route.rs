@@ -247,6 +247,8 @@ pub enum InvalidBackend {
     NotPermitted,
     /// A filter that cannot be acted on: nothing may be served as if it were not there.
     UnsupportedFilter,
+    /// A BackendTLSPolicy asks for TLS to it, which there is not: nothing may go unencrypted instead.
+    TlsUnsupported,
 }
 
 /// What is done to a request or its response.
@@ -262,6 +264,8 @@ pub enum Filter {
     Rewrite(Rewrite),
     /// Send a copy.
     Mirror(Mirror),
+    /// Say which pages of other origins may call.
+    Cors(Cors),
 }
 
 /// Changes of headers: first `set`, then `add`, then `remove`. Names in lower case.
@@ -297,6 +301,23 @@ pub struct Rewrite {
     pub hostname: Option<String>,
     /// The new path.
     pub path: Option<PathRewrite>,
+}
+
+/// Which pages of other origins may call (the Fetch standard's CORS protocol). `*` stands alone in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Cors {
+    /// `*`, or `scheme://host[:port]`, where the host may be `*` or begin with `*.`.
+    pub allow_origins: Vec<String>,
+    /// Upper case. GET, HEAD and POST are always allowed.
+    pub allow_methods: Vec<String>,
+    /// Lower case.
+    pub allow_headers: Vec<String>,
+    /// Lower case.
+    pub expose_headers: Vec<String>,
+    /// Whether cookies and the like may come along.
+    pub allow_credentials: bool,
+    /// For how long browsers may keep the answer to a preflight request, in seconds.
+    pub max_age: u32,
 }
 
 /// How a path is changed.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ObjectName;
+use crate::{ObjectName, ServicePortRef};
 
 /// The roots that peers are verified with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +122,18 @@ pub struct Upstreams {
     pub upstreams: Vec<Upstream>,
     /// Whether the proxy also offers an HTTP proxy port.
     pub http_proxy: bool,
+    /// Where this workload may send single requests instead, by name of the Service that it calls, ascending. Empty for
+    /// all whom no policy names.
+    pub overrides: Vec<Override>,
+}
+
+/// Where single requests for a Service may go instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The Service that is called.
+    pub service: ObjectName,
+    /// Where they may go.
+    pub targets: Vec<ServicePortRef>,
 }
 
 /// One service port that a workload calls.

@@ -1,8 +1,11 @@
 //! Copies of requests whose answers are discarded. A copy never slows, fails or changes the request itself: it takes
-//! what the request's body reads, and is given up when it cannot keep up.
+//! what the request's body reads, and is given up when it cannot keep up. It has connections, limits and metrics of its
+//! own, and is sent once.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,8 +23,12 @@ use crate::worker::Worker;
 
 /// Frames of the body that a copy may be behind.
 const BEHIND: usize = 64;
+/// Bytes of the body that a copy may be behind: 256 KiB, an HTTP/2 stream's window.
+const BEHIND_BYTES: usize = 256 * 1024;
 /// Time for a copy to be answered.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Copies on their way at a time, for the process: with [`BEHIND_BYTES`] they hold at most 64 MiB.
+pub const COPIES: usize = 256;
 
 /// Sends a copy to where the filter says, for its share of requests. Gives the body back, which the copy now hears.
 pub fn send_copy(
@@ -36,6 +43,7 @@ pub fn send_copy(
     if drawn >= u128::from(to.numerator) {
         return body;
     }
+    let Some(place) = Place::take(worker) else { return body };
     let mut copy = Request::new(()).into_parts().0;
     copy.method = head.method.clone();
     copy.uri = head.uri.clone();
@@ -45,25 +53,51 @@ pub fn send_copy(
         true => (body, Body::Empty),
         false => {
             let (sender, receiver) = mpsc::channel(BEHIND);
+            let behind = Rc::new(Cell::new(0));
+            let hearing = Hearing { receiver, behind: Rc::clone(&behind) };
             (
-                Body::Overheard(Box::new(Overheard { inner: body, to: Some(sender) })),
-                Body::Copy(Box::new(receiver)),
+                Body::Overheard(Box::new(Overheard { inner: body, to: Some(sender), behind })),
+                Body::Copy(Box::new(hearing)),
             )
         }
     };
     let (worker, front, cluster) = (Rc::clone(worker), Rc::clone(front), std::sync::Arc::clone(cluster));
     tokio::task::spawn_local(async move {
         let sending = send(&worker, &front, &cluster, version, copy, heard);
-        if tokio::time::timeout(LIMIT, sending).await.is_err() {
-            tracing::debug!(
-                "a mirrored request to {} was not answered within {LIMIT:?}",
-                cluster.service.service
-            );
+        let counters = &worker.process.counters;
+        match tokio::time::timeout(LIMIT, sending).await {
+            Ok(true) => counters.mirrored_answered.inc(),
+            Ok(false) => counters.mirrored_failed.inc(),
+            Err(_) => counters.mirrored_given_up.inc(),
         }
+        drop(place);
     });
     body
 }
 
+/// One of [`COPIES`].
+struct Place(Rc<Worker>);
+
+impl Place {
+    fn take(worker: &Rc<Worker>) -> Option<Self> {
+        let process = &worker.process;
+        if process.copies.fetch_add(1, Relaxed) >= COPIES {
+            process.copies.fetch_sub(1, Relaxed);
+            process.counters.limit_mirror.inc();
+            process.counters.mirrored_given_up.inc();
+            return None;
+        }
+        Some(Self(Rc::clone(worker)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.process.copies.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Whether it was answered, to the end.
 async fn send(
     worker: &Rc<Worker>,
     front: &Rc<Front>,
@@ -71,10 +105,10 @@ async fn send(
     version: Version,
     head: request::Parts,
     body: Body,
-) {
+) -> bool {
     let now = worker.time(Instant::now());
-    let Ok(endpoint) = balance::pick(worker, cluster, now, None, None) else { return };
-    let Some(_flight) = balance::start(worker, cluster, &endpoint) else { return };
+    let Ok(endpoint) = balance::pick(worker, cluster, now, None, None) else { return false };
+    let Some(_flight) = balance::start(worker, cluster, &endpoint) else { return false };
     let outgoing = Outgoing {
         cluster,
         endpoint: &endpoint,
@@ -85,14 +119,15 @@ async fn send(
         version,
     };
     let mut message = Some(Request::from_parts(head, body));
-    let Ok((response, lease)) = hop::send(worker, front, &outgoing, &mut message).await else { return };
+    let Ok((response, lease)) = hop::send(worker, front, &outgoing, &mut message).await else { return false };
     let mut body = response.into_body();
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         if frame.is_err() {
-            return;
+            return false;
         }
     }
     lease.give_back();
+    true
 }
 
 /// A body that tells a copy what is read of it.
@@ -100,6 +135,14 @@ pub struct Overheard {
     inner: Body,
     /// `None`: the copy was too slow, or is gone.
     to: Option<mpsc::Sender<Heard>>,
+    /// Bytes that the copy has not taken yet.
+    behind: Rc<Cell<usize>>,
+}
+
+/// What a copy hears, as its body.
+pub struct Hearing {
+    receiver: mpsc::Receiver<Heard>,
+    behind: Rc<Cell<usize>>,
 }
 
 /// A piece of the body; the sender's end without a last one means that the body broke off.
@@ -140,20 +183,34 @@ impl Overheard {
     }
 
     fn tell(&mut self, heard: Heard) {
-        if self.to.as_ref().is_some_and(|to| to.try_send(heard).is_err()) {
+        let behind = self.behind.get() + heard.len();
+        let fits = behind <= BEHIND_BYTES || self.behind.get() == 0;
+        self.behind.set(behind);
+        if self.to.as_ref().is_some_and(|to| !fits || to.try_send(heard).is_err()) {
             self.to = None;
         }
     }
 }
 
-/// What the copy hears, as its body. Breaks off when the original does, or when it was too slow.
-pub fn poll_heard(
-    receiver: &mut mpsc::Receiver<Heard>,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    receiver.poll_recv(cx).map(|heard| match heard {
-        Some(Heard::Data(data)) => Some(Ok(Frame::data(data))),
-        Some(Heard::End) => None,
-        None => Some(Err(BodyError::CopyEnded)),
-    })
+impl Heard {
+    fn len(&self) -> usize {
+        match self {
+            Self::Data(data) => data.len(),
+            Self::End => 0,
+        }
+    }
+}
+
+impl Hearing {
+    /// The next piece. Breaks off when the original does, or when the copy was too slow.
+    pub fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.receiver.poll_recv(cx).map(|heard| match heard {
+            Some(Heard::Data(data)) => {
+                self.behind.set(self.behind.get().saturating_sub(data.len()));
+                Some(Ok(Frame::data(data)))
+            }
+            Some(Heard::End) => None,
+            None => Some(Err(BodyError::CopyEnded)),
+        })
+    }
 }

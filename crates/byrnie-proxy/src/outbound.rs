@@ -4,25 +4,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use byrnie_decide::Deadline;
+use byrnie_decide::{Deadline, Found};
 use byrnie_plan::{InvalidBackend, PathMatch, Timeouts};
 use byrnie_telemetry::Direction;
-use http::header::HOST;
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::header::{HOST, ORIGIN};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 
-use crate::config::{Backend, Cluster, Destination, HttpRoutes, Rule};
+use crate::config::{Backend, Cluster, Destination, HttpRoutes, Rule, RuleFilters};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front, Target};
 use crate::http::Incoming;
 use crate::http::body::{Body, Watched};
-use crate::http::headers::{is_grpc, strip_hop_by_hop, strip_mesh_headers};
+use crate::http::headers::{is_grpc, strip_but_hear_wish, strip_hop_by_hop};
 use crate::http::upgrade::{BYRNIE_UPGRADE, strip_mesh_headers_but_switch};
 use crate::observe::{Exchange, Facts};
 use crate::process::Role;
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
 use crate::tries::{self, Plan, Retrying};
 use crate::worker::Worker;
-use crate::{capture, mirror, policy, route};
+use crate::{capture, cors, mirror, policy, route};
 
 /// Answers a request that came from the workload, or from outside at a Gateway.
 pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
@@ -30,11 +30,11 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     let (mut head, body) = request.into_parts();
     let normal = route::normalize(&mut head);
     strip_hop_by_hop(&mut head.headers);
-    strip_mesh_headers(&mut head.headers);
+    let wish = strip_but_hear_wish(&mut head.headers);
     let facts = facts(&head);
     let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
     exchange.is_grpc = is_grpc(&head.headers);
-    let work = Work { worker, front, upgrade };
+    let work = Work { worker, front, upgrade, wish };
     let answered = match normal {
         Ok(()) => work.answer(&mut exchange, head, body).await,
         Err(error) => Err(error),
@@ -121,6 +121,8 @@ struct Work<'a> {
     worker: &'a Rc<Worker>,
     front: &'a Rc<Front>,
     upgrade: Option<HeaderValue>,
+    /// Where the application wants this one request to go; whether it may is the destination's word.
+    wish: Option<HeaderValue>,
 }
 
 type Answered = Result<(Response<Body>, Deadline), ProxyError>;
@@ -135,6 +137,10 @@ impl Work<'_> {
             None => Err(ProxyError::unprocessed(Kind::NotReady, "this address leads nowhere any more")),
             Some(Target::Service(service)) => {
                 exchange.called.service = Some(service.name.service.clone());
+                if let Some(cluster) = self.overridden(&service)? {
+                    exchange.called.service = Some(cluster.service.service.clone());
+                    return self.send(exchange, Arc::clone(cluster), None, head, body).await;
+                }
                 match &service.http {
                     Some(routes) => self.follow_routes(exchange, routes, Some(&service), head, body).await,
                     None => self.send(exchange, Arc::clone(&service.cluster), None, head, body).await,
@@ -146,6 +152,32 @@ impl Work<'_> {
         }
     }
 
+    /// Where a wish sends the request. `None`: there is none, or nobody gave this workload the right to one.
+    fn overridden<'d>(&self, service: &'d Destination) -> Result<Option<&'d Arc<Cluster>>, ProxyError> {
+        let Some(wish) = self.wish.as_ref().filter(|_| !service.overrides.is_empty()) else {
+            return Ok(None);
+        };
+        let wish = wish.to_str().unwrap_or_default().trim();
+        let (name, port) = wish.split_once(':').map_or((wish, None), |(name, port)| (name, Some(port)));
+        let (namespace, name) = name.split_once('/').unwrap_or((&service.name.service.namespace, name));
+        let is_meant = |cluster: &&Arc<Cluster>| {
+            let own = &cluster.service;
+            own.service.namespace == namespace
+                && own.service.name == name
+                && port.is_none_or(|port| port.parse() == Ok(own.port))
+        };
+        match service.overrides.iter().find(is_meant) {
+            Some(cluster) => Ok(Some(cluster)),
+            None => Err(ProxyError::unprocessed(
+                Kind::NoRoute,
+                format!(
+                    "byrnie-override: {wish:.128} is nothing that a policy offers for {}",
+                    service.name.service
+                ),
+            )),
+        }
+    }
+
     /// Finds the rule and does what it says. Where no match takes the request it is refused, also for a Service: its
     /// routes replace the direct way (GAMMA).
     async fn follow_routes(
@@ -153,19 +185,41 @@ impl Work<'_> {
         exchange: &mut Exchange,
         routes: &HttpRoutes,
         called: Option<&Destination>,
-        mut head: request::Parts,
+        head: request::Parts,
         body: Body,
     ) -> Answered {
         let found = route::find(routes, &head.method, &head.uri, &head.headers)?;
+        let found = match cors::asks_for(&head.method, &head.headers) {
+            Some(asked) => for_preflight(routes, found, asked, &head)?,
+            None => found,
+        };
         let rule = found.and_then(|found| routes.rules.get(found.rule as usize));
         let (Some(found), Some(rule)) = (found, rule) else { return Err(no_route(&head)) };
         exchange.called.rule = Some(Arc::clone(rule));
         let matched = routes.paths.get(found.match_index as usize).unwrap_or(&NO_PREFIX);
-        if let Some(mut response) = policy::apply(&rule.filters, self.front, matched, &mut head)? {
-            rule.filters.response.apply(response.headers_mut());
+        if let (Some(rules), Some(asked)) = (&rule.filters.cors, cors::asks_for(&head.method, &head.headers))
+        {
+            return Ok((cors::preflight(rules, &head.headers, asked), Deadline::NEVER));
+        }
+        let origin = origin_for(&rule.filters, &head);
+        let (mut response, deadline) = self.follow_rule(exchange, rule, matched, called, head, body).await?;
+        answer_with(&rule.filters, origin.as_ref(), &mut response);
+        Ok((response, deadline))
+    }
+
+    async fn follow_rule(
+        &self,
+        exchange: &mut Exchange,
+        rule: &Arc<Rule>,
+        matched: &PathMatch,
+        called: Option<&Destination>,
+        mut head: request::Parts,
+        body: Body,
+    ) -> Answered {
+        if let Some(response) = policy::apply(&rule.filters, self.front, matched, &mut head)? {
             return Ok((response, Deadline::NEVER));
         }
-        let chosen = rule.choice.choose(self.worker.random()).and_then(|index| rule.backends.get(index));
+        let chosen = rule.choice.take().and_then(|index| rule.backends.get(index));
         let backend = chosen.ok_or_else(|| {
             ProxyError::unprocessed(
                 Kind::InvalidBackend,
@@ -173,17 +227,22 @@ impl Work<'_> {
             )
         })?;
         let cluster = backend.cluster.as_ref().map_err(|why| invalid_backend(rule, *why))?;
+        if let (Some(rules), Some(asked)) =
+            (&backend.filters.cors, cors::asks_for(&head.method, &head.headers))
+        {
+            return Ok((cors::preflight(rules, &head.headers, asked), Deadline::NEVER));
+        }
         if let Some(response) = policy::apply(&backend.filters, self.front, matched, &mut head)? {
             return Ok((response, Deadline::NEVER));
         }
         if called.is_none() {
             exchange.called.service = Some(cluster.service.service.clone());
         }
+        let origin = origin_for(&backend.filters, &head);
         let body = self.mirror(rule, backend, &head, body);
         let sent = self.send(exchange, Arc::clone(cluster), Some(rule), head, body).await;
         let (mut response, deadline) = sent?;
-        backend.filters.response.apply(response.headers_mut());
-        rule.filters.response.apply(response.headers_mut());
+        answer_with(&backend.filters, origin.as_ref(), &mut response);
         Ok((response, deadline))
     }
 
@@ -240,6 +299,41 @@ impl Work<'_> {
 /// For a rule that was found by no path: a prefix rewrite leaves the path alone.
 static NO_PREFIX: PathMatch = PathMatch::Regex(String::new());
 
+/// A browser's preflight request is for the rule that would take the request it asks about, unless a rule for OPTIONS
+/// itself says something to other origins.
+fn for_preflight(
+    routes: &HttpRoutes,
+    found: Option<Found>,
+    asked: &str,
+    head: &request::Parts,
+) -> Result<Option<Found>, ProxyError> {
+    let says_something = |found: &Found| {
+        let rule = routes.rules.get(found.rule as usize);
+        rule.is_some_and(|rule| {
+            rule.filters.cors.is_some() || rule.backends.iter().any(|backend| backend.filters.cors.is_some())
+        })
+    };
+    if found.as_ref().is_some_and(says_something) {
+        return Ok(found);
+    }
+    let Ok(method) = Method::from_bytes(asked.as_bytes()) else { return Ok(found) };
+    let other = route::find(routes, &method, &head.uri, &head.headers)?;
+    Ok(other.filter(says_something).or(found))
+}
+
+/// The page that asks, where the filters want to know.
+fn origin_for(filters: &RuleFilters, head: &request::Parts) -> Option<HeaderValue> {
+    filters.cors.as_ref().and_then(|_| head.headers.get(ORIGIN).cloned())
+}
+
+/// What filters do to a response.
+fn answer_with(filters: &RuleFilters, origin: Option<&HeaderValue>, response: &mut Response<Body>) {
+    filters.response.apply(response.headers_mut());
+    if let Some(rules) = &filters.cors {
+        cors::apply(rules, origin, response.headers_mut());
+    }
+}
+
 fn no_route(head: &request::Parts) -> ProxyError {
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("(none)");
     ProxyError::unprocessed(Kind::NoRoute, format!("{} {} of host {host}", head.method, head.uri.path()))
@@ -250,6 +344,7 @@ fn invalid_backend(rule: &Rule, why: InvalidBackend) -> ProxyError {
         InvalidBackend::NotFound => "no such service or port",
         InvalidBackend::InvalidKind => "a kind that cannot be a backend",
         InvalidBackend::NotPermitted => "another namespace without a ReferenceGrant",
+        InvalidBackend::TlsUnsupported => "a BackendTLSPolicy asks for TLS to it, which is not supported yet",
         InvalidBackend::UnsupportedFilter => "a filter that cannot be acted on",
     };
     ProxyError::unprocessed(Kind::InvalidBackend, format!("{}: {why}", rule.name))

@@ -58,6 +58,8 @@ pub struct Process {
     pub connections: TaskTracker,
     /// Client connections that are open.
     pub open: AtomicUsize,
+    /// Mirrored copies that are on their way.
+    pub copies: AtomicUsize,
     /// Set before anything starts, where the workload's traffic is captured.
     pub captured: Option<Arc<Captured>>,
     started: Instant,
@@ -86,6 +88,14 @@ pub struct Counters {
     pub client_vanished: Arc<Counter>,
     /// The same of the server, or of the proxy on the way to it.
     pub server_vanished: Arc<Counter>,
+    /// Copies that would have been one too many.
+    pub limit_mirror: Arc<Counter>,
+    /// Copies that were answered.
+    pub mirrored_answered: Arc<Counter>,
+    /// Copies that could not be sent, or whose answer broke off.
+    pub mirrored_failed: Arc<Counter>,
+    /// Copies that were given up.
+    pub mirrored_given_up: Arc<Counter>,
     /// Open client connections.
     pub downstream: Arc<Gauge>,
     /// Open connections to endpoints.
@@ -106,6 +116,10 @@ impl Counters {
             limit_header_timeout: limit("header_timeout"),
             client_vanished: metrics.counter(&names::TCP_VANISHED, &["client"]),
             server_vanished: metrics.counter(&names::TCP_VANISHED, &["server"]),
+            limit_mirror: limit("mirror"),
+            mirrored_answered: metrics.counter(&names::MIRRORED, &["answered"]),
+            mirrored_failed: metrics.counter(&names::MIRRORED, &["failed"]),
+            mirrored_given_up: metrics.counter(&names::MIRRORED, &["given_up"]),
             downstream: metrics.gauge(&names::CONNECTIONS, &["downstream", ""]),
             upstream: metrics.gauge(&names::CONNECTIONS, &["upstream", ""]),
         }
@@ -132,6 +146,7 @@ impl Process {
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
             open: AtomicUsize::new(0),
+            copies: AtomicUsize::new(0),
             captured: None,
             started: Instant::now(),
             started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),

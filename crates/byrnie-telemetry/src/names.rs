@@ -153,6 +153,13 @@ pub const DETECT_TIMEOUTS: Desc = Desc {
 pub const ACCESS_LOG_DROPPED: Desc =
     Desc { name: "byrnie_access_log_dropped", help: "Access-log lines dropped", labels: &[] };
 
+/// Mirrored copies, apart from the requests that they are copies of.
+pub const MIRRORED: Desc = Desc {
+    name: "byrnie_mirrored_requests",
+    help: "Copies of requests: answered, failed, or given_up for a limit or because they were too slow",
+    labels: &["outcome"],
+};
+
 /// Tap events that were lost because nobody fetched them in time.
 pub const TAP_DROPPED: Desc = Desc { name: "byrnie_tap_dropped", help: "Tap events dropped", labels: &[] };
 

@@ -17,6 +17,8 @@ pub enum Section {
     Demo,
     /// What a proxy occupies.
     Memory,
+    /// What routes cost.
+    Routes,
 }
 
 impl Section {
@@ -26,6 +28,7 @@ impl Section {
             Self::Apply => "apply",
             Self::Demo => "demo",
             Self::Memory => "memory",
+            Self::Routes => "routes",
         }
     }
 }
@@ -57,7 +60,7 @@ mod tests {
         assert_eq!(new, "head\n<!-- bench: demo -->\n\nnew\n\n<!-- /bench: demo -->\ntail\n");
         assert_eq!(replace(&new, "demo", "new"), Some(new.clone()));
         assert_eq!(replace(page, "apply", "x"), None);
-        for section in [Section::Proxies, Section::Apply, Section::Demo, Section::Memory] {
+        for section in [Section::Proxies, Section::Apply, Section::Demo, Section::Memory, Section::Routes] {
             let page = std::fs::read_to_string(root().join(PAGE)).unwrap();
             assert!(replace(&page, section.name(), "x").is_some(), "{section:?}");
         }

@@ -6,6 +6,7 @@ mod policy;
 mod profile;
 mod route;
 mod service;
+mod tls;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -24,6 +25,11 @@ pub(crate) fn check(object: &Typed) -> Vec<Issue> {
         Typed::HTTPRoute(route) => route::http_route(&route.spec, &mut issues),
         Typed::GRPCRoute(route) => route::grpc_route(&route.spec, &mut issues),
         Typed::TCPRoute(route) => route::tcp_route(&route.spec, &mut issues),
+        Typed::TLSRoute(route) => route::tls_route(&route.spec, &mut issues),
+        Typed::UDPRoute(route) => route::udp_route(&route.spec, &mut issues),
+        Typed::ListenerSet(set) => gateway::listener_set(&set.spec, &mut issues),
+        Typed::BackendTLSPolicy(policy) => tls::backend_tls_policy(&policy.spec, &mut issues),
+        Typed::ServiceSubset(subset) => service::subset(&subset.spec, &mut issues),
         Typed::Mesh(mesh) => mesh::mesh(&mesh.spec, &mut issues),
         Typed::Workload(workload) => mesh::workload(&workload.spec, &mut issues),
         Typed::TrafficPolicy(policy) => policy::traffic_policy(&policy.spec, &mut issues),
@@ -32,11 +38,7 @@ pub(crate) fn check(object: &Typed) -> Vec<Issue> {
         Typed::Namespace(_)
         | Typed::ServiceAccount(_)
         | Typed::GatewayClass(_)
-        | Typed::ListenerSet(_)
-        | Typed::TLSRoute(_)
-        | Typed::UDPRoute(_)
-        | Typed::ReferenceGrant(_)
-        | Typed::BackendTLSPolicy(_) => {}
+        | Typed::ReferenceGrant(_) => {}
     }
     issues.0
 }

@@ -6,8 +6,8 @@ use crate::codes;
 use crate::duration::Duration;
 use crate::kind::{GATEWAY_GROUP, MESH_GROUP};
 use crate::kinds::{
-    AuthorizationPolicySpec, Balancer, BalancerType, HashKeyType, Operation, PolicyTargetRef, Source,
-    TrafficPolicySpec,
+    AuthorizationPolicySpec, Balancer, BalancerType, HashKeyType, Operation, PolicyTargetRef,
+    RequestOverride, Source, TrafficPolicySpec,
 };
 use crate::labels::Selector;
 use crate::names::{is_dns_label, is_dns_subdomain};
@@ -32,6 +32,9 @@ const AUTHORIZATION_TARGETS: [Target; 4] = [
 ];
 
 pub(super) fn traffic_policy(spec: &TrafficPolicySpec, issues: &mut Issues) {
+    if let Some(spec) = &spec.override_ {
+        override_(spec, issues);
+    }
     targets(&spec.target_refs, &TRAFFIC_TARGETS, issues);
     if let Some(balancer) = &spec.balancer {
         hash_key(balancer, issues);
@@ -100,6 +103,21 @@ fn targets(targets: &[PolicyTargetRef], allowed: &[Target], issues: &mut Issues)
     let keys = keys
         .map(|(index, t)| (Some((&t.kind, &t.name, &t.section_name)), format!("spec.targetRefs[{index}]")));
     issues.unique(codes::DUPLICATE_ENTRY, keys, "target");
+}
+
+fn override_(spec: &RequestOverride, issues: &mut Issues) {
+    for (index, text) in spec.from.iter().enumerate() {
+        if text.contains('*') || !is_identity_pattern(text) {
+            let message = format!("{text:.128?} names no identity");
+            issues.error(codes::BAD_IDENTITY, format!("spec.override.from[{index}]"), message);
+        }
+    }
+    let keys = spec.to.iter().enumerate().map(|(index, to)| (Some(to), format!("spec.override.to[{index}]")));
+    issues.unique(
+        codes::DUPLICATE_ENTRY,
+        keys.map(|(to, path)| (to.map(|to| (&to.namespace, &to.name, to.port)), path)),
+        "target",
+    );
 }
 
 pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, issues: &mut Issues) {

@@ -3,9 +3,10 @@
 use super::Issues;
 use crate::codes;
 use crate::generated::{
-    BackendObjectReference, GRPCRouteFilter, GRPCRouteFilterType, GRPCRouteRule, GRPCRouteSpec,
-    HTTPPathMatch, HTTPPathModifier, HTTPPathModifierType, HTTPRouteFilter, HTTPRouteFilterType,
-    HTTPRouteRule, HTTPRouteSpec, ParentReference, PathMatchType, TCPRouteSpec, ValueMatchType,
+    BackendObjectReference, BackendRef, GRPCRouteFilter, GRPCRouteFilterType, GRPCRouteRule, GRPCRouteSpec,
+    HTTPCORSFilter, HTTPMethodWithWildcard, HTTPPathMatch, HTTPPathModifier, HTTPPathModifierType,
+    HTTPRequestMirrorFilter, HTTPRouteFilter, HTTPRouteFilterType, HTTPRouteRule, HTTPRouteSpec,
+    ParentReference, PathMatchType, TCPRouteSpec, TLSRouteSpec, UDPRouteSpec, ValueMatchType,
 };
 
 /// Matches of one route, all rules together.
@@ -63,7 +64,7 @@ fn path_match(path: &str, match_: &HTTPPathMatch, issues: &mut Issues) {
         && !["//", "/./", "/../", "%2f", "%2F", "#"].iter().any(|part| value.contains(part))
         && !value.ends_with("/..")
         && !value.ends_with("/.")
-        && value.bytes().all(is_path_byte);
+        && is_path(value.as_bytes());
     if !normal {
         issues.error(
             codes::BAD_PATH,
@@ -73,9 +74,16 @@ fn path_match(path: &str, match_: &HTTPPathMatch, issues: &mut Issues) {
     }
 }
 
-/// Unreserved, sub-delims, `:`, `@`, `/` and `%` (RFC 3986).
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte)
+/// Unreserved, sub-delims, `:`, `@`, `/`, and `%` before two hexadecimal digits (RFC 3986).
+fn is_path(mut bytes: &[u8]) -> bool {
+    loop {
+        bytes = match bytes {
+            [] => return true,
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
+            [byte, rest @ ..] if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(byte) => rest,
+            _ => return false,
+        }
+    }
 }
 
 fn value_match(path: String, type_: ValueMatchType, value: &str, issues: &mut Issues) {
@@ -109,19 +117,11 @@ fn http_filters(path: &str, filters: &[HTTPRouteFilter], only_one_prefix: bool, 
                 path_modifier(&format!("{path}.{field}.path"), modifier, only_one_prefix, issues);
             }
         }
-        if let Some(mirror) = &filter.request_mirror {
-            let path = format!("{path}.requestMirror");
-            backend_reference(&format!("{path}.backendRef"), &mirror.backend_ref, issues);
-            if mirror.percent.is_some() && mirror.fraction.is_some() {
-                issues.error(codes::FILTER_CONFLICT, path.clone(), "percent and fraction exclude each other");
-            }
-            if mirror.fraction.as_ref().is_some_and(|share| share.numerator > share.denominator) {
-                issues.error(
-                    codes::OUT_OF_RANGE,
-                    format!("{path}.fraction"),
-                    "the share is more than the whole",
-                );
-            }
+        if let Some(filter) = &filter.request_mirror {
+            mirror(&format!("{path}.requestMirror"), filter, issues);
+        }
+        if let Some(filter) = &filter.cors {
+            cors(&format!("{path}.cors"), filter, issues);
         }
     }
     let repeatable = [Type::RequestMirror, Type::ExtensionRef];
@@ -132,6 +132,31 @@ fn http_filters(path: &str, filters: &[HTTPRouteFilter], only_one_prefix: bool, 
     let has = |type_| filters.iter().any(|filter| filter.type_ == type_);
     if has(Type::RequestRedirect) && has(Type::URLRewrite) {
         issues.error(codes::FILTER_CONFLICT, path, "a redirect and a rewrite exclude each other");
+    }
+}
+
+fn mirror(path: &str, mirror: &HTTPRequestMirrorFilter, issues: &mut Issues) {
+    backend_reference(&format!("{path}.backendRef"), &mirror.backend_ref, issues);
+    if mirror.percent.is_some() && mirror.fraction.is_some() {
+        issues.error(codes::FILTER_CONFLICT, path, "percent and fraction exclude each other");
+    }
+    if mirror.fraction.as_ref().is_some_and(|share| share.numerator > share.denominator) {
+        issues.error(codes::OUT_OF_RANGE, format!("{path}.fraction"), "the share is more than the whole");
+    }
+}
+
+/// `*` stands alone.
+fn cors(path: &str, cors: &HTTPCORSFilter, issues: &mut Issues) {
+    let lists = [
+        ("allowOrigins", cors.allow_origins.len(), cors.allow_origins.iter().any(|one| one == "*")),
+        ("allowHeaders", cors.allow_headers.len(), cors.allow_headers.iter().any(|one| one == "*")),
+        ("allowMethods", cors.allow_methods.len(), cors.allow_methods.contains(&HTTPMethodWithWildcard::Any)),
+    ];
+    for (field, count, has_wildcard) in lists {
+        if has_wildcard && count > 1 {
+            let message = "'*' stands for all, and others are named beside it";
+            issues.error(codes::CORS_WILDCARD, format!("{path}.{field}"), message);
+        }
     }
 }
 
@@ -218,8 +243,9 @@ fn grpc_name(path: String, type_: ValueMatchType, text: &str, dots: bool, issues
         part.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
-    let good = if dots { text.split('.').all(is_word) } else { is_word(text) };
-    if !good && !text.is_empty() {
+    let good =
+        if dots { text.strip_prefix('.').unwrap_or(text).split('.').all(is_word) } else { is_word(text) };
+    if !good {
         issues.error(codes::BAD_FORMAT, path, format!("{text:.64?} is no name of a gRPC service or method"));
     }
 }
@@ -239,8 +265,8 @@ fn grpc_filters(path: &str, filters: &[GRPCRouteFilter], issues: &mut Issues) {
             (Type::ExtensionRef, "extensionRef", filter.extension_ref.is_some()),
         ];
         filter_fields(&path, &fields, filter.type_, issues);
-        if let Some(mirror) = &filter.request_mirror {
-            backend_reference(&format!("{path}.requestMirror.backendRef"), &mirror.backend_ref, issues);
+        if let Some(filter) = &filter.request_mirror {
+            mirror(&format!("{path}.requestMirror"), filter, issues);
         }
     }
     let once = [Type::RequestHeaderModifier, Type::ResponseHeaderModifier];
@@ -253,25 +279,57 @@ fn grpc_filters(path: &str, filters: &[GRPCRouteFilter], issues: &mut Issues) {
 pub(super) fn tcp_route(spec: &TCPRouteSpec, issues: &mut Issues) {
     parents(&spec.parent_refs, issues);
     rule_names(spec.rules.iter().map(|rule| rule.name.as_ref()), issues);
-    for (index, rule) in spec.rules.iter().enumerate() {
-        for (backend_index, backend) in rule.backend_refs.iter().enumerate() {
+    connections(spec.rules.iter().map(|rule| rule.backend_refs.as_slice()), issues);
+}
+
+pub(super) fn udp_route(spec: &UDPRouteSpec, issues: &mut Issues) {
+    parents(&spec.parent_refs, issues);
+    rule_names(spec.rules.iter().map(|rule| rule.name.as_ref()), issues);
+    connections(spec.rules.iter().map(|rule| rule.backend_refs.as_slice()), issues);
+}
+
+pub(super) fn tls_route(spec: &TLSRouteSpec, issues: &mut Issues) {
+    parents(&spec.parent_refs, issues);
+    rule_names(spec.rules.iter().map(|rule| rule.name.as_ref()), issues);
+    connections(spec.rules.iter().map(|rule| rule.backend_refs.as_slice()), issues);
+    for (index, host) in spec.hostnames.iter().enumerate() {
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        if !is_dns_name(name) || host.parse::<std::net::IpAddr>().is_ok() {
+            let message = format!("{host:.64?} is no DNS name");
+            issues.error(codes::BAD_HOSTNAME, format!("spec.hostnames[{index}]"), message);
+        }
+    }
+}
+
+fn connections<'a>(rules: impl Iterator<Item = &'a [BackendRef]>, issues: &mut Issues) {
+    for (index, backends) in rules.enumerate() {
+        for (backend_index, backend) in backends.iter().enumerate() {
             let path = format!("spec.rules[{index}].backendRefs[{backend_index}]");
             service_port(&path, &backend.group, &backend.kind, backend.port, issues);
         }
     }
 }
 
-/// Several references to one parent must each name another part of it.
+/// Labels of lower-case letters, digits and inner hyphens (the CRDs' pattern, which bounds no label).
+pub(super) fn is_dns_name(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.split('.').all(|label| {
+        !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
+    })
+}
+
+/// Several references to one parent must each name another section of it. Ports do not tell them apart: that is the
+/// experimental channel's rule.
 fn parents(parents: &[ParentReference], issues: &mut Issues) {
     for (index, parent) in parents.iter().enumerate() {
-        let same_parent = |other: &&ParentReference| {
-            (&other.group, &other.kind, &other.namespace, &other.name)
-                == (&parent.group, &parent.kind, &parent.namespace, &parent.name)
+        let given = |text: &'_ Option<String>| text.clone().filter(|text| !text.is_empty());
+        let is_same = |other: &&ParentReference| {
+            (&other.group, &other.kind, &other.name) == (&parent.group, &parent.kind, &parent.name)
+                && given(&other.namespace) == given(&parent.namespace)
         };
-        let ambiguous = parents[..index].iter().filter(same_parent).any(|other| {
-            let same_part = other.section_name == parent.section_name && other.port == parent.port;
-            let whole = |one: &ParentReference| one.section_name.is_none() && one.port.is_none();
-            same_part || whole(other) || whole(parent)
+        let ambiguous = parents[..index].iter().filter(is_same).any(|other| {
+            let (one, two) = (given(&other.section_name), given(&parent.section_name));
+            one == two || one.is_none() || two.is_none()
         });
         if ambiguous {
             let message = format!("{} {} is named twice", parent.kind, parent.name);

@@ -2,9 +2,9 @@
 
 use super::Issues;
 use crate::codes;
-use crate::kinds::{ServiceSpec, ServiceType};
+use crate::kinds::{ServiceSpec, ServiceSubsetSpec, ServiceType};
 use crate::meta::IntOrString;
-use crate::names::{is_dns_label, is_label_key};
+use crate::names::{is_dns_label, is_label_key, is_label_value};
 
 pub(super) fn service(spec: &ServiceSpec, issues: &mut Issues) {
     if spec.ports.is_empty()
@@ -49,6 +49,22 @@ pub(super) fn service(spec: &ServiceSpec, issues: &mut Issues) {
         (Some((port.port, protocol)), format!("spec.ports[{index}].port"))
     });
     issues.unique(codes::PORT_CONFLICT, numbers, "number and protocol");
+}
+
+pub(super) fn subset(spec: &ServiceSubsetSpec, issues: &mut Issues) {
+    if !is_dns_label(&spec.service) {
+        issues.error(
+            codes::BAD_NAME,
+            "spec.service",
+            format!("{:.64?} is no name of a Service", spec.service),
+        );
+    }
+    for (key, value) in &spec.labels {
+        if !is_label_key(key) || !is_label_value(value) {
+            let message = format!("{key:.64}={value:.64} is no label");
+            issues.error(codes::BAD_LABEL, "spec.labels", message);
+        }
+    }
 }
 
 /// IANA_SVC_NAME: at most 15 characters, at least one letter, no `-` at the ends or twice in a row.

@@ -5,6 +5,7 @@ mod capture;
 mod core;
 mod mesh;
 mod service_profile;
+mod service_subset;
 mod traffic_policy;
 mod virtual_addresses;
 mod workload;
@@ -26,9 +27,11 @@ pub use service_profile::{
     ProfileRetryBudget, ProfileRoute, RequestMatch, ResponseClass, ResponseMatch, ServiceProfile,
     ServiceProfileSpec, StatusRange, WeightedDst,
 };
+pub use service_subset::{ServiceSubset, ServiceSubsetSpec};
 pub use traffic_policy::{
-    Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, RetryBudget,
-    RetryCondition, RetrySettings, TrafficPolicy, TrafficPolicySpec, TrafficTimeouts,
+    Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, OverrideTarget,
+    RequestOverride, RetryBudget, RetryCondition, RetrySettings, TrafficPolicy, TrafficPolicySpec,
+    TrafficTimeouts,
 };
 pub use virtual_addresses::{VirtualAddressSettings, VirtualRange};
 pub use workload::{

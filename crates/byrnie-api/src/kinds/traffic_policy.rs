@@ -53,6 +53,42 @@ pub struct TrafficPolicySpec {
     /// Time over which a new endpoint's share grows linearly. Absent: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<Duration>,
+    /// Lets single requests go elsewhere for staging. Absent: no request may.
+    #[serde(rename = "override", default, skip_serializing_if = "Option::is_none")]
+    pub override_: Option<RequestOverride>,
+}
+
+/// Where callers may send single requests instead, by the header `byrnie-override: [namespace/]service[:port]`. It
+/// holds for one hop: the header is removed from every request, and honoured only where it comes from the application
+/// of a caller named here. At Gateways it is never honoured.
+///
+/// The request goes to the endpoints of the Service named; routes are passed over, the called workload's
+/// AuthorizationPolicies are not. A name that is not among `to` is answered with 404.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestOverride {
+    /// The callers who may: `namespace/serviceaccount`, or whole SPIFFE IDs. At least one; no patterns.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 2048)))]
+    pub from: Vec<String>,
+    /// Where to. At least one.
+    #[schemars(length(min = 1, max = 16))]
+    pub to: Vec<OverrideTarget>,
+}
+
+/// A Service that requests may be sent to instead.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OverrideTarget {
+    /// The Service.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Its namespace. Default: the policy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+    /// Its port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
 }
 
 /// Which endpoint takes the next request.

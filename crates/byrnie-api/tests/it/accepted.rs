@@ -258,13 +258,19 @@ fn every_kind() -> Vec<Value> {
                      "balancer": {"type": "maglev", "hashKey": {"type": "header", "name": "x-user"}},
                      "timeouts": {"connect": "1s", "request": "10s"}, "slowStart": "30s",
                      "retry": {"attempts": 3, "on": {"statuses": [503], "grpcCodes": [14]}, "budget": {"percent": 10}},
-                     "limits": {"maxInFlight": 10}, "outlierEjection": {"consecutiveFailures": 5}}}),
+                     "limits": {"maxInFlight": 10}, "outlierEjection": {"consecutiveFailures": 5},
+                     "override": {"from": ["shop/tester"], "to": [{"name": "staged", "namespace": "lab", "port": 80}]}}}),
         json!({"apiVersion": mesh, "kind": "AuthorizationPolicy", "metadata": {"name": "a", "namespace": "shop"},
             "spec": {"targetRefs": [{"group": "mesh.byrnie.dev", "kind": "Workload", "name": "w"}], "action": "DENY", "dryRun": true,
                      "selector": {"matchLabels": {"app": "web"}},
                      "rules": [{"from": [{"identities": ["spiffe://cluster.local/ns/shop/sa/web", "shop/*", "shop/web", "*"],
                                           "notNamespaces": ["kube-*"]}],
                                 "to": [{"methods": ["GET"], "paths": ["/a/*", "*.png"], "notPorts": [22]}]}, {}]}}),
+        json!({"apiVersion": "linkerd.io/v1alpha2", "kind": "ServiceProfile",
+            "metadata": {"name": "web.shop.svc.cluster.local", "namespace": "shop"},
+            "spec": {"routes": [{"name": "GET /a", "condition": {"method": "GET", "pathRegex": "/a"}}]}}),
+        json!({"apiVersion": mesh, "kind": "ServiceSubset", "metadata": {"name": "web-v2", "namespace": "shop"},
+            "spec": {"service": "web", "labels": {"version": "v2"}}}),
     ]
 }
 
@@ -328,7 +334,7 @@ fn defaults_of_the_mesh() {
 
 #[test]
 fn fields_that_are_kept_but_not_acted_on() {
-    let text = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\nspec:\n  rules:\n  - filters:\n    - type: CORS\n      cors: {allowOrigins: ['*']}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {name: u}\nspec: {rules: [{backendRefs: [{name: a, port: 1}]}]}\n";
+    let text = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\nspec:\n  rules:\n  - filters:\n    - type: ExtensionRef\n      extensionRef: {group: a.b, kind: A, name: a}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {name: u}\nspec: {rules: [{backendRefs: [{name: a, port: 1}]}]}\n";
     let reading = read(text);
     let said: Vec<_> = reading
         .findings
@@ -338,12 +344,12 @@ fn fields_that_are_kept_but_not_acted_on() {
     assert_eq!(
         said,
         [
-            (Severity::Warning, codes::NOT_ACTED_ON, "spec.rules[0].filters[0].cors", 8),
+            (Severity::Warning, codes::NOT_ACTED_ON, "spec.rules[0].filters[0].extensionRef", 8),
             (Severity::Warning, codes::NOT_ACTED_ON, "spec", 13),
         ]
     );
     assert_eq!(
-        reading.objects[0].0.to_value()["spec"]["rules"][0]["filters"][0]["cors"],
-        json!({"allowOrigins": ["*"]})
+        reading.objects[0].0.to_value()["spec"]["rules"][0]["filters"][0]["extensionRef"],
+        json!({"group": "a.b", "kind": "A", "name": "a"})
     );
 }

@@ -6,3 +6,4 @@ mod accepted;
 mod generated;
 mod refused;
 mod robust;
+mod rules;

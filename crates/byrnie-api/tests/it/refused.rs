@@ -222,7 +222,7 @@ fn gateways_and_routes() {
         &gateway("[{name: a, port: 80, protocol: HTTP, tls: {certificateRefs: [{name: a}]}}]"),
         &["6 spec.listeners[0].tls BYR0042"],
     );
-    refused(&gateway("[{name: a, port: 80, protocol: HTTPS}]"), &["6 spec.listeners[0].tls BYR0042"]);
+    refused(&gateway("[{name: a, port: 80, protocol: TLS}]"), &["6 spec.listeners[0].tls BYR0042"]);
     refused(
         &gateway("[{name: a, port: 80, protocol: TCP, hostname: a.b}]"),
         &["6 spec.listeners[0].hostname BYR0043"],

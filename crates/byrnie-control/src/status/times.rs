@@ -34,10 +34,15 @@ fn visit(ours: &mut Value, old: &Value, now: &str) {
     }
 }
 
-/// Conditions are named by `type`, listeners by `name`, a route's parents by `parentRef` and `controllerName`.
+/// Conditions are named by `type`, listeners by `name`, a route's parents by `parentRef` and a policy's ancestors by
+/// `ancestorRef`, both with `controllerName`.
 fn is_same_entry(ours: &Value, old: &Value) -> bool {
     let is_same = |field: &str| ours.get(field) == old.get(field);
-    is_same("type") && is_same("name") && is_same("parentRef") && is_same("controllerName")
+    is_same("type")
+        && is_same("name")
+        && is_same("parentRef")
+        && is_same("ancestorRef")
+        && is_same("controllerName")
 }
 
 #[cfg(test)]

@@ -9,8 +9,12 @@ fn key(name: &str) -> Key {
 }
 
 fn set(name: &str, content: &'static [u8]) -> Change {
-    let upstreams =
-        Upstreams { workload: ObjectName::new("shop", name), upstreams: Vec::new(), http_proxy: false };
+    let upstreams = Upstreams {
+        workload: ObjectName::new("shop", name),
+        upstreams: Vec::new(),
+        http_proxy: false,
+        overrides: Vec::new(),
+    };
     let encoded = Encoded { version: Version::of(content), bytes: content.into() };
     let state = (encoded, Resource::Upstreams(upstreams));
     Change { key: key(name), state: Some(state) }

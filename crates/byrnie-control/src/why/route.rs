@@ -183,6 +183,11 @@ fn http_rule(entry: &HttpMatch, rule: &HttpRule, request: &Request, steps: &mut 
                 let detail = format!("changes headers of the response: {}", words::headers(change));
                 steps.push(step("route", true, rule.name.to_string(), detail));
             }
+            Filter::Cors(cors) => {
+                let origins = cors.allow_origins.join(", ");
+                let detail = format!("answers preflight requests itself; origins that may call: {origins}");
+                steps.push(step("route", true, rule.name.to_string(), detail));
+            }
         }
     }
     let unusable = rule.backends.iter().filter(|b| b.weight > 0).find_map(|b| match &b.target {

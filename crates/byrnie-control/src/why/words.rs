@@ -41,6 +41,7 @@ pub fn invalid(why: InvalidBackend) -> &'static str {
         InvalidBackend::NotFound => "BackendNotFound",
         InvalidBackend::InvalidKind => "InvalidKind",
         InvalidBackend::NotPermitted => "RefNotPermitted",
+        InvalidBackend::TlsUnsupported => "a BackendTLSPolicy, which is not supported yet",
         InvalidBackend::UnsupportedFilter => "a filter that is not supported",
     }
 }

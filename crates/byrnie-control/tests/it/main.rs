@@ -7,5 +7,6 @@ mod addresses;
 mod apply;
 mod harness;
 mod identity;
+mod matching;
 mod push;
 mod sight;

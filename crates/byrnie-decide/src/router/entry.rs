@@ -119,16 +119,18 @@ impl Named {
         Ok(Self { name: name.into(), value })
     }
 
-    /// Several lines of one name are joined by `,` before comparing.
+    /// Several lines of one name are joined before comparing: by `,`, those of Cookie by `; ` (RFC 9113 section 8.2.3:
+    /// HTTP/2 clients send each pair as a line).
     fn matches_header<H: HeaderLookup + ?Sized>(&self, headers: &H) -> bool {
         let mut values = headers.values(&self.name);
         let Some(first) = values.next() else { return false };
         let Some(second) = values.next() else {
             return self.value.matches(first);
         };
+        let separator: &[u8] = if &*self.name == "cookie" { b"; " } else { b"," };
         let mut joined = SmallVec::<[u8; 256]>::from_slice(first);
         for value in std::iter::once(second).chain(values) {
-            joined.push(b',');
+            joined.extend_from_slice(separator);
             joined.extend_from_slice(value);
         }
         self.value.matches(&joined)

@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use byrnie_plan::{
-    GatewayListener, HostPattern, HttpTable, ListenerProtocol, ObjectName, RouteKind, TcpRule,
-};
+use byrnie_plan::{GatewayListener, HostPattern, HttpTable, ListenerProtocol, RouteKind, TcpRule};
 
+use super::allows;
 use super::listeners::Judged;
 use crate::findings::{self, Code};
 use crate::graph::{Parent, RouteId};
 use crate::hosts::{self, HostSet};
-use crate::model::{AllowedNamespaces, Gateway, ParentRef};
+use crate::model::{Gateway, ParentRef};
 use crate::outputs::Attachment;
 use crate::policy;
 use crate::routes::{Compiled, MATCHES_MAX, Scope, TableBuilder, kind_name, tcp_rule};
 use crate::view::View;
 
-type Attachments = BTreeMap<RouteId, Vec<Attachment>>;
+/// What a parent says to each route.
+pub(super) type Attachments = BTreeMap<RouteId, Vec<Attachment>>;
 /// Reason, code and message.
 type Refusal = (&'static str, Code, String);
 /// Names, protocol and hosts of the listeners that share a port.
@@ -24,18 +24,13 @@ type Opened<'a> = (Vec<&'a str>, ListenerProtocol, Vec<HostPattern>);
 /// Index of a listener, and the hosts that a route has there.
 type Place = (usize, Vec<HostPattern>);
 
-/// What routes hear whose Gateway does not exist.
-pub(crate) fn to_nothing(parent: &Parent, routes: &[&Compiled]) -> Attachments {
-    let Parent::Gateway(name) = parent else {
-        return Attachments::new();
-    };
+/// What routes hear whose parent does not exist.
+pub(crate) fn to_nothing(parent: &Parent, routes: &[&Compiled], code: Code, message: &str) -> Attachments {
     let mut all = Attachments::new();
     for route in routes {
         for (index, parent_ref) in route.parents.iter().enumerate() {
             if parent_ref.parent.as_ref() == Some(parent) {
-                let message = format!("there is no Gateway {name}");
-                let refused =
-                    Attachment::refused(index, "NoMatchingParent", findings::PARENT_MISSING, message);
+                let refused = Attachment::refused(index, "NoMatchingParent", code, message);
                 all.entry(route.id.clone()).or_default().push(refused);
             }
         }
@@ -47,8 +42,11 @@ pub(crate) fn to_nothing(parent: &Parent, routes: &[&Compiled]) -> Attachments {
 struct Port<'a> {
     names: Vec<&'a str>,
     protocol: ListenerProtocol,
+    /// The listeners' hosts.
+    scopes: Vec<HostPattern>,
     table: TableBuilder,
-    tcp: Option<(&'a RouteId, TcpRule)>,
+    /// Routes for connections, by host.
+    tcp: BTreeMap<HostPattern, (&'a RouteId, TcpRule)>,
 }
 
 /// What one listener has: its place in the port's scopes, and who is on it.
@@ -59,21 +57,26 @@ struct Seat<'a> {
     routes: BTreeSet<&'a RouteId>,
 }
 
-/// Attaches the routes, oldest first.
+/// Attaches the routes of a Gateway and of its ListenerSets, oldest first. What is said to them, by parent.
 pub(crate) fn attach<'a>(
     gateway: &'a Gateway,
-    routes: &[&'a Compiled],
     judged: &mut [Judged<'a>],
-    view: &View<'_>,
-) -> (Vec<GatewayListener>, Attachments) {
+    view: &View<'a>,
+) -> (Vec<GatewayListener>, BTreeMap<Parent, Attachments>) {
+    let named = view.sets_of(&gateway.meta.name);
+    let mut parents = vec![Parent::Gateway(gateway.meta.name.clone())];
+    parents.extend(named.iter().map(|set| Parent::ListenerSet(set.meta.name.clone())));
+    let mut routes: Vec<&Compiled> = parents.iter().flat_map(|parent| view.routes_on(parent)).collect();
+    routes.sort_by(|a, b| (&a.age, &a.id).cmp(&(&b.age, &b.id)));
+    routes.dedup_by(|a, b| a.id == b.id);
     let (mut ports, mut seats) = open(gateway, judged, view);
-    let mut all = Attachments::new();
+    let mut all: BTreeMap<Parent, Attachments> = BTreeMap::new();
     for route in routes {
         for (index, parent_ref) in route.parents.iter().enumerate() {
-            if parent_ref.parent.as_ref() != Some(&Parent::Gateway(gateway.meta.name.clone())) {
+            let Some(parent) = parent_ref.parent.as_ref().filter(|parent| parents.contains(parent)) else {
                 continue;
-            }
-            let said = match places(gateway, route, parent_ref, judged, view) {
+            };
+            let said = match places(parent, route, parent_ref, judged, view) {
                 Ok(places) => sit(route, &places, judged, &mut ports, &mut seats),
                 Err(refusal) => Err(refusal),
             };
@@ -81,7 +84,7 @@ pub(crate) fn attach<'a>(
                 Ok(()) => Attachment::taken(index),
                 Err((reason, code, message)) => Attachment::refused(index, reason, code, message),
             };
-            all.entry(route.id.clone()).or_default().push(said);
+            all.entry(parent.clone()).or_default().entry(route.id.clone()).or_default().push(said);
         }
     }
     for (listener, seat) in judged.iter_mut().zip(&seats) {
@@ -105,7 +108,9 @@ fn open<'a>(
             port.0.push(&listener.listener.name);
             port.2.push(listener.host.clone());
         }
-        let policies = policy::OfListener::new(&gateway.meta.name, &listener.listener.name, view);
+        // A policy names listeners of the Gateway itself; those of ListenerSets have what the whole Gateway has.
+        let part = if listener.set.is_none() { listener.listener.name.as_str() } else { "" };
+        let policies = policy::OfListener::new(&gateway.meta.name, part, view);
         seats.push(Seat {
             scope: Scope { index, policies },
             http: HostSet::default(),
@@ -114,51 +119,66 @@ fn open<'a>(
         });
     }
     let ports = ports.into_iter().map(|(number, (names, protocol, scopes))| {
-        (number, Port { names, protocol, table: TableBuilder::with_scopes(scopes), tcp: None })
+        let table = TableBuilder::with_scopes(scopes.clone());
+        (number, Port { names, protocol, scopes, table, tcp: BTreeMap::new() })
     });
     (ports.collect(), seats)
 }
 
 fn close(gateway: &Gateway, number: u16, port: Port<'_>) -> GatewayListener {
     let is_http = port.protocol == ListenerProtocol::Http;
+    let mut tcp: BTreeMap<HostPattern, TcpRule> =
+        port.tcp.into_iter().map(|(host, (_, rule))| (host, rule)).collect();
+    if port.protocol == ListenerProtocol::TlsPassthrough {
+        // A name belongs to the listener that is most specific for it, also where that one has no route.
+        for host in port.scopes {
+            tcp.entry(host).or_insert_with(|| tcp_rule(&[]));
+        }
+    }
     GatewayListener {
         name: port.names.join(","),
         port: number,
         addresses: gateway.addresses.clone(),
         protocol: port.protocol,
         http: if is_http { port.table.build() } else { HttpTable::default() },
-        tcp: port.tcp.into_iter().map(|(_, rule)| (HostPattern::Any, rule)).collect(),
+        tcp: tcp.into_iter().collect(),
     }
 }
 
 /// The listeners that take a route, with the hosts that it has there.
 fn places(
-    gateway: &Gateway,
+    parent: &Parent,
     route: &Compiled,
     parent_ref: &ParentRef,
     judged: &[Judged<'_>],
     view: &View<'_>,
 ) -> Result<Vec<Place>, Refusal> {
     let code = findings::ROUTE_NOT_ATTACHED;
-    let name = &gateway.meta.name;
+    let (name, own) = match parent {
+        Parent::Gateway(name) => (format!("Gateway {name}"), None),
+        Parent::ListenerSet(name) => (format!("ListenerSet {name}"), Some(name)),
+        Parent::Service(name) => (format!("Service {name}"), None),
+    };
+    let (Parent::Gateway(owner) | Parent::ListenerSet(owner) | Parent::Service(owner)) = parent;
     let named = judged.iter().enumerate().filter(|(_, listener)| {
-        parent_ref.section.as_ref().is_none_or(|section| *section == listener.listener.name)
+        listener.set.map(|set| &set.meta.name) == own
+            && parent_ref.section.as_ref().is_none_or(|section| *section == listener.listener.name)
             && parent_ref.port.is_none_or(|port| port == listener.listener.port)
     });
     let named: Vec<(usize, &Judged<'_>)> = named.collect();
     if named.is_empty() {
-        let message = format!("Gateway {name} has no listener as sectionName and port of the parentRef say");
+        let message = format!("{name} has no listener as sectionName and port of the parentRef say");
         return Err(("NoMatchingParent", code, message));
     }
     let allows = |listener: &Judged<'_>| {
         listener.kinds.contains(&route.id.kind)
-            && allows_namespace(&listener.listener.namespaces, name, &route.id.name.namespace, view)
+            && allows(&listener.listener.namespaces, &owner.namespace, &route.id.name.namespace, view)
     };
     let allowed: Vec<_> = named.into_iter().filter(|(_, listener)| allows(listener)).collect();
     if allowed.is_empty() {
         let kind = kind_name(route.id.kind);
         let namespace = &route.id.name.namespace;
-        let message = format!("no such listener of Gateway {name} takes a {kind} of namespace {namespace}");
+        let message = format!("no such listener of {name} takes a {kind} of namespace {namespace}");
         return Err(("NotAllowedByListeners", code, message));
     }
     let (served, broken): (Vec<_>, Vec<_>) =
@@ -171,7 +191,7 @@ fn places(
     let places = served.into_iter().map(|(i, listener)| (i, hosts_on(route, &listener.host)));
     let places: Vec<_> = places.filter(|(_, hosts)| !hosts.is_empty()).collect();
     if places.is_empty() {
-        let message = format!("no hostname of the route is one of a listener's of Gateway {name}");
+        let message = format!("no hostname of the route is one of a listener's of {name}");
         return Err(("NoMatchingListenerHostname", code, message));
     }
     Ok(places)
@@ -179,23 +199,8 @@ fn places(
 
 fn hosts_on(route: &Compiled, listener: &HostPattern) -> Vec<HostPattern> {
     match route.id.kind {
-        RouteKind::Http | RouteKind::Grpc => hosts::within(listener, &route.hostnames),
-        RouteKind::Tcp | RouteKind::Tls | RouteKind::Profile => vec![listener.clone()],
-    }
-}
-
-fn allows_namespace(allowed: &AllowedNamespaces, gateway: &ObjectName, route: &str, view: &View<'_>) -> bool {
-    match allowed {
-        AllowedNamespaces::All => true,
-        AllowedNamespaces::Same => gateway.namespace == route,
-        AllowedNamespaces::Selector(selector) => {
-            // Kubernetes gives every namespace this label; off Kubernetes a namespace may have no object at
-            // all.
-            let object = view.namespace(&route.to_owned());
-            let mut labels = object.map(|namespace| namespace.meta.labels.clone()).unwrap_or_default();
-            labels.insert("kubernetes.io/metadata.name".to_owned(), route.to_owned());
-            selector.matches(&labels)
-        }
+        RouteKind::Http | RouteKind::Grpc | RouteKind::Tls => hosts::within(listener, &route.hostnames),
+        RouteKind::Tcp | RouteKind::Profile => vec![listener.clone()],
     }
 }
 
@@ -217,7 +222,7 @@ fn sit<'a>(
         if seat.routes.contains(&route.id) {
             taken = true;
         } else if route.is_served_by_gateways() {
-            match take(route, hosts, port, seat) {
+            match take(route, hosts, &listener.host, port, seat) {
                 Ok(()) => {
                     seat.routes.insert(&route.id);
                     taken = true;
@@ -235,11 +240,14 @@ fn sit<'a>(
 fn take<'a>(
     route: &'a Compiled,
     hosts: &[HostPattern],
+    listener: &HostPattern,
     port: &mut Port<'a>,
     seat: &mut Seat<'a>,
 ) -> Result<(), Refusal> {
     let (own, other) = match route.id.kind {
-        RouteKind::Tcp | RouteKind::Tls | RouteKind::Profile => return take_connections(route, port),
+        RouteKind::Tcp | RouteKind::Tls | RouteKind::Profile => {
+            return take_connections(route, hosts, listener, port);
+        }
         RouteKind::Http => (&mut seat.http, &seat.grpc),
         RouteKind::Grpc => (&mut seat.grpc, &seat.http),
     };
@@ -259,16 +267,40 @@ fn take<'a>(
     Ok(())
 }
 
-/// Connections follow one route: the oldest.
-fn take_connections<'a>(route: &'a Compiled, port: &mut Port<'a>) -> Result<(), Refusal> {
-    match &port.tcp {
-        Some((holder, _)) => {
-            let message = format!("the listener follows the older route {}", holder.name);
-            Err(("Conflicted", findings::ROUTE_OVERRULED, message))
+/// Connections of one host follow one route: the oldest. A route holds when it has at least one host to itself.
+fn take_connections<'a>(
+    route: &'a Compiled,
+    hosts: &[HostPattern],
+    listener: &HostPattern,
+    port: &mut Port<'a>,
+) -> Result<(), Refusal> {
+    let mut refusal = None;
+    let mut taken = false;
+    for host in hosts {
+        // Listener isolation: the host may be another listener's, which is more specific for it.
+        if hosts::most_specific(&port.scopes, host) != Some(listener) {
+            continue;
         }
-        None => {
-            port.tcp = Some((&route.id, tcp_rule(&route.for_gateways)));
-            Ok(())
+        match port.tcp.get(host) {
+            Some((holder, _)) => {
+                let message = match host {
+                    HostPattern::Any => format!("the listener follows the older route {}", holder.name),
+                    host => format!("host {} follows the older route {}", hosts::text(host), holder.name),
+                };
+                refusal = refusal.or(Some(("Conflicted", findings::ROUTE_OVERRULED, message)));
+            }
+            None => {
+                port.tcp.insert(host.clone(), (&route.id, tcp_rule(&route.for_gateways)));
+                taken = true;
+            }
+        }
+    }
+    match (taken, refusal) {
+        (true, _) => Ok(()),
+        (false, Some(refusal)) => Err(refusal),
+        (false, None) => {
+            let message = "each of the route's hostnames belongs to a more specific listener".to_owned();
+            Err(("NoMatchingListenerHostname", findings::ROUTE_NOT_ATTACHED, message))
         }
     }
 }

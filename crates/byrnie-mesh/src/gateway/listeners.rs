@@ -1,11 +1,12 @@
-//! Listeners of one Gateway: what each can serve, and which of two that exclude each other holds.
+//! Listeners of one Gateway and of its ListenerSets: what each can serve, and which of two that exclude each other
+//! holds.
 
 use byrnie_plan::{HostPattern, ListenerProtocol, RouteKind};
 
 use crate::Finding;
 use crate::findings::{self, Code, finding};
 use crate::hosts;
-use crate::model::{Gateway, Listener, Speaks};
+use crate::model::{Gateway, Listener, ListenerSet, Meta, Speaks};
 use crate::routes::kind_name;
 use crate::status::Verdict;
 use crate::view::View;
@@ -13,6 +14,8 @@ use crate::view::View;
 /// A listener and what was found about it.
 pub(crate) struct Judged<'a> {
     pub(crate) listener: &'a Listener,
+    /// The ListenerSet that added it; `None`: the Gateway's own.
+    pub(crate) set: Option<&'a ListenerSet>,
     /// The hosts that it serves; `Any` when it names none.
     pub(crate) host: HostPattern,
     pub(crate) protocol: Option<ListenerProtocol>,
@@ -33,26 +36,34 @@ impl Judged<'_> {
     }
 }
 
-/// Judges all listeners, in their order.
-pub(crate) fn judge<'a>(gateway: &'a Gateway, usable: &Verdict, view: &View<'_>) -> Vec<Judged<'a>> {
+/// Judges all listeners: the Gateway's own first, then those of its ListenerSets, each in their order. Of two that
+/// exclude each other the earlier one holds.
+pub(crate) fn judge<'a>(
+    gateway: &'a Gateway,
+    sets: &[&'a ListenerSet],
+    usable: &Verdict,
+    view: &View<'_>,
+) -> Vec<Judged<'a>> {
+    let own = gateway.listeners.iter().enumerate().map(|(index, listener)| (None, index, listener));
+    let added = sets.iter().flat_map(|set| {
+        set.listeners.iter().enumerate().map(|(index, listener)| (Some(*set), index, listener))
+    });
     let mut judged: Vec<Judged<'a>> = Vec::new();
-    for (index, listener) in gateway.listeners.iter().enumerate() {
+    for (set, index, listener) in own.chain(added) {
         let path = format!("spec.listeners[{index}]");
-        let protocol = match listener.protocol {
-            Speaks::Http => Some(ListenerProtocol::Http),
-            Speaks::Tcp => Some(ListenerProtocol::Tcp),
-            Speaks::Unsupported(_) => None,
-        };
+        let meta = set.map_or(&gateway.meta, |set| &set.meta);
+        let protocol = listener.protocol.protocol();
         let mut found = Vec::new();
-        let (kinds, resolved) = kinds(gateway, listener, protocol, &path, &mut found);
+        let (kinds, resolved) = kinds(meta, listener, protocol, &path, &mut found);
         let host = listener.hostname.clone().unwrap_or(HostPattern::Any);
         let conflicted = conflict(&judged, listener, protocol, &host);
         let (accepted, code) = accept(gateway, listener, usable, conflicted.as_ref(), view);
         if let Some(code) = code {
-            found.push(finding(code, &gateway.meta, path, accepted.message.clone()));
+            found.push(finding(code, meta, path, accepted.message.clone()));
         }
         judged.push(Judged {
             listener,
+            set,
             host,
             protocol,
             accepted,
@@ -99,7 +110,8 @@ fn accept(
     (Verdict::yes("Accepted"), None)
 }
 
-/// Listeners share a port when both speak HTTP and have different hostnames; of others the first holds.
+/// Listeners share a port when both speak HTTP, or both pass TLS on, and have different hostnames; of others the first
+/// holds.
 fn conflict(
     earlier: &[Judged<'_>],
     listener: &Listener,
@@ -135,7 +147,7 @@ fn conflict(
 
 /// The kinds of routes that a listener takes.
 fn kinds(
-    gateway: &Gateway,
+    meta: &Meta,
     listener: &Listener,
     protocol: Option<ListenerProtocol>,
     path: &str,
@@ -144,7 +156,8 @@ fn kinds(
     let possible: &[RouteKind] = match protocol {
         Some(ListenerProtocol::Http) => &[RouteKind::Http, RouteKind::Grpc],
         Some(ListenerProtocol::Tcp) => &[RouteKind::Tcp],
-        Some(ListenerProtocol::TlsPassthrough) | None => &[],
+        Some(ListenerProtocol::TlsPassthrough) => &[RouteKind::Tls],
+        None => &[],
     };
     let Some(wanted) = &listener.kinds else {
         return (possible.to_vec(), Verdict::yes("ResolvedRefs"));
@@ -159,7 +172,7 @@ fn kinds(
         Some((group, name)) => {
             let message = format!("listener {:?} cannot take routes of kind {name}.{group}", listener.name);
             let path = format!("{path}.allowedRoutes.kinds");
-            found.push(finding(findings::ROUTE_KIND_NOT_ALLOWED, &gateway.meta, path, message.clone()));
+            found.push(finding(findings::ROUTE_KIND_NOT_ALLOWED, meta, path, message.clone()));
             Verdict::no("InvalidRouteKinds", message)
         }
     };

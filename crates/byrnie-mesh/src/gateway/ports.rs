@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use byrnie_plan::ObjectName;
 
-use crate::model::{Gateway, Speaks};
+use crate::model::Gateway;
 use crate::outputs::{Derived, Product};
 use crate::view::View;
 use crate::workload::gateway_holds_its_name;
@@ -18,10 +18,7 @@ pub(crate) struct PortHolders {
 
 /// `Node::Port`.
 pub(crate) fn port(port: u16, view: &View<'_>) -> Option<Product> {
-    let all = view.gateways_on_port(port);
-    if all.is_empty() {
-        return None;
-    }
+    let all = view.gateways_on_port(port)?;
     let mut gateways: Vec<&Gateway> = all.into_iter().filter(|gateway| binds(gateway, port, view)).collect();
     gateways.sort_by(|a, b| a.meta.age.cmp(&b.meta.age));
     let mut holders: Vec<&Gateway> = Vec::new();
@@ -40,14 +37,14 @@ pub(crate) fn port(port: u16, view: &View<'_>) -> Option<Product> {
 /// Whether a Gateway would open the port if it were alone.
 fn binds(gateway: &Gateway, port: u16, view: &View<'_>) -> bool {
     let speaks = |listener: &crate::model::Listener| {
-        listener.port == port
-            && !matches!(listener.protocol, Speaks::Unsupported(_))
-            && listener.hostname.is_some()
+        listener.port == port && listener.protocol.protocol().is_some() && listener.hostname.is_some()
     };
+    let sets = || super::sets(gateway, view).attached;
     view.is_our_class(&gateway.class)
         && gateway.bad_address.is_none()
+        && gateway.unsupported.is_none()
         && gateway_holds_its_name(gateway, view)
-        && gateway.listeners.iter().any(speaks)
+        && (gateway.listeners.iter().any(speaks) || sets().iter().flat_map(|set| &set.listeners).any(speaks))
 }
 
 /// Whether two lists of addresses cannot be bound side by side on one port. Empty: loopback.

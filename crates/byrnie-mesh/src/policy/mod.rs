@@ -12,7 +12,7 @@ use byrnie_plan::{HttpRule, ObjectName};
 
 pub use explain::Holding;
 pub(crate) use status::{missing, status};
-pub(crate) use traffic::settings;
+pub(crate) use traffic::{override_of, settings};
 
 use crate::graph::{Place, PolicyKind, RouteId, Target};
 use crate::outputs::{Derived, Product};

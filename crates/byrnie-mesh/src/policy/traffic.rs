@@ -22,6 +22,18 @@ pub(crate) fn settings(service: &ObjectName, view: &View<'_>) -> TrafficSettings
     nearest(&places, view).map(|spec| effective(&spec)).unwrap_or_default()
 }
 
+/// Who may send single requests for a Service elsewhere, by the nearest policy that says so, with the namespace that
+/// its targets are in where they name none.
+pub(crate) fn override_of(service: &ObjectName, view: &View<'_>) -> Option<(String, api::RequestOverride)> {
+    let targets =
+        [Target::Service(service.clone()), Target::Namespace(service.namespace.clone()), Target::Mesh];
+    targets.into_iter().find_map(|target| {
+        let policy = view.holder(PolicyKind::Traffic, &Place { target, section: None })?;
+        let Says::Traffic(spec) = &policy.says;
+        Some((policy.meta.name.namespace.clone(), spec.override_.clone()?))
+    })
+}
+
 /// What the policies of one rule and its route come to; `None`: there is none.
 pub(crate) fn of_rule(route: &RouteId, rule: &str, view: &View<'_>) -> Option<api::TrafficPolicySpec> {
     nearest(&super::part_and_whole(Target::Route(route.clone()), rule), view)
@@ -72,6 +84,7 @@ fn over(near: api::TrafficPolicySpec, far: &api::TrafficPolicySpec) -> api::Traf
         limits,
         outlier_ejection,
         slow_start,
+        override_,
     } = near;
     api::TrafficPolicySpec {
         target_refs,
@@ -89,6 +102,7 @@ fn over(near: api::TrafficPolicySpec, far: &api::TrafficPolicySpec) -> api::Traf
         }),
         outlier_ejection: outlier_ejection.or_else(|| far.outlier_ejection.clone()),
         slow_start: slow_start.or(far.slow_start),
+        override_: override_.or_else(|| far.override_.clone()),
     }
 }
 
@@ -109,6 +123,7 @@ pub(super) fn fields(spec: &api::TrafficPolicySpec) -> Vec<(&'static str, Reach)
         limits,
         outlier_ejection,
         slow_start,
+        override_,
     } = spec;
     let timeouts = timeouts.clone().unwrap_or_default();
     let all = [
@@ -120,6 +135,7 @@ pub(super) fn fields(spec: &api::TrafficPolicySpec) -> Vec<(&'static str, Reach)
         (limits.is_some(), "spec.limits", Reach::Endpoints),
         (outlier_ejection.is_some(), "spec.outlierEjection", Reach::Endpoints),
         (slow_start.is_some(), "spec.slowStart", Reach::Endpoints),
+        (override_.is_some(), "spec.override", Reach::Endpoints),
     ];
     all.into_iter().filter(|(set, ..)| *set).map(|(_, path, reach)| (path, reach)).collect()
 }

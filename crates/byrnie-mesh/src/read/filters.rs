@@ -1,7 +1,7 @@
 //! Filters of rules and of backends.
 
 use byrnie_api::generated as api;
-use byrnie_plan::{Filter, HeaderModifier, PathRewrite, Redirect, Rewrite};
+use byrnie_plan::{Cors, Filter, HeaderModifier, PathRewrite, Redirect, Rewrite};
 
 use super::rules::backend_ref;
 use crate::model::{Meta, WantedFilter};
@@ -22,7 +22,8 @@ pub(super) fn http_filter(meta: &Meta, filter: &api::HTTPRouteFilter) -> WantedF
                 Rewrite { hostname: f.hostname.clone(), path: f.path.as_ref().and_then(path_rewrite) };
             ready(Filter::Rewrite(rewrite))
         }),
-        Type::Cors | Type::ExtensionRef => None,
+        Type::Cors => filter.cors.as_ref().map(|f| ready(Filter::Cors(cors(f)))),
+        Type::ExtensionRef => None,
     };
     done.unwrap_or_else(|| WantedFilter::Unsupported(format!("filter {:?} is not supported", filter.type_)))
 }
@@ -54,6 +55,33 @@ fn modifier(filter: &api::HTTPHeaderFilter) -> HeaderModifier {
         set: pairs(&filter.set),
         add: pairs(&filter.add),
         remove: filter.remove.iter().map(|name| name.to_ascii_lowercase()).collect(),
+    }
+}
+
+fn cors(filter: &api::HTTPCORSFilter) -> Cors {
+    let names = |list: &[String]| list.iter().map(|name| name.to_ascii_lowercase()).collect();
+    Cors {
+        allow_origins: filter.allow_origins.clone(),
+        allow_methods: filter.allow_methods.iter().map(|method| cors_method(*method).to_owned()).collect(),
+        allow_headers: names(&filter.allow_headers),
+        expose_headers: names(&filter.expose_headers),
+        allow_credentials: filter.allow_credentials == Some(true),
+        max_age: filter.max_age,
+    }
+}
+
+fn cors_method(method: api::HTTPMethodWithWildcard) -> &'static str {
+    match method {
+        api::HTTPMethodWithWildcard::Get => "GET",
+        api::HTTPMethodWithWildcard::Head => "HEAD",
+        api::HTTPMethodWithWildcard::Post => "POST",
+        api::HTTPMethodWithWildcard::Put => "PUT",
+        api::HTTPMethodWithWildcard::Delete => "DELETE",
+        api::HTTPMethodWithWildcard::Connect => "CONNECT",
+        api::HTTPMethodWithWildcard::Options => "OPTIONS",
+        api::HTTPMethodWithWildcard::Trace => "TRACE",
+        api::HTTPMethodWithWildcard::Patch => "PATCH",
+        api::HTTPMethodWithWildcard::Any => "*",
     }
 }
 

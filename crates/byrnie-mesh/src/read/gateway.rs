@@ -1,12 +1,13 @@
-//! `Gateway` and `ReferenceGrant`.
+//! `Gateway`, `ListenerSet` and `ReferenceGrant`.
 
 use std::net::IpAddr;
 
 use byrnie_api::generated as api;
 use byrnie_api::labels::Selector;
+use byrnie_plan::ObjectName;
 
 use crate::hosts;
-use crate::model::{AllowedNamespaces, Gateway, Grant, Listener, Meta, Speaks};
+use crate::model::{AllowedNamespaces, Gateway, Grant, Listener, ListenerSet, Meta, Speaks, Unsupported};
 
 pub(super) fn gateway(meta: Meta, gateway: &api::Gateway) -> Gateway {
     let spec = &gateway.spec;
@@ -32,41 +33,130 @@ pub(super) fn gateway(meta: Meta, gateway: &api::Gateway) -> Gateway {
         listeners: spec.listeners.iter().map(listener).collect(),
         addresses,
         bad_address,
+        allowed_sets: allowed_sets(spec.allowed_listeners.as_ref()),
+        unsupported: unsupported(spec),
     }
 }
 
+pub(super) fn listener_set(meta: Meta, set: &api::ListenerSet) -> ListenerSet {
+    let parent = &set.spec.parent_ref;
+    let namespace = parent.namespace.as_deref().unwrap_or(&meta.name.namespace);
+    let is_gateway = parent.group == byrnie_api::GATEWAY_GROUP && parent.kind == "Gateway";
+    ListenerSet {
+        gateway: is_gateway.then(|| ObjectName::new(namespace, parent.name.as_str())),
+        listeners: set.spec.listeners.iter().map(entry).collect(),
+        meta,
+    }
+}
+
+/// What a Gateway as a whole asks for and what there is not. None of it may be left out silently: a door that asks
+/// for certificates must not stand open without them.
+fn unsupported(spec: &api::GatewaySpec) -> Option<Unsupported> {
+    let tls = spec.tls.as_ref();
+    if tls.is_some_and(|tls| tls.frontend.is_some()) {
+        let message = "client certificates at the edge (spec.tls.frontend) are not supported yet".to_owned();
+        return Some(Unsupported { field: "spec.tls.frontend", reason: "Invalid", message });
+    }
+    if tls.is_some_and(|tls| tls.backend.is_some()) {
+        let message = "a client certificate for backends (spec.tls.backend) is not supported yet".to_owned();
+        return Some(Unsupported { field: "spec.tls.backend", reason: "Invalid", message });
+    }
+    let parameters = spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
+    let message = format!("there are no parameters of kind {}.{}", parameters.kind, parameters.group);
+    let field = "spec.infrastructure.parametersRef";
+    Some(Unsupported { field, reason: "InvalidParameters", message })
+}
+
 fn listener(listener: &api::Listener) -> Listener {
-    let allowed = &listener.allowed_routes;
-    let protocol = match listener.protocol.as_str() {
-        "HTTP" if listener.tls.is_none() => Speaks::Http,
-        "TCP" if listener.tls.is_none() => Speaks::Tcp,
-        protocol @ ("HTTP" | "TCP") => {
-            Speaks::Unsupported(format!("TLS on an {protocol} listener is not supported"))
-        }
-        "HTTPS" => Speaks::Unsupported("protocol HTTPS (TLS termination) is not supported yet".to_owned()),
-        protocol => Speaks::Unsupported(format!("protocol {protocol} is not supported")),
-    };
-    let hostname = match protocol {
-        Speaks::Tcp => Some(byrnie_plan::HostPattern::Any),
-        _ => hosts::parse(listener.hostname.as_deref().unwrap_or_default()),
-    };
-    let selector =
-        || allowed.namespaces.selector.as_ref().and_then(|selector| Selector::try_from(selector).ok());
-    Listener {
-        name: listener.name.clone(),
+    let written = Written {
+        name: &listener.name,
         port: listener.port,
-        protocol,
-        hostname,
-        namespaces: match allowed.namespaces.from {
-            api::FromNamespaces::All => AllowedNamespaces::All,
-            api::FromNamespaces::Same => AllowedNamespaces::Same,
-            // A selector that is missing or cannot be understood lets nobody in from elsewhere.
-            api::FromNamespaces::Selector => {
-                selector().map_or(AllowedNamespaces::Same, AllowedNamespaces::Selector)
+        protocol: &listener.protocol,
+        hostname: listener.hostname.as_deref(),
+        tls: listener.tls.as_ref(),
+        allowed: &listener.allowed_routes,
+    };
+    written.read()
+}
+
+fn entry(listener: &api::ListenerEntry) -> Listener {
+    let written = Written {
+        name: &listener.name,
+        port: listener.port,
+        protocol: &listener.protocol,
+        hostname: listener.hostname.as_deref(),
+        tls: listener.tls.as_ref(),
+        allowed: &listener.allowed_routes,
+    };
+    written.read()
+}
+
+/// A listener as a Gateway or a ListenerSet writes it.
+struct Written<'a> {
+    name: &'a str,
+    port: u16,
+    protocol: &'a str,
+    hostname: Option<&'a str>,
+    tls: Option<&'a api::ListenerTLSConfig>,
+    allowed: &'a api::AllowedRoutes,
+}
+
+impl Written<'_> {
+    fn read(&self) -> Listener {
+        let protocol = self.speaks();
+        let hostname = match protocol {
+            Speaks::Tcp => Some(byrnie_plan::HostPattern::Any),
+            _ => hosts::parse(self.hostname.unwrap_or_default()),
+        };
+        let (namespaces, kinds) = (&self.allowed.namespaces, &self.allowed.kinds);
+        Listener {
+            name: self.name.to_owned(),
+            port: self.port,
+            protocol,
+            hostname,
+            namespaces: match namespaces.from {
+                api::FromNamespaces::All => AllowedNamespaces::All,
+                api::FromNamespaces::Same => AllowedNamespaces::Same,
+                api::FromNamespaces::Selector => selected(namespaces.selector.as_ref()),
+            },
+            kinds: (!kinds.is_empty())
+                .then(|| kinds.iter().map(|kind| (kind.group.clone(), kind.kind.clone())).collect()),
+        }
+    }
+
+    fn speaks(&self) -> Speaks {
+        let passes = self.tls.is_some_and(|tls| tls.mode == api::TLSMode::Passthrough);
+        match (self.protocol, self.tls) {
+            ("HTTP", None) => Speaks::Http,
+            ("TCP", None) => Speaks::Tcp,
+            ("TLS", Some(_)) if passes => Speaks::TlsPassthrough,
+            (protocol @ ("HTTP" | "TCP"), Some(_)) => {
+                Speaks::Unsupported(format!("TLS on an {protocol} listener is not supported"))
             }
-        },
-        kinds: (!allowed.kinds.is_empty())
-            .then(|| allowed.kinds.iter().map(|kind| (kind.group.clone(), kind.kind.clone())).collect()),
+            ("TLS", _) => Speaks::Unsupported(
+                "protocol TLS with mode Terminate is not supported yet, only mode Passthrough".to_owned(),
+            ),
+            ("HTTPS", _) => {
+                Speaks::Unsupported("protocol HTTPS (TLS termination) is not supported yet".to_owned())
+            }
+            (protocol, _) => Speaks::Unsupported(format!("protocol {protocol} is not supported")),
+        }
+    }
+}
+
+/// A selector that is missing or cannot be understood lets nobody in from elsewhere.
+fn selected(selector: Option<&byrnie_api::meta::LabelSelector>) -> AllowedNamespaces {
+    let selector = selector.and_then(|selector| Selector::try_from(selector).ok());
+    selector.map_or(AllowedNamespaces::Same, AllowedNamespaces::Selector)
+}
+
+fn allowed_sets(allowed: Option<&api::AllowedListeners>) -> Option<AllowedNamespaces> {
+    let namespaces = &allowed?.namespaces;
+    match namespaces.from {
+        api::FromListenerNamespaces::All => Some(AllowedNamespaces::All),
+        api::FromListenerNamespaces::Same => Some(AllowedNamespaces::Same),
+        api::FromListenerNamespaces::Selector => Some(selected(namespaces.selector.as_ref())),
+        api::FromListenerNamespaces::None => None,
     }
 }
 

@@ -17,7 +17,7 @@ use byrnie_plan::{
     AccessLog, AccessLogFormat, DefaultAction, DnsSettings, MeshSettings, ObjectName, RouteKind,
 };
 
-use crate::graph::{PolicyId, PolicyKind, Ref, RouteId};
+use crate::graph::{PolicyId, PolicyKind, Ref, Refused, RouteId};
 use crate::inputs::Model;
 use crate::mesh::Effective;
 use crate::model::{self, Age, Meta};
@@ -43,7 +43,11 @@ pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
         Kind::TrafficPolicy => policy(PolicyKind::Traffic, name),
         Kind::AuthorizationPolicy => Some(Ref::Authorization(name)),
         Kind::ReferenceGrant => Some(Ref::Grant(name)),
-        Kind::ServiceAccount | Kind::ListenerSet | Kind::UDPRoute | Kind::BackendTLSPolicy => None,
+        Kind::ServiceSubset => Some(Ref::Subset(name)),
+        Kind::ListenerSet => Some(Ref::ListenerSet(name)),
+        Kind::UDPRoute => Some(Ref::Refused(Refused::UdpRoute(name))),
+        Kind::BackendTLSPolicy => Some(Ref::Refused(Refused::BackendTls(name))),
+        Kind::ServiceAccount => None,
     }
 }
 
@@ -53,7 +57,10 @@ pub(crate) fn model(object: &Object, context: &Context) -> Option<Model> {
     Some(match object.typed() {
         Typed::Mesh(mesh) => Model::Mesh(model::Mesh { meta, effective: effective(mesh) }),
         Typed::GatewayClass(class) => {
-            Model::Class(model::GatewayClass { meta, controller: class.spec.controller_name.clone() })
+            let parameters = class.spec.parameters_ref.as_ref();
+            let parameters = parameters.map(|wanted| format!("{}.{}", wanted.kind, wanted.group));
+            let controller = class.spec.controller_name.clone();
+            Model::Class(model::GatewayClass { meta, controller, parameters })
         }
         Typed::Namespace(_) => Model::Namespace(model::Namespace { meta }),
         Typed::Service(service) => Model::Service(service::service(meta, service, context.transparent)),
@@ -69,12 +76,11 @@ pub(crate) fn model(object: &Object, context: &Context) -> Option<Model> {
             Model::Authorization(Box::new(policy::authorization(meta, policy)))
         }
         Typed::ReferenceGrant(grant) => Model::Grant(gateway::grant(meta, grant)),
-        Typed::ServiceAccount(_)
-        | Typed::ListenerSet(_)
-        | Typed::UDPRoute(_)
-        | Typed::BackendTLSPolicy(_) => {
-            return None;
-        }
+        Typed::ServiceSubset(subset) => Model::Subset(service::subset(meta, subset)),
+        Typed::ListenerSet(set) => Model::ListenerSet(Box::new(gateway::listener_set(meta, set))),
+        Typed::UDPRoute(route) => Model::Refused(route::udp(meta, route)),
+        Typed::BackendTLSPolicy(policy) => Model::Refused(policy::backend_tls(meta, policy)),
+        Typed::ServiceAccount(_) => return None,
     })
 }
 

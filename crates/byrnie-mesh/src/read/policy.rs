@@ -1,12 +1,13 @@
-//! `TrafficPolicy` and `AuthorizationPolicy`.
+//! `TrafficPolicy`, `AuthorizationPolicy` and `BackendTLSPolicy`.
 
+use byrnie_api::generated::BackendTLSPolicy;
 use byrnie_api::kinds as api;
 use byrnie_api::labels::Selector;
 use byrnie_api::{GATEWAY_GROUP, MESH_GROUP};
 use byrnie_plan::{ObjectName, RouteKind};
 
-use crate::graph::{Place, PolicyId, PolicyKind, RouteId, Target};
-use crate::model::{Authorization, Meta, Policy, Says};
+use crate::graph::{Place, PolicyId, PolicyKind, Refused, RouteId, Target};
+use crate::model::{Authorization, Meta, Policy, RefusedObject, Says};
 
 pub(super) fn traffic(meta: Meta, policy: &api::TrafficPolicy) -> Policy {
     let says = Says::Traffic(policy.spec.clone());
@@ -73,6 +74,26 @@ pub(super) fn authorization(meta: Meta, policy: &api::AuthorizationPolicy) -> Au
     };
     broken = broken.or_else(|| bad_text(spec));
     Authorization { meta, targets, selector, spec: spec.clone(), broken }
+}
+
+/// BackendTLSPolicies are read so far that their status says what there is not, and that nothing goes unencrypted
+/// where one asks for TLS.
+pub(super) fn backend_tls(meta: Meta, policy: &BackendTLSPolicy) -> RefusedObject {
+    let services = policy
+        .spec
+        .target_refs
+        .iter()
+        .filter(|target| (target.group.is_empty() || target.group == "core") && target.kind == "Service");
+    let services = services.map(|target| {
+        let section = target.section_name.clone().filter(|name| !name.is_empty());
+        (ObjectName::new(meta.name.namespace.as_str(), target.name.as_str()), section)
+    });
+    RefusedObject {
+        id: Refused::BackendTls(meta.name.clone()),
+        parents: Vec::new(),
+        services: services.collect(),
+        meta,
+    }
 }
 
 /// A `*` in the middle of a text would be compared as a star: nothing that anybody means.

@@ -5,9 +5,9 @@ use byrnie_api::generated as api;
 use byrnie_plan::{HostPattern, ObjectName, RouteKind};
 
 use super::rules;
-use crate::graph::{Parent, RouteId};
+use crate::graph::{Parent, Refused, RouteId};
 use crate::hosts;
-use crate::model::{Meta, ParentRef, Route, Rule};
+use crate::model::{Meta, ParentRef, RefusedObject, Route, Rule};
 
 pub(super) fn http(meta: Meta, route: &api::HTTPRoute) -> Route {
     let spec = &route.spec;
@@ -27,11 +27,20 @@ pub(super) fn tcp(meta: Meta, route: &api::TCPRoute) -> Route {
     build(meta, RouteKind::Tcp, &spec.parent_refs, &[], rules)
 }
 
-/// TLSRoutes are read, so that their status says what there is not.
 pub(super) fn tls(meta: Meta, route: &api::TLSRoute) -> Route {
-    let mut route = build(meta, RouteKind::Tls, &route.spec.parent_refs, &[], Vec::new());
-    route.unsupported = Some("TLSRoute is not supported yet".to_owned());
-    route
+    let spec = &route.spec;
+    let rules = spec.rules.iter().enumerate().map(|(i, rule)| rules::tls(&meta, i, rule)).collect();
+    build(meta, RouteKind::Tls, &spec.parent_refs, &spec.hostnames, rules)
+}
+
+/// UDPRoutes are read so far that their status says what there is not.
+pub(super) fn udp(meta: Meta, route: &api::UDPRoute) -> RefusedObject {
+    RefusedObject {
+        id: Refused::UdpRoute(meta.name.clone()),
+        parents: route.spec.parent_refs.iter().map(|parent| parent_ref(&meta, parent)).collect(),
+        services: Vec::new(),
+        meta,
+    }
 }
 
 fn build(
@@ -60,6 +69,7 @@ fn parent_ref(meta: &Meta, parent: &api::ParentReference) -> ParentRef {
     ParentRef {
         parent: match (parent.group.as_str(), parent.kind.as_str()) {
             (GATEWAY_GROUP, "Gateway") => Some(Parent::Gateway(name)),
+            (GATEWAY_GROUP, "ListenerSet") => Some(Parent::ListenerSet(name)),
             ("" | "core", "Service") => Some(Parent::Service(name)),
             _ => None,
         },

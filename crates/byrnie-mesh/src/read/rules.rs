@@ -62,7 +62,15 @@ pub(super) fn grpc(meta: &Meta, index: usize, rule: &api::GRPCRouteRule) -> Rule
 }
 
 pub(super) fn tcp(meta: &Meta, index: usize, rule: &api::TCPRouteRule) -> Rule {
-    let backends = rule.backend_refs.iter().map(|backend| WantedBackend {
+    connections(meta, rule_name(rule.name.as_ref(), index), &rule.backend_refs)
+}
+
+pub(super) fn tls(meta: &Meta, index: usize, rule: &api::TLSRouteRule) -> Rule {
+    connections(meta, rule_name(rule.name.as_ref(), index), &rule.backend_refs)
+}
+
+fn connections(meta: &Meta, name: String, backends: &[api::BackendRef]) -> Rule {
+    let backends = backends.iter().map(|backend| WantedBackend {
         reference: backend_ref(
             meta,
             &backend.group,
@@ -75,7 +83,7 @@ pub(super) fn tcp(meta: &Meta, index: usize, rule: &api::TCPRouteRule) -> Rule {
         filters: Vec::new(),
     });
     Rule {
-        name: rule_name(rule.name.as_ref(), index),
+        name,
         matches: Ok(or_everything(Vec::new())),
         filters: Vec::new(),
         backends: backends.collect(),

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use byrnie_api::kinds as api;
 use byrnie_api::meta::{ConditionStatus, IntOrString};
-use byrnie_plan::{AppProtocol, name_shard};
+use byrnie_plan::{AppProtocol, ObjectName, name_shard};
 
 use crate::Finding;
 use crate::findings::{self, finding};
-use crate::model::{Meta, Service, ServicePort, ServiceShape, TargetPort};
+use crate::model::{Meta, Service, ServicePort, ServiceShape, Subset, TargetPort};
 
 /// Ports whose protocols do not begin with the client, or are never HTTP: SMTP (25, 587), MySQL (3306, also
 /// 4444 for Galera), PostgreSQL (5432), Redis (6379), Elasticsearch's transport (9300), memcached (11211).
@@ -58,6 +58,11 @@ fn unaddressed(meta: &Meta, service: &api::Service) -> Option<Finding> {
     let mut refusals = conditions.filter(|c| c.type_ == "Addressed" && c.status == ConditionStatus::False);
     let message = refusals.next()?.message.clone();
     Some(finding(findings::ADDRESSES_EXHAUSTED, meta, "status.virtualAddresses", message))
+}
+
+pub(super) fn subset(meta: Meta, subset: &api::ServiceSubset) -> Subset {
+    let service = ObjectName::new(meta.name.namespace.as_str(), subset.spec.service.as_str());
+    Subset { service, labels: subset.spec.labels.clone(), meta }
 }
 
 fn service_port(meta: &Meta, port: &api::ServicePort, path: &str, found: &mut Vec<Finding>) -> ServicePort {

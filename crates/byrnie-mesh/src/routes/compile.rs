@@ -62,7 +62,7 @@ pub(crate) fn compile(id: &RouteId, view: &View<'_>) -> Option<Product> {
     let (mut gateway_refs, mut service_refs) = (Vec::new(), Vec::new());
     let mut for_gateways = Vec::new();
     let mut for_services = Vec::new();
-    if has(|parent| matches!(parent, Parent::Gateway(_))) {
+    if has(|parent| !matches!(parent, Parent::Service(_))) {
         for_gateways = rules(route, Purpose::Gateway, view, &mut gateway_refs);
     }
     if has(|parent| matches!(parent, Parent::Service(_))) {
@@ -127,8 +127,8 @@ fn compile_rule(
     let mut resolve =
         |reference: &_, path: &str| resolve(&route.id, purpose, reference, path, view, problems);
     let backends = rule.backends.iter().enumerate();
-    let backends =
-        backends.map(|(i, wanted)| backend(wanted, &format!("{path}.backendRefs[{i}]"), &mut resolve));
+    let backends = backends
+        .map(|(i, wanted)| backend(wanted, &rule.matches, &format!("{path}.backendRefs[{i}]"), &mut resolve));
     let mut backends: Vec<Backend> = backends.collect();
     let mut filters = Some(Vec::new());
     for (i, wanted) in rule.filters.iter().enumerate() {
@@ -155,30 +155,24 @@ fn compile_rule(
 
 type Resolve<'a> = &'a mut dyn FnMut(&crate::model::BackendRef, &str) -> BackendTarget;
 
-fn backend(wanted: &WantedBackend, path: &str, resolve: Resolve<'_>) -> Backend {
+fn backend(
+    wanted: &WantedBackend,
+    matches: &Result<Vec<Match>, String>,
+    path: &str,
+    resolve: Resolve<'_>,
+) -> Backend {
     let mut target = resolve(&wanted.reference, path);
     let mut filters = Vec::new();
-    for filter in &wanted.filters {
-        match backend_filter(filter) {
-            Ok(done) => filters.push(done.clone()),
-            Err(_) => target = BackendTarget::Invalid(InvalidBackend::UnsupportedFilter),
+    for (i, wanted) in wanted.filters.iter().enumerate() {
+        match filter(wanted, matches, &format!("{path}.filters[{i}]"), resolve) {
+            Some(done) => filters.extend(done),
+            None => target = BackendTarget::Invalid(InvalidBackend::UnsupportedFilter),
         }
     }
     if matches!(target, BackendTarget::Invalid(_)) {
         filters.clear();
     }
     Backend { target, weight: wanted.weight, filters }
-}
-
-/// Only header modifiers belong to one backend.
-pub(super) fn backend_filter(wanted: &WantedFilter) -> Result<&Filter, String> {
-    match wanted {
-        WantedFilter::Ready(filter @ (Filter::RequestHeaders(_) | Filter::ResponseHeaders(_))) => Ok(filter),
-        WantedFilter::Ready(_) | WantedFilter::Mirror { .. } => {
-            Err("of one backend only header modifiers are supported; put this filter on the rule".to_owned())
-        }
-        WantedFilter::Unsupported(why) => Err(why.clone()),
-    }
 }
 
 /// `None`: the filter cannot be done, so nothing of its rule can be.

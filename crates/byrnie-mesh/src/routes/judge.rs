@@ -1,6 +1,6 @@
 //! What of a route cannot be served as written, and what its status says about that.
 
-use super::compile::{backend_filter, prefix_without_prefix};
+use super::compile::prefix_without_prefix;
 use crate::findings::{self, finding};
 use crate::model::{Route, WantedFilter};
 use crate::status::Verdict;
@@ -20,20 +20,20 @@ pub(super) fn refused(route: &Route) -> Vec<(String, String)> {
 pub(super) fn unsupported(route: &Route) -> Vec<(String, String)> {
     let mut list = Vec::new();
     for (r, rule) in route.rules.iter().enumerate() {
+        let why = |wanted: &WantedFilter| match wanted {
+            WantedFilter::Unsupported(why) => Some(why.clone()),
+            WantedFilter::Ready(filter) if prefix_without_prefix(filter, &rule.matches) => {
+                Some("replacePrefixMatch needs every match of the rule to be a PathPrefix".to_owned())
+            }
+            _ => None,
+        };
         for (f, wanted) in rule.filters.iter().enumerate() {
-            let why = match wanted {
-                WantedFilter::Unsupported(why) => Some(why.clone()),
-                WantedFilter::Ready(filter) if prefix_without_prefix(filter, &rule.matches) => {
-                    Some("replacePrefixMatch needs every match of the rule to be a PathPrefix".to_owned())
-                }
-                _ => None,
-            };
-            list.extend(why.map(|why| (format!("spec.rules[{r}].filters[{f}]"), why)));
+            list.extend(why(wanted).map(|why| (format!("spec.rules[{r}].filters[{f}]"), why)));
         }
         for (b, backend) in rule.backends.iter().enumerate() {
             for (f, wanted) in backend.filters.iter().enumerate() {
                 let path = format!("spec.rules[{r}].backendRefs[{b}].filters[{f}]");
-                list.extend(backend_filter(wanted).err().map(|why| (path, why)));
+                list.extend(why(wanted).map(|why| (path, why)));
             }
         }
     }

@@ -23,7 +23,8 @@ pub(crate) fn status(id: &RouteId, view: &View<'_>) -> Option<Product> {
     let mut entries = Vec::new();
     for (index, parent_ref) in route.parents.iter().enumerate() {
         let Some(parent) = &parent_ref.parent else {
-            let message = "a parent is a Gateway or a Service; this one is left to others".to_owned();
+            let message =
+                "a parent is a Gateway, a ListenerSet or a Service; this one is left to others".to_owned();
             found.push(finding(
                 findings::PARENT_MISSING,
                 &route.meta,
@@ -36,7 +37,7 @@ pub(crate) fn status(id: &RouteId, view: &View<'_>) -> Option<Product> {
         // A parent that says nothing belongs to another controller.
         if let Some(said) = said {
             let problems = match parent {
-                Parent::Gateway(_) => &compiled.gateway_refs,
+                Parent::Gateway(_) | Parent::ListenerSet(_) => &compiled.gateway_refs,
                 Parent::Service(_) => &compiled.service_refs,
             };
             entries.push(entry(route, compiled, parent_ref, said, problems));

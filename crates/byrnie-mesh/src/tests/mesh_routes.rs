@@ -139,8 +139,8 @@ fn references_that_do_not_resolve_cost_their_share() {
 
 #[test]
 fn an_unsupported_filter_is_never_served_as_if_absent() {
-    let cors = json!({"type": "CORS", "cors": {"allowOrigins": ["*"]}});
-    let bad = json!({"filters": [cors], "backendRefs": [{"name": "web", "port": 80}],
+    let other = json!({"type": "ExtensionRef", "extensionRef": {"group": "a.b", "kind": "A", "name": "a"}});
+    let bad = json!({"filters": [other], "backendRefs": [{"name": "web", "port": 80}],
         "matches": [{"path": {"value": "/bad"}}]});
     let good = json!({"backendRefs": [{"name": "web", "port": 80}]});
     for (rules, accepted) in [(json!([bad]), "False/UnsupportedValue"), (json!([bad, good]), "True/Accepted")]
@@ -269,10 +269,12 @@ fn a_route_attached_to_nothing() {
 }
 
 #[test]
-fn what_is_not_there_yet_says_so() {
+fn a_tls_route_of_a_service_is_followed_by_its_connections() {
     let spec = json!({"parentRefs": [{"group": "", "kind": "Service", "name": "web"}], "hostnames": ["a.com"],
         "rules": [{"backendRefs": [{"name": "web", "port": 80}]}]});
     let compiler = compile(&[backend("shop/web"), object("TLSRoute", "shop/r", 1, spec)]);
-    assert_eq!(parent_conditions(&compiler, "TLSRoute", "shop/r", 0)[0], "Accepted=False/UnsupportedValue");
-    assert!(routes(&compiler, "shop/web").is_none());
+    // Connections to the Service follow it, whatever name their TLS asks for: what was dialed decides.
+    assert_eq!(parent_conditions(&compiler, "TLSRoute", "shop/r", 0)[0], "Accepted=True/Accepted");
+    let rule = routes(&compiler, "shop/web").unwrap().ports[0].tcp.as_ref().unwrap();
+    assert_eq!((rule.name.as_ref().unwrap().kind, rule.backends.len()), (byrnie_plan::RouteKind::Tls, 1));
 }

@@ -67,10 +67,58 @@ fn universe() -> Vec<Kin> {
                 json!({"gatewayClassName": "c", "addresses": [{"value": "127.0.0.2"}],
                 "listeners": [{"name": "l", "port": 80, "protocol": "TCP"}]}),
                 json!({"gatewayClassName": "byrnie", "listeners": [{"name": "l", "port": 81,
-                "protocol": "HTTPS"}]}),
+                "protocol": "HTTPS"}], "allowedListeners": {"namespaces": {"from": "All"}}}),
+                json!({"gatewayClassName": "byrnie", "allowedListeners": {"namespaces": {"from": "Same"}},
+                "listeners": [{"name": "l", "port": 80, "protocol": "HTTP", "allowedRoutes": from_all},
+                {"name": "p", "port": 82, "protocol": "TLS", "tls": {"mode": "Passthrough"},
+                    "hostname": "*.a.com", "allowedRoutes": from_all}]}),
+                json!({"gatewayClassName": "byrnie", "tls": {"frontend": {"default": {}}},
+                "listeners": [{"name": "l", "port": 80, "protocol": "HTTP"}]}),
             ]),
         ));
     }
+    for name in ["a/set", "b/set"] {
+        let to = |gateway: &str| json!({"name": gateway, "namespace": "a"});
+        all.push((
+            "ListenerSet",
+            name,
+            plain(vec![
+                json!({"parentRef": to("g"), "listeners": [{"name": "l", "port": 80, "protocol": "HTTP",
+                "hostname": "b.com", "allowedRoutes": {"namespaces": {"from": "All"}}}]}),
+                json!({"parentRef": to("g"), "listeners": [{"name": "t", "port": 81, "protocol": "TCP"},
+                {"name": "l", "port": 80, "protocol": "HTTP", "hostname": "b.com"}]}),
+                json!({"parentRef": to("none"), "listeners": [{"name": "l", "port": 80,
+                "protocol": "HTTP"}]}),
+            ]),
+        ));
+    }
+    all.push((
+        "ServiceSubset",
+        "a/part",
+        plain(vec![
+            json!({"service": "s", "labels": {"v": "1"}}),
+            json!({"service": "t", "labels": {"app": "x"}}),
+        ]),
+    ));
+    all.push((
+        "UDPRoute",
+        "a/u",
+        plain(vec![
+            json!({"parentRefs": [{"name": "g"}], "rules": [{"backendRefs": [{"name": "s", "port": 80}]}]}),
+            json!({"parentRefs": [{"name": "set", "kind": "ListenerSet"}],
+            "rules": [{"backendRefs": [{"name": "s", "port": 80}]}]}),
+        ]),
+    ));
+    all.push((
+        "BackendTLSPolicy",
+        "a/tls",
+        plain(vec![
+            json!({"targetRefs": [{"group": "", "kind": "Service", "name": "s"}],
+            "validation": {"hostname": "a.b", "wellKnownCACertificates": "System"}}),
+            json!({"targetRefs": [{"group": "", "kind": "Service", "name": "t", "sectionName": "y"}],
+            "validation": {"hostname": "a.b", "wellKnownCACertificates": "System"}}),
+        ]),
+    ));
     let service = |name: &str, namespace: &str| {
         json!({"group": "", "kind": "Service", "name": name,
         "namespace": namespace})
@@ -87,17 +135,25 @@ fn universe() -> Vec<Kin> {
         ("HTTPRoute", "a/q"),
         ("GRPCRoute", "a/r"),
         ("TCPRoute", "a/r"),
+        ("TLSRoute", "a/r"),
+        ("TLSRoute", "b/r"),
     ] {
         let rules = if kind == "HTTPRoute" {
             rules.clone()
         } else {
-            json!([{"backendRefs": [{"name": "s", "port": 80}]}])
+            json!([{"backendRefs": [{"name": "s", "port": 80},
+                {"group": "mesh.byrnie.dev", "kind": "ServiceSubset", "name": "part", "port": 80}]}])
         };
         let mut specs = vec![
             json!({"parentRefs": [service("s", "a"), gateway("g", "a")], "rules": rules}),
             json!({"parentRefs": [gateway("g", "b"), service("s", "b")], "rules": rules}),
             json!({"parentRefs": [gateway("g", "a"), gateway("g", "b")], "rules": rules}),
         ];
+        let set = |namespace: &str| json!({"kind": "ListenerSet", "name": "set", "namespace": namespace});
+        specs.push(json!({"parentRefs": [set("a"), set("b"), gateway("g", "a")], "rules": rules}));
+        if kind == "TLSRoute" {
+            specs.iter_mut().for_each(|spec| spec["hostnames"] = json!(["y.a.com"]));
+        }
         if kind != "TCPRoute" {
             specs[1]["hostnames"] = json!(["x.a.com"]);
             specs[2]["hostnames"] = json!(["*.a.com", "b.com"]);

@@ -2,7 +2,7 @@
 
 use byrnie_api::codes;
 use byrnie_plan::{Key, Resource};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -72,4 +72,45 @@ fn an_empty_list_means_nothing() {
         panic!()
     };
     assert!(found.http_proxy);
+}
+
+#[test]
+fn only_named_identities_hear_where_they_may_send_requests_instead() {
+    let policy = |from: Value, target: Value| {
+        let spec = json!({"targetRefs": [target], "override": {"from": from,
+            "to": [{"name": "staged", "port": 81}, {"name": "staged", "namespace": "lab", "port": 80}]}});
+        object("TrafficPolicy", "shop/staging", 1, spec)
+    };
+    let on_web = json!({"kind": "Service", "name": "web"});
+    let caller = |name: &str, account: &str| {
+        workload(&format!("shop/{name}"), json!({"app": name}), 1, json!({"serviceAccount": account}))
+    };
+    let mut compiler = compile(&[
+        backend("shop/web"),
+        backend("shop/other"),
+        caller("tester", "tester"),
+        caller("bot", "bot"),
+        policy(json!(["shop/tester"]), on_web.clone()),
+    ]);
+    let overrides = |compiler: &Compiler, workload: &str| -> Vec<(String, Vec<String>)> {
+        match compiler.resource(&format!("Upstreams/shop/{workload}").parse().unwrap()) {
+            Some(byrnie_plan::Resource::Upstreams(upstreams)) => upstreams
+                .overrides
+                .iter()
+                .map(|one| {
+                    let to = one.targets.iter().map(|to| format!("{}:{}", to.service, to.port)).collect();
+                    (one.service.to_string(), to)
+                })
+                .collect(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let wanted = vec![("shop/web".to_owned(), vec!["shop/staged:81".to_owned(), "lab/staged:80".to_owned()])];
+    assert_eq!(overrides(&compiler, "tester"), wanted);
+    assert!(overrides(&compiler, "bot").is_empty());
+    let whole = json!(["spiffe://cluster.local/ns/shop/sa/bot"]);
+    apply(&mut compiler, &[policy(whole, on_web.clone())]);
+    assert_eq!((overrides(&compiler, "tester"), overrides(&compiler, "bot")), (vec![], wanted));
+    apply(&mut compiler, &[policy(json!(["shop/tester"]), json!({"kind": "Namespace", "name": "shop"}))]);
+    assert_eq!(overrides(&compiler, "tester").len(), 2, "every Service of the namespace");
 }

@@ -24,7 +24,7 @@ use byrnie_plan::{
     TrustBundle, Upstreams,
 };
 
-use super::{Config, Endpoint, HttpRoutes, NameTable, RouteError};
+use super::{Carries, Config, Endpoint, HttpRoutes, NameTable, RouteError};
 use crate::process::Role;
 use build::Build;
 use called::Called;
@@ -309,7 +309,7 @@ impl Assembler {
         };
         let generation = self.config.generation + 1;
         let next = round.finish();
-        self.clusters.adopt(next);
+        self.clusters.adopt(next, &mut self.vanished);
         self.cache = cache;
         self.config = Arc::new(Config { generation, settings, destinations, listeners, inbound, names });
         Arc::clone(&self.config)
@@ -382,7 +382,7 @@ impl Assembler {
 
 /// Whether everything in it can be compiled, whatever its backends are.
 fn check(resource: &Resource) -> Result<(), Refusal> {
-    let mut nowhere = |_: &byrnie_plan::BackendTarget| Err(InvalidBackend::NotFound);
+    let mut nowhere = |_: &byrnie_plan::BackendTarget, _: Carries| Err(InvalidBackend::NotFound);
     match resource {
         Resource::Routes(routes) => {
             for table in routes.ports.iter().filter_map(|port| port.http.as_ref()) {

@@ -21,7 +21,9 @@ pub use assemble::{Assembler, CALLED_LIMIT, Refusal};
 pub use cluster::{Cluster, Endpoint, EndpointSet};
 pub use names::{NameEntry, NameTable};
 pub use peer::Peer;
-pub use routes::{Backend, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
+#[cfg(test)]
+pub use routes::Turns;
+pub use routes::{Backend, Carries, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
 
 /// Everything that decides about traffic, at one moment.
 #[derive(Default)]
@@ -52,6 +54,8 @@ pub struct Destination {
     pub tcp: Option<Arc<TcpRoute>>,
     /// The service's own endpoints: for what no route takes.
     pub cluster: Arc<Cluster>,
+    /// Where the workload may send single requests instead. Empty where no policy says so.
+    pub overrides: Vec<Arc<Cluster>>,
 }
 
 /// One port of a Gateway.

@@ -11,10 +11,8 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use tokio::sync::mpsc;
-
 use super::upgrade::Tunnel;
-use crate::mirror::{Heard, Overheard, poll_heard};
+use crate::mirror::{Hearing, Overheard};
 use crate::observe::Exchange;
 
 /// Why a body ended early.
@@ -58,7 +56,7 @@ pub enum Body {
     /// A request's body that a mirrored copy hears, too.
     Overheard(Box<Overheard>),
     /// The copy's body.
-    Copy(Box<mpsc::Receiver<Heard>>),
+    Copy(Box<Hearing>),
 }
 
 /// What is known of a request's body while it is on its way.
@@ -121,7 +119,7 @@ impl HttpBody for Body {
                 Poll::Ready(frame)
             }
             Self::Overheard(body) => body.poll_frame(cx),
-            Self::Copy(heard) => poll_heard(heard, cx),
+            Self::Copy(heard) => heard.poll_heard(cx),
         }
     }
 

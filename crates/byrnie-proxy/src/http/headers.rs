@@ -64,6 +64,19 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// The one header of ours that an application may write: where its proxy shall send this one request instead.
+pub const BYRNIE_OVERRIDE: HeaderName = HeaderName::from_static("byrnie-override");
+
+/// Removes every header that only proxies of the mesh may write, and gives out what the application wishes.
+pub fn strip_but_hear_wish(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    if !headers.keys().any(|name| name.as_str().starts_with(MESH_PREFIX)) {
+        return None;
+    }
+    let wish = headers.remove(BYRNIE_OVERRIDE);
+    strip_mesh_headers(headers);
+    wish
+}
+
 /// Removes every header that only proxies of the mesh may write.
 pub fn strip_mesh_headers(headers: &mut HeaderMap) {
     if headers.keys().any(|name| name.as_str().starts_with(MESH_PREFIX)) {

@@ -62,7 +62,7 @@ pub(super) struct Connected {
 }
 
 /// Chooses by route, weight and, for a Gateway's TLS, the name that the client asked for.
-pub(super) fn choose(worker: &Worker, target: &Target, sni: Option<&str>) -> Result<Way, ProxyError> {
+pub(super) fn choose(target: &Target, sni: Option<&str>) -> Result<Way, ProxyError> {
     let route = match target {
         Target::Service(service) => match &service.tcp {
             Some(route) => route,
@@ -76,7 +76,7 @@ pub(super) fn choose(worker: &Worker, target: &Target, sni: Option<&str>) -> Res
             ProxyError::unprocessed(Kind::NoRoute, what)
         })?,
     };
-    let backend = route.choice.choose(worker.random()).and_then(|index| route.backends.get(index));
+    let backend = route.choice.take().and_then(|index| route.backends.get(index));
     match backend {
         Some(Ok(cluster)) => Ok(Way { cluster: Arc::clone(cluster), route: route.name.clone() }),
         Some(Err(reason)) => Err(invalid(route, *reason)),
@@ -90,6 +90,7 @@ fn invalid(route: &TcpRoute, reason: InvalidBackend) -> ProxyError {
         InvalidBackend::NotFound => "does not exist",
         InvalidBackend::InvalidKind => "is of a kind that cannot be a backend",
         InvalidBackend::NotPermitted => "is in another namespace, and no ReferenceGrant permits it",
+        InvalidBackend::TlsUnsupported => "asks for TLS by a BackendTLSPolicy, which is not supported yet",
         InvalidBackend::UnsupportedFilter => "has a filter that cannot be acted on",
     };
     ProxyError::unprocessed(Kind::InvalidBackend, format!("a backend of {name} {what}"))

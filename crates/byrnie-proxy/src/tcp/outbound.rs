@@ -36,7 +36,7 @@ pub async fn serve<S: Duplex>(
         }
         _ => None,
     };
-    let connected = match choose(worker, &target, sni.as_deref(), &mut story) {
+    let connected = match choose(&target, sni.as_deref(), &mut story) {
         // Boxed, as all that is needed to connect: it must not be kept for as long as the connection lasts.
         Ok(way) => Box::pin(connect::connect(worker, &way, front.remote, &mut story)).await,
         Err(error) => Err(error),
@@ -62,7 +62,7 @@ pub async fn serve_detected<S: Duplex>(
         return serve(worker, front, client, target).await;
     }
     let mut story = Box::new(Story::new(worker, front.remote, Direction::Outbound));
-    let way = choose(worker, &target, None, &mut story);
+    let way = choose(&target, None, &mut story);
     match Box::pin(first_word(worker, front.remote, &mut client, &target, way, &mut story)).await {
         FirstWord::Http => Box::pin(http::serve(worker, front, client)).await,
         FirstWord::Bytes(connected) => run(worker, client, connected, story).await,
@@ -167,11 +167,11 @@ async fn server_name<S: Duplex>(
     }
 }
 
-fn choose(worker: &Worker, target: &Target, sni: Option<&str>, story: &mut Story) -> Result<Way, ProxyError> {
+fn choose(target: &Target, sni: Option<&str>, story: &mut Story) -> Result<Way, ProxyError> {
     if let Target::Service(service) = target {
         story.labels.service = Some(service.name.service.clone());
     }
-    let way = connect::choose(worker, target, sni)?;
+    let way = connect::choose(target, sni)?;
     story.labels.service = Some(way.cluster.service.service.clone());
     story.labels.route.clone_from(&way.route);
     Ok(way)

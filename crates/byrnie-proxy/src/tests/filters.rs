@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use byrnie_plan::{
     AppProtocol, Filter, HeaderModifier, HttpTable, Mirror, PathRewrite, Redirect, Rewrite, TrafficSettings,
@@ -167,5 +168,32 @@ fn a_copy_that_is_slow_or_fails_slows_and_fails_nobody() {
             took.set(took.get() + began.elapsed());
         }
         assert!(took.get() < std::time::Duration::from_secs(8), "{took:?}");
+    });
+}
+
+#[test]
+fn copies_have_a_limit_and_connections_of_their_own() {
+    run(async {
+        let asked = Rc::new(Cell::new(0));
+        let count = Rc::clone(&asked);
+        let hanging = origin(move |_: Request<Incoming>| {
+            count.set(count.get() + 1);
+            std::future::pending()
+        });
+        let mirror = Mirror { target: target("shadow"), numerator: 1, denominator: 1 };
+        let clusters = [plain("web", origin(as_seen).await), plain("shadow", hanging.await)];
+        let (worker, address) = routed(&table("/", vec![Filter::Mirror(mirror)]), &clusters).await;
+        let mut client = Client::to(address).await;
+        let (copies, counters) = (&worker.process.copies, &worker.process.counters);
+        copies.store(crate::mirror::COPIES - 3, Relaxed);
+        for _ in 0..5 {
+            assert_eq!(client.ask(get("/")).await.status, 200);
+        }
+        assert_eq!((counters.limit_mirror.get(), counters.mirrored_given_up.get()), (2, 2));
+        until("the others are on their way", || asked.get() == 3).await;
+        assert_eq!(copies.load(Relaxed), crate::mirror::COPIES);
+        // In the counts of requests there are only the requests themselves.
+        let requests: u64 = super::kit::counted(&worker).iter().map(|one| one.tally.count()).sum();
+        assert_eq!(requests, 5);
     });
 }

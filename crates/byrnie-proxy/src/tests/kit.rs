@@ -163,7 +163,7 @@ pub(super) fn target(name: &str) -> BackendTarget {
 }
 
 pub(super) fn compile(table: &HttpTable, clusters: &[Arc<Cluster>]) -> Arc<HttpRoutes> {
-    let compiled = HttpRoutes::compile(table, &mut |target| match target {
+    let compiled = HttpRoutes::compile(table, &mut |target, _| match target {
         BackendTarget::Service { service, .. } => {
             let found = clusters.iter().find(|cluster| cluster.service.service == *service);
             found.cloned().ok_or(InvalidBackend::NotFound)
@@ -186,8 +186,14 @@ pub(super) fn obey(worker: &Worker, table: &HttpTable, clusters: &[Arc<Cluster>]
         .cloned()
         .unwrap_or_else(|| cluster_of("web", AppProtocol::Http1, TrafficSettings::default(), Vec::new()));
     let protocol = AppProtocol::Http1;
-    let service =
-        Destination { name: web(), protocol, http: Some(Arc::clone(&http)), tcp: None, cluster: own };
+    let service = Destination {
+        name: web(),
+        protocol,
+        http: Some(Arc::clone(&http)),
+        tcp: None,
+        cluster: own,
+        overrides: Vec::new(),
+    };
     let listener = Listener {
         name: "http".to_owned(),
         port: 8000,

@@ -34,7 +34,12 @@ fn key(n: usize) -> Key {
 
 fn resource(n: usize, http_proxy: bool) -> Encoded {
     let workload = ObjectName::new("shop", format!("w{n}"));
-    encode(&Resource::Upstreams(Upstreams { workload, upstreams: Vec::new(), http_proxy }))
+    encode(&Resource::Upstreams(Upstreams {
+        workload,
+        upstreams: Vec::new(),
+        http_proxy,
+        overrides: Vec::new(),
+    }))
 }
 
 fn content(n: usize, encoded: &Encoded) -> pb::ResourceUpdate {

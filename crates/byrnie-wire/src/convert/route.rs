@@ -31,7 +31,7 @@ same_names!(
     invalid_from_proto,
     InvalidBackend,
     pb::InvalidBackend,
-    [NotFound, InvalidKind, NotPermitted, UnsupportedFilter]
+    [NotFound, InvalidKind, NotPermitted, UnsupportedFilter, TlsUnsupported]
 );
 
 pub(super) fn to_proto(routes: &Routes) -> pb::Routes {

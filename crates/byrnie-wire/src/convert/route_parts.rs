@@ -1,8 +1,8 @@
 //! What routes are made of: patterns, matches, filters, names.
 
 use byrnie_plan::{
-    Filter, HeaderMatch, HeaderModifier, HostPattern, Mirror, PathMatch, PathRewrite, QueryMatch, Redirect,
-    Rewrite, RouteKind, RouteName, ValueMatch,
+    Cors, Filter, HeaderMatch, HeaderModifier, HostPattern, Mirror, PathMatch, PathRewrite, QueryMatch,
+    Redirect, Rewrite, RouteKind, RouteName, ValueMatch,
 };
 
 use super::field::{MAX_LIST, at, filled, list, maybe, name, port, required, same_names, short};
@@ -132,6 +132,14 @@ pub(super) fn filter_to_proto(filter: &Filter) -> pb::Filter {
             numerator: mirror.numerator,
             denominator: mirror.denominator,
         }),
+        Filter::Cors(cors) => Wire::Cors(pb::Cors {
+            allow_origins: cors.allow_origins.clone(),
+            allow_methods: cors.allow_methods.clone(),
+            allow_headers: cors.allow_headers.clone(),
+            expose_headers: cors.expose_headers.clone(),
+            allow_credentials: cors.allow_credentials,
+            max_age_seconds: cors.max_age,
+        }),
     };
     pb::Filter { filter: Some(filter) }
 }
@@ -152,6 +160,7 @@ pub(super) fn filter_from_proto(wire: pb::Filter) -> Result<Filter, DecodeError>
             path: maybe("path", rewrite.path, rewrite_from_proto)?,
         })),
         Some(Wire::Mirror(mirror)) => at("mirror", mirror_from_proto(mirror)).map(Filter::Mirror),
+        Some(Wire::Cors(cors)) => at("cors", cors_from_proto(cors)).map(Filter::Cors),
     }
 }
 
@@ -198,6 +207,17 @@ fn mirror_from_proto(wire: pb::Mirror) -> Result<Mirror, DecodeError> {
         target: required("target", wire.target, target_from_proto)?,
         numerator: wire.numerator,
         denominator: wire.denominator,
+    })
+}
+
+fn cors_from_proto(wire: pb::Cors) -> Result<Cors, DecodeError> {
+    Ok(Cors {
+        allow_origins: list("allow_origins", wire.allow_origins, MAX_LIST, filled)?,
+        allow_methods: list("allow_methods", wire.allow_methods, MAX_LIST, filled)?,
+        allow_headers: list("allow_headers", wire.allow_headers, MAX_LIST, filled)?,
+        expose_headers: list("expose_headers", wire.expose_headers, MAX_LIST, filled)?,
+        allow_credentials: wire.allow_credentials,
+        max_age: wire.max_age_seconds,
     })
 }
 

@@ -1,6 +1,9 @@
 //! `MeshSettings`, `TrustBundle`, `Upstreams`.
 
-use byrnie_plan::{AccessLog, AccessLogFormat, DnsSettings, MeshSettings, TrustBundle, Upstream, Upstreams};
+use byrnie_plan::{
+    AccessLog, AccessLogFormat, DnsSettings, MeshSettings, ObjectName, Override, ServicePortRef, TrustBundle,
+    Upstream, Upstreams,
+};
 
 use super::field::{MAX_LIST, at, duration, filled, list, name, nanos, number, port, required, same_names};
 use crate::error::{DecodeError, Problem};
@@ -88,29 +91,42 @@ pub(crate) fn bundle_from_proto(wire: pb::TrustBundle) -> Result<TrustBundle, De
 }
 
 pub(super) fn upstreams_to_proto(upstreams: &Upstreams) -> pb::Upstreams {
+    let upstream =
+        |service: &ObjectName, port: u16| pb::Upstream { service: service.to_string(), port: port.into() };
     pb::Upstreams {
         workload: upstreams.workload.to_string(),
-        upstreams: upstreams
-            .upstreams
+        upstreams: upstreams.upstreams.iter().map(|one| upstream(&one.service, one.port)).collect(),
+        http_proxy: upstreams.http_proxy,
+        overrides: upstreams
+            .overrides
             .iter()
-            .map(|upstream| pb::Upstream {
-                service: upstream.service.to_string(),
-                port: upstream.port.into(),
+            .map(|one| pb::Override {
+                service: one.service.to_string(),
+                targets: one.targets.iter().map(|to| upstream(&to.service, to.port)).collect(),
             })
             .collect(),
-        http_proxy: upstreams.http_proxy,
     }
 }
 
 pub(super) fn upstreams_from_proto(wire: pb::Upstreams) -> Result<Upstreams, DecodeError> {
+    let upstream = |wire: pb::Upstream| {
+        Ok(Upstream { service: at("service", name(&wire.service))?, port: at("port", port(wire.port))? })
+    };
+    let target = |wire: pb::Upstream| {
+        Ok(ServicePortRef {
+            service: at("service", name(&wire.service))?,
+            port: at("port", port(wire.port))?,
+        })
+    };
     Ok(Upstreams {
         workload: at("workload", name(&wire.workload))?,
-        upstreams: list("upstreams", wire.upstreams, MAX_LIST, |upstream| {
-            Ok(Upstream {
-                service: at("service", name(&upstream.service))?,
-                port: at("port", port(upstream.port))?,
+        upstreams: list("upstreams", wire.upstreams, MAX_LIST, upstream)?,
+        http_proxy: wire.http_proxy,
+        overrides: list("overrides", wire.overrides, MAX_LIST, |one| {
+            Ok(Override {
+                service: at("service", name(&one.service))?,
+                targets: list("targets", one.targets, MAX_LIST, target)?,
             })
         })?,
-        http_proxy: wire.http_proxy,
     })
 }

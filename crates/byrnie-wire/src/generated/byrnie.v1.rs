@@ -1487,7 +1487,7 @@ pub struct ServiceTarget {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Filter {
-    #[prost(oneof = "filter::Filter", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "filter::Filter", tags = "1, 2, 3, 4, 5, 6")]
     pub filter: ::core::option::Option<filter::Filter>,
 }
 /// Nested message and enum types in `Filter`.
@@ -1504,7 +1504,24 @@ pub mod filter {
         Rewrite(super::Rewrite),
         #[prost(message, tag = "5")]
         Mirror(super::Mirror),
+        #[prost(message, tag = "6")]
+        Cors(super::Cors),
     }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cors {
+    #[prost(string, repeated, tag = "1")]
+    pub allow_origins: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "2")]
+    pub allow_methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "3")]
+    pub allow_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "4")]
+    pub expose_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "5")]
+    pub allow_credentials: bool,
+    #[prost(uint32, tag = "6")]
+    pub max_age_seconds: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HeaderModifier {
@@ -1680,6 +1697,15 @@ pub struct Upstreams {
     pub upstreams: ::prost::alloc::vec::Vec<Upstream>,
     #[prost(bool, tag = "3")]
     pub http_proxy: bool,
+    #[prost(message, repeated, tag = "4")]
+    pub overrides: ::prost::alloc::vec::Vec<Override>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Override {
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub targets: ::prost::alloc::vec::Vec<Upstream>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Upstream {
@@ -1954,6 +1980,7 @@ pub enum InvalidBackend {
     InvalidKind = 2,
     NotPermitted = 3,
     UnsupportedFilter = 4,
+    TlsUnsupported = 5,
 }
 impl InvalidBackend {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1967,6 +1994,7 @@ impl InvalidBackend {
             Self::InvalidKind => "INVALID_BACKEND_INVALID_KIND",
             Self::NotPermitted => "INVALID_BACKEND_NOT_PERMITTED",
             Self::UnsupportedFilter => "INVALID_BACKEND_UNSUPPORTED_FILTER",
+            Self::TlsUnsupported => "INVALID_BACKEND_TLS_UNSUPPORTED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1977,6 +2005,7 @@ impl InvalidBackend {
             "INVALID_BACKEND_INVALID_KIND" => Some(Self::InvalidKind),
             "INVALID_BACKEND_NOT_PERMITTED" => Some(Self::NotPermitted),
             "INVALID_BACKEND_UNSUPPORTED_FILTER" => Some(Self::UnsupportedFilter),
+            "INVALID_BACKEND_TLS_UNSUPPORTED" => Some(Self::TlsUnsupported),
             _ => None,
         }
     }

@@ -9,8 +9,12 @@ use crate::convert::encode;
 
 fn resources() -> Vec<(Key, Encoded)> {
     let bundle = TrustBundle { trust_domain: "cluster.local".into(), roots_der: vec![vec![1, 2, 3]] };
-    let upstreams =
-        Upstreams { workload: ObjectName::new("shop", "web-1"), upstreams: Vec::new(), http_proxy: true };
+    let upstreams = Upstreams {
+        workload: ObjectName::new("shop", "web-1"),
+        upstreams: Vec::new(),
+        http_proxy: true,
+        overrides: Vec::new(),
+    };
     [
         Resource::TrustBundle(bundle),
         Resource::MeshSettings(MeshSettings::default()),

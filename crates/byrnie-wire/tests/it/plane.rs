@@ -184,7 +184,7 @@ pub fn key(n: usize) -> Key {
 /// A resource under `key(n)`, whose content is told apart by `revision`.
 pub fn resource(n: usize, revision: u16) -> Resource {
     let upstreams = vec![Upstream { service: name(n), port: revision }];
-    Resource::Upstreams(Upstreams { workload: name(n), upstreams, http_proxy: false })
+    Resource::Upstreams(Upstreams { workload: name(n), upstreams, http_proxy: false, overrides: Vec::new() })
 }
 
 /// The next event that is no `Connected` or `Disconnected`.

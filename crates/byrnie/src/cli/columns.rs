@@ -78,6 +78,9 @@ fn columns(kind: &str) -> Vec<Column> {
                 AGE,
             ]
         }
+        "ServiceSubset" => {
+            vec![NAME, column("SERVICE", |object| text(&object["spec"]["service"])), ACCEPTED, AGE]
+        }
         "TrafficPolicy" => vec![NAME, TARGETS, ACCEPTED, AGE],
         "Mesh" => vec![
             NAME,

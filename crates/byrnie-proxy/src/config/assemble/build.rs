@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use byrnie_plan::{AppProtocol, HostPattern, Key, Resource, RouteKind, ServicePortRef};
+use byrnie_plan::{AppProtocol, HostPattern, Key, ObjectName, Resource, RouteKind, ServicePortRef};
 use foldhash::HashMap;
 
 use super::clusters::Round;
 use super::compiled::{Cache, Compiled, Source};
 use super::{Assembler, Held};
-use crate::config::{Destination, HttpRoutes, Listener};
+use crate::config::{Cluster, Destination, HttpRoutes, Listener};
 
 /// One assembly: what was, and what is becoming.
 pub(super) struct Build<'a, 'r> {
@@ -48,17 +48,28 @@ impl Build<'_, '_> {
         let Compiled { http, tcp } = self.routes(name)?;
         let tcp = tcp.into_iter().next().map(|(_, route)| route);
         let protocol = effective(cluster.protocol, http.as_deref());
+        let overrides = self.overrides(&name.service);
         let before = self.assembler.config.destinations.get(name);
         let same = before.filter(|before| {
             before.protocol == protocol
+                && before.overrides.len() == overrides.len()
+                && before.overrides.iter().zip(&overrides).all(|(a, b)| Arc::ptr_eq(a, b))
                 && Arc::ptr_eq(&before.cluster, &cluster)
                 && same(&before.http, &http)
                 && same(&before.tcp, &tcp)
         });
         Some(match same {
             Some(before) => Arc::clone(before),
-            None => Arc::new(Destination { name: name.clone(), protocol, http, tcp, cluster }),
+            None => Arc::new(Destination { name: name.clone(), protocol, http, tcp, cluster, overrides }),
         })
+    }
+
+    /// Where the workload may send single requests for a service instead, as far as that exists.
+    fn overrides(&mut self, service: &ObjectName) -> Vec<Arc<Cluster>> {
+        let all = self.assembler.upstreams().map(|upstreams| upstreams.overrides.as_slice());
+        let own = all.unwrap_or_default().iter().filter(|one| one.service == *service);
+        let targets: Vec<_> = own.flat_map(|one| &one.targets).collect();
+        targets.into_iter().filter_map(|target| self.round.cluster(target, &[]).ok()).collect()
     }
 
     /// The consumer's routes where they exist, else the producer's.

@@ -13,7 +13,7 @@ use foldhash::HashMap;
 
 use super::Held;
 use crate::config::peer::Peers;
-use crate::config::{Cluster, Endpoint, EndpointSet};
+use crate::config::{Carries, Cluster, Endpoint, EndpointSet};
 
 /// What exists now.
 #[derive(Default)]
@@ -29,6 +29,7 @@ pub(super) struct Clusters {
 struct ClusterKey {
     service: ServicePortRef,
     subset: Vec<(String, String)>,
+    carries: Carries,
 }
 
 /// Clusters for the configuration that is being built.
@@ -73,8 +74,20 @@ impl Clusters {
             self.peers.sweep();
         }
         for (key, cluster) in self.clusters.iter().filter(|(key, _)| key.service.service == *service) {
-            self.refresh(key, cluster);
+            match key.carries {
+                Carries::Requests => self.refresh(key, cluster),
+                Carries::Copies => vanished.extend(self.refresh_copies(key, cluster, now)),
+            }
         }
+    }
+
+    /// Swaps the endpoints of a cluster for copies, which has its own. Gives those that are gone.
+    fn refresh_copies(&self, key: &ClusterKey, cluster: &Cluster, now: Time) -> Vec<Arc<Endpoint>> {
+        let plan: Vec<byrnie_plan::Endpoint> = self.members(key).iter().map(|e| e.plan.clone()).collect();
+        let current = cluster.endpoints.load().endpoints.clone();
+        let (kept, gone) = merge(current, &plan, &mut Peers::default(), now);
+        cluster.endpoints.store(Arc::new(EndpointSet::new(&cluster.settings, kept)));
+        gone
     }
 
     /// Swaps the endpoints of a cluster, if they are others.
@@ -96,8 +109,14 @@ impl Clusters {
     }
 
     /// The clusters of the new configuration replace those of the old one.
-    pub(super) fn adopt(&mut self, finished: Finished) {
-        self.clusters = finished.0;
+    /// Endpoints of copies that are sent no more are added to `vanished`.
+    pub(super) fn adopt(&mut self, finished: Finished, vanished: &mut Vec<Arc<Endpoint>>) {
+        let before = std::mem::replace(&mut self.clusters, finished.0);
+        for (key, cluster) in before.into_iter().filter(|(key, _)| key.carries == Carries::Copies) {
+            if !self.clusters.get(&key).is_some_and(|now| Arc::ptr_eq(now, &cluster)) {
+                vanished.extend(cluster.endpoints.load().endpoints.iter().cloned());
+            }
+        }
     }
 }
 
@@ -139,10 +158,15 @@ impl<'a> Round<'a> {
     }
 
     /// Where a backend's requests go.
-    pub(super) fn resolve(&mut self, target: &BackendTarget) -> Result<Arc<Cluster>, InvalidBackend> {
+    pub(super) fn resolve(
+        &mut self,
+        target: &BackendTarget,
+        carries: Carries,
+    ) -> Result<Arc<Cluster>, InvalidBackend> {
         match target {
             BackendTarget::Service { service, port, subset } => {
-                self.cluster(&ServicePortRef { service: service.clone(), port: *port }, subset)
+                let service = ServicePortRef { service: service.clone(), port: *port };
+                self.keyed(ClusterKey { service, subset: subset.clone(), carries })
             }
             BackendTarget::Invalid(why) => Err(*why),
         }
@@ -154,7 +178,12 @@ impl<'a> Round<'a> {
         service: &ServicePortRef,
         subset: &[(String, String)],
     ) -> Result<Arc<Cluster>, InvalidBackend> {
-        let key = ClusterKey { service: service.clone(), subset: subset.to_vec() };
+        let (service, subset) = (service.clone(), subset.to_vec());
+        self.keyed(ClusterKey { service, subset, carries: Carries::Requests })
+    }
+
+    fn keyed(&mut self, key: ClusterKey) -> Result<Arc<Cluster>, InvalidBackend> {
+        let service = &key.service;
         if let Some(cluster) = self.clusters.get(&key) {
             return Ok(Arc::clone(cluster));
         }
@@ -164,8 +193,12 @@ impl<'a> Round<'a> {
         let cluster = match same {
             Some(before) => Arc::clone(before),
             None => {
-                let (budget, settings) = (self.budget(service), self.settings(service, settings));
-                let members = self.before.members(&key);
+                let (budget, settings) = (self.budget(&key), self.settings(service, settings));
+                let mut members = self.before.members(&key);
+                if key.carries == Carries::Copies {
+                    let plan: Vec<byrnie_plan::Endpoint> = members.iter().map(|e| e.plan.clone()).collect();
+                    members = merge(Vec::new(), &plan, &mut Peers::default(), Time::ZERO).0;
+                }
                 Arc::new(Cluster::new(service.clone(), port.protocol, settings, budget, members))
             }
         };
@@ -183,11 +216,16 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// One for all clusters of a service port, and the same as long as one of them exists.
-    fn budget(&mut self, service: &ServicePortRef) -> Arc<RetryBudget> {
+    /// One for all clusters of a service port, and the same as long as one of them exists. Copies are never sent twice.
+    fn budget(&mut self, key: &ClusterKey) -> Arc<RetryBudget> {
+        if key.carries == Carries::Copies {
+            return Arc::default();
+        }
+        let service = &key.service;
         let before = &self.before.clusters;
         let make = || {
-            let sibling = before.iter().find(|(key, _)| key.service == *service);
+            let sibling =
+                before.iter().find(|(key, _)| key.service == *service && key.carries == Carries::Requests);
             sibling.map(|(_, cluster)| Arc::clone(&cluster.budget)).unwrap_or_default()
         };
         Arc::clone(self.budgets.entry(service.clone()).or_insert_with(make))

@@ -6,7 +6,7 @@ use byrnie_plan::{BackendTarget, HostPattern, HttpTable, InvalidBackend, Key, Tc
 use foldhash::HashMap;
 
 use super::clusters::Round;
-use crate::config::{Cluster, HttpRoutes, RouteError, TcpRoute};
+use crate::config::{Carries, Cluster, HttpRoutes, RouteError, TcpRoute};
 
 /// What was compiled, by resource and port.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(super) struct Cache(HashMap<(Key, u16), Entry>);
 struct Entry {
     revision: u64,
     /// Every backend, and what it led to.
-    led_to: Vec<(BackendTarget, Resolved)>,
+    led_to: Vec<(BackendTarget, Carries, Resolved)>,
     http: Option<Arc<HttpRoutes>>,
     tcp: Vec<(HostPattern, Arc<TcpRoute>)>,
 }
@@ -69,9 +69,9 @@ impl Cache {
 impl Entry {
     fn compile(source: &Source<'_>, round: &mut Round<'_>) -> Result<Self, RouteError> {
         let mut led_to = Vec::new();
-        let mut resolve = |target: &BackendTarget| {
-            let resolved = round.resolve(target);
-            led_to.push((target.clone(), resolved.clone()));
+        let mut resolve = |target: &BackendTarget, carries: Carries| {
+            let resolved = round.resolve(target, carries);
+            led_to.push((target.clone(), carries, resolved.clone()));
             resolved
         };
         let http = match source.http {
@@ -85,7 +85,7 @@ impl Entry {
     }
 
     fn is_current(&self, round: &mut Round<'_>) -> bool {
-        self.led_to.iter().all(|(target, before)| match (round.resolve(target), before) {
+        self.led_to.iter().all(|(target, carries, before)| match (round.resolve(target, *carries), before) {
             (Ok(now), Ok(before)) => Arc::ptr_eq(&now, before),
             (Err(now), Err(before)) => now == *before,
             _ => false,

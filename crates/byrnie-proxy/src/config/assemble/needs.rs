@@ -33,6 +33,9 @@ pub(super) fn of_resource(resource: &Resource, own_namespace: &str) -> Vec<Key> 
             for upstream in &upstreams.upstreams {
                 push_called(&mut keys, &upstream.service, own_namespace);
             }
+            for target in upstreams.overrides.iter().flat_map(|one| &one.targets) {
+                push_service(&mut keys, &target.service);
+            }
         }
         Resource::Routes(routes) => {
             for port in &routes.ports {

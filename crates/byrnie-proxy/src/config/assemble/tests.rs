@@ -10,6 +10,8 @@ use byrnie_plan::{
 use super::*;
 use crate::config::{Cluster, Destination};
 
+mod apart;
+
 fn name(text: &str) -> ObjectName {
     text.parse().unwrap()
 }
@@ -52,6 +54,7 @@ fn upstreams(services: &[&str]) -> Resource {
         workload: name("shop/bot"),
         upstreams: upstreams.collect(),
         http_proxy: false,
+        overrides: Vec::new(),
     })
 }
 

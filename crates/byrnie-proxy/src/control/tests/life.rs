@@ -44,6 +44,7 @@ fn sidecar(home: &Home) -> Vec<Resource> {
             workload: name("shop/web-1"),
             upstreams: vec![Upstream { service: web.clone(), port: 80 }],
             http_proxy: true,
+            overrides: Vec::new(),
         }),
         Resource::Service(Service {
             name: web.clone(),

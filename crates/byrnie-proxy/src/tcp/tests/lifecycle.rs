@@ -5,14 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use byrnie_decide::WeightedChoice;
 use byrnie_plan::{AppProtocol, Dialect, HostPattern, ListenerProtocol, TrafficSettings};
 use byrnie_telemetry::{Direction, Labels};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::mesh::{Pair, application, call, counted, echo, endpoint, listen, meshed, run, until, web};
-use crate::config::{Config, Destination, Listener, TcpRoute};
+use crate::config::{Config, Destination, Listener, TcpRoute, Turns};
 use crate::connection;
 use crate::detect::Prefixed;
 use crate::front::{Entrance, Front};
@@ -175,14 +174,11 @@ fn a_gateway_chooses_by_the_name_that_tls_asks_for() {
             let Destination { cluster, .. } =
                 &*call(&pair.client, AppProtocol::Tls, TrafficSettings::default(), vec![plain]);
             let backends = vec![Ok(Arc::clone(cluster))];
-            tcp.push((
-                pattern,
-                Arc::new(TcpRoute { name: None, choice: WeightedChoice::new([1]), backends }),
-            ));
+            tcp.push((pattern, Arc::new(TcpRoute { name: None, choice: Turns::new([1]), backends })));
         }
         let protocol = ListenerProtocol::TlsPassthrough;
         let http =
-            Arc::new(crate::config::HttpRoutes::compile(&byrnie_plan::HttpTable::default(), &mut |_| {
+            Arc::new(crate::config::HttpRoutes::compile(&byrnie_plan::HttpTable::default(), &mut |_, _| {
                 Err(byrnie_plan::InvalidBackend::NotFound)
             }));
         let http = Arc::new(Arc::into_inner(http).unwrap().unwrap());

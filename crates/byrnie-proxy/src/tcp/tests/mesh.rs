@@ -211,7 +211,14 @@ pub(crate) fn call(
     endpoints: Vec<Arc<Endpoint>>,
 ) -> Arc<Destination> {
     let cluster = cluster(protocol, settings, endpoints);
-    let destination = Arc::new(Destination { name: web(), protocol, http: None, tcp: None, cluster });
+    let destination = Arc::new(Destination {
+        name: web(),
+        protocol,
+        http: None,
+        tcp: None,
+        cluster,
+        overrides: Vec::new(),
+    });
     let config = Config {
         generation: worker.config().generation + 1,
         settings: Arc::new(MeshSettings::default()),

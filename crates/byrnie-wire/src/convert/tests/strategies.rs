@@ -174,7 +174,8 @@ fn route_name() -> impl Strategy<Value = RouteName> {
 
 fn target() -> impl Strategy<Value = BackendTarget> {
     use InvalidBackend::*;
-    let invalid = prop::sample::select(vec![NotFound, InvalidKind, NotPermitted, UnsupportedFilter]);
+    let invalid =
+        prop::sample::select(vec![NotFound, InvalidKind, NotPermitted, UnsupportedFilter, TlsUnsupported]);
     prop_oneof![
         (object(), port(), pairs()).prop_map(|(service, port, subset)| BackendTarget::Service {
             service,
@@ -221,7 +222,22 @@ fn filter() -> impl Strategy<Value = Filter> {
         (of(some_text()), of(rewrite()))
             .prop_map(|(hostname, path)| Filter::Rewrite(Rewrite { hostname, path })),
         mirror.prop_map(Filter::Mirror),
+        cors().prop_map(Filter::Cors),
     ]
+}
+
+fn cors() -> impl Strategy<Value = Cors> {
+    let list = || vec(some_text(), 0..3);
+    (list(), list(), list(), list(), any::<bool>(), any::<u32>()).prop_map(
+        |(allow_origins, allow_methods, allow_headers, expose_headers, allow_credentials, max_age)| Cors {
+            allow_origins,
+            allow_methods,
+            allow_headers,
+            expose_headers,
+            allow_credentials,
+            max_age,
+        },
+    )
 }
 
 fn rule() -> impl Strategy<Value = HttpRule> {
@@ -389,9 +405,15 @@ fn names() -> impl Strategy<Value = Names> {
 
 pub fn resource() -> impl Strategy<Value = Resource> {
     let upstream = (object(), port()).prop_map(|(service, port)| Upstream { service, port });
-    let upstreams = (object(), vec(upstream, 0..4), any::<bool>());
-    let upstreams =
-        upstreams.prop_map(|(workload, upstreams, http_proxy)| Upstreams { workload, upstreams, http_proxy });
+    let target = (object(), port()).prop_map(|(service, port)| ServicePortRef { service, port });
+    let instead = (object(), vec(target, 0..3)).prop_map(|(service, targets)| Override { service, targets });
+    let upstreams = (object(), vec(upstream, 0..4), any::<bool>(), vec(instead, 0..3));
+    let upstreams = upstreams.prop_map(|(workload, upstreams, http_proxy, overrides)| Upstreams {
+        workload,
+        upstreams,
+        http_proxy,
+        overrides,
+    });
     let bundle = (word(), vec(vec(any::<u8>(), 1..64), 0..3));
     let bundle = bundle.prop_map(|(trust_domain, roots_der)| TrustBundle { trust_domain, roots_der });
     prop_oneof![
