@@ -266,6 +266,9 @@ fn every_kind() -> Vec<Value> {
                      "rules": [{"from": [{"identities": ["spiffe://cluster.local/ns/shop/sa/web", "shop/*", "shop/web", "*"],
                                           "notNamespaces": ["kube-*"]}],
                                 "to": [{"methods": ["GET"], "paths": ["/a/*", "*.png"], "notPorts": [22]}]}, {}]}}),
+        json!({"apiVersion": "linkerd.io/v1alpha2", "kind": "ServiceProfile",
+            "metadata": {"name": "web.shop.svc.cluster.local", "namespace": "shop"},
+            "spec": {"routes": [{"name": "GET /a", "condition": {"method": "GET", "pathRegex": "/a"}}]}}),
         json!({"apiVersion": mesh, "kind": "ServiceSubset", "metadata": {"name": "web-v2", "namespace": "shop"},
             "spec": {"service": "web", "labels": {"version": "v2"}}}),
     ]

@@ -47,7 +47,12 @@ fn example(kind: &str, path: &str, message: &str) -> Option<(String, &'static st
 }
 
 fn route_example(kind: &str, path: &str, message: &str) -> Option<(String, &'static str)> {
-    let rest = if kind == "TLSRoute" { ", hostnames: [a.b], rules: [{backendRefs: []}]" } else { "" };
+    let connections = ", rules: [{backendRefs: [{name: a, port: 1}]}]";
+    let rest = match kind {
+        "TLSRoute" => format!(", hostnames: [a.b]{connections}"),
+        "TCPRoute" | "UDPRoute" => connections.to_owned(),
+        _ => String::new(),
+    };
     let host =
         |host: &str| format!("{{hostnames: ['{host}'], rules: [{{backendRefs: [{{name: a, port: 1}}]}}]}}");
     let many = || format!("{{matches: [{}]}}", "{method: {method: A}},".repeat(64));
@@ -69,9 +74,10 @@ fn route_example(kind: &str, path: &str, message: &str) -> Option<(String, &'sta
         ("spec.rules", "Rule name must be unique within the route") => {
             ("{rules: [{name: a}, {name: b}, {name: a}]}".to_owned(), "BYR0023")
         }
+        // The pattern of the schema says the same of the next two, and says it first.
         ("spec.hostnames", "Hostnames cannot contain an IP") => (host("10.0.0.1"), "BYR0062"),
-        ("spec.hostnames", "Hostnames must be valid based on RFC-1123") => (host("a-.b"), "BYR0062"),
-        ("spec.hostnames", _) => (host("a.*.b"), "BYR0062"),
+        ("spec.hostnames", "Hostnames must be valid based on RFC-1123") => (host("a-.b"), "BYR0015"),
+        ("spec.hostnames", _) => (host("a.*.b"), "BYR0015"),
         _ => return None,
     })
 }
