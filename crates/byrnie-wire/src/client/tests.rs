@@ -74,6 +74,7 @@ fn events(session: &mut Session) -> Vec<String> {
         Event::Synced => "synced".to_owned(),
         Event::TapRequest(tap) => format!("tap {}", tap.id),
         Event::TapStop(id) => format!("untap {id}"),
+        Event::Query { id, what } => format!("query {id} {what}"),
     };
     std::iter::from_fn(|| session.poll_event()).map(short).collect()
 }
