@@ -184,7 +184,7 @@ fn questions_for_names_go_to_the_resolver_whoever_is_asked() {
 fn other_tables_are_left_alone_and_ours_goes_without_a_trace() {
     let Some(ground) = Ground::new(16) else { return };
     let caller = ground.workload(2);
-    let other = "table ip filter { chain keep { counter; } }\n";
+    let other = "table ip filter {\nchain keep {\ncounter\n}\n}\n";
     super::tool::nft(&caller, other).unwrap();
     let before = super::tool::nft_says(&caller, &["list", "ruleset"]).unwrap();
     Rules::default().apply(&caller).unwrap();
