@@ -1,5 +1,5 @@
-//! What happens to the mesh meanwhile: hot restarts of each proxy in turn, and changes of its configuration. Certificates
-//! live for 10 s, so each proxy gets a new one every 5 to 7 s.
+//! What happens to the mesh meanwhile: hot restarts of each proxy in turn, and changes of its configuration.
+//! Certificates live for 10 s, so each proxy gets a new one every 5 to 7 s.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,5 +1,5 @@
-//! The admin server, on loopback. Everybody may GET `/metrics`, `/ready`, `/live`; all else needs the token of this life
-//! in a header, and a Host that is loopback: a page in a browser, or an application that can be made to fetch an
+//! The admin server, on loopback. Everybody may GET `/metrics`, `/ready`, `/live`; all else needs the token of this
+//! life in a header, and a Host that is loopback: a page in a browser, or an application that can be made to fetch an
 //! address, has neither.
 
 use std::convert::Infallible;

@@ -178,8 +178,8 @@ impl Keeping {
         matches!(self.role, Role::ControlPlane) && !*self.ready.borrow()
     }
 
-    /// Follows the life of the child, and of each that takes its place; says which one ended and how. None: it was asked
-    /// to.
+    /// Follows the life of the child, and of each that takes its place; says which one ended and how. None: it was
+    /// asked to.
     async fn live(&mut self, mut life: Life, stopped: &mut stop::Stopped) -> Option<(u32, String)> {
         let mut next: Option<Life> = None;
         let slow = tokio::time::sleep(SLOW_START);

@@ -1,5 +1,5 @@
-//! Too much of everything: requests, connections, memory, descriptors. The proxy refuses what is new, keeps what it has,
-//! and is well again as soon as it has room.
+//! Too much of everything: requests, connections, memory, descriptors. The proxy refuses what is new, keeps what it
+//! has, and is well again as soon as it has room.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
