@@ -89,7 +89,7 @@ macro_rules! examples {
 examples! {
     "namespace" "service" "serviceaccount" "gatewayclass" "gateway" "httproute" "grpcroute" "tcproute"
     "referencegrant" "mesh" "workload" "trafficpolicy" "authorizationpolicy" "serviceprofile" "ratelimitpolicy"
-    "faultpolicy" "servicesubset"
+    "faultpolicy" "servicesubset" "listenerset" "tlsroute"
 }
 
 fn field_rows(page: &mut String, row: &KindInfo, path: &str, plain_path: &str, schema: &Value, theirs: bool) {
