@@ -42,6 +42,14 @@ enum Recipe {
     Gate(gate::Options),
     /// Every protocol for minutes, while proxies, configuration and certificates are replaced: nothing may fail or grow
     Soak(soak::Options),
+    /// Feed a fuzz target with mutations of its corpus (see fuzz/README.md)
+    Fuzz {
+        /// sniff, framing, hop or wire
+        target: String,
+        /// How long
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Write docs/cli.md and docs/errors.md only (needs nothing but the product)
     Docs,
 }
@@ -68,6 +76,16 @@ fn run(recipe: Recipe) -> anyhow::Result<()> {
         Recipe::Gate(options) => gate::run(&options),
         Recipe::Soak(options) => soak::run(&options),
         Recipe::Codegen => codegen::run(),
+        Recipe::Fuzz { target, seconds } => fuzz(&target, seconds),
         Recipe::Docs => docs::run(),
     }
+}
+
+/// Targets are tests of the crate that they look into, because what they look at is private.
+fn fuzz(target: &str, seconds: u64) -> anyhow::Result<()> {
+    let package = if target == "wire" { "byrnie-wire" } else { "byrnie-proxy" };
+    let test = format!("fuzz_{target}");
+    let mut command = shell::cargo();
+    command.args(["test", "--package", package, "--lib", &test, "--", "--nocapture"]);
+    shell::run(command.env("BYRNIE_FUZZ_SECONDS", seconds.to_string()))
 }

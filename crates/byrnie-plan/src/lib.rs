@@ -36,5 +36,6 @@ pub use service::{
     ServicePort, TrafficSettings,
 };
 pub use settings::{
-    AccessLog, AccessLogFormat, DnsSettings, MeshSettings, Override, TrustBundle, Upstream, Upstreams,
+    AccessLog, AccessLogFormat, DnsSettings, ForwardedHeaders, MeshSettings, Override, TrustBundle, Upstream,
+    Upstreams,
 };

@@ -60,6 +60,23 @@ pub struct MeshSettings {
     pub peer_timeout: Duration,
     /// The resolver, where traffic is captured.
     pub dns: DnsSettings,
+    /// What becomes of `X-Forwarded-*` at a Gateway. Default append.
+    pub forwarded_headers: ForwardedHeaders,
+    /// Proxies in front of a Gateway whose `X-Forwarded-*` are believed. Default 0.
+    pub trusted_hops: u32,
+    /// Whether an application hears who calls it. Default false.
+    pub peer_identity_header: bool,
+}
+
+/// What becomes of `X-Forwarded-*` at a Gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ForwardedHeaders {
+    /// The client's address is appended to the list that came (the default).
+    Append,
+    /// Of the list that came only what trusted proxies added is kept.
+    Replace,
+    /// They pass as they came.
+    Off,
 }
 
 /// The resolver of a workload whose traffic is captured.
@@ -124,6 +141,9 @@ impl Default for MeshSettings {
             drain_percent: 85,
             shed_percent: 92,
             adaptive_concurrency: false,
+            forwarded_headers: ForwardedHeaders::Append,
+            trusted_hops: 0,
+            peer_identity_header: false,
         }
     }
 }

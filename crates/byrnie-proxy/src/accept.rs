@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ use crate::worker::Worker;
 /// Pause after an accept that failed for want of descriptors or memory: the backlog waits meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often a worker shows that it is alive.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// Connections that wait to be taken over by another worker; beyond, the one that accepted serves them itself.
 const WAITING: usize = 1024;
 
@@ -34,6 +37,8 @@ pub struct Workers {
 struct Seat {
     orders: mpsc::Sender<Order>,
     connections: AtomicUsize,
+    /// Grows each second while the thread is alive to its tasks.
+    beats: AtomicU64,
 }
 
 /// What a worker is told.
@@ -50,7 +55,7 @@ impl Workers {
         let (seats, queues): (Vec<Seat>, Vec<_>) = (0..count.max(1))
             .map(|_| {
                 let (orders, queue) = mpsc::channel(WAITING);
-                (Seat { orders, connections: AtomicUsize::new(0) }, queue)
+                (Seat { orders, connections: AtomicUsize::new(0), beats: AtomicU64::new(0) }, queue)
             })
             .unzip();
         let seats: Arc<[Seat]> = seats.into();
@@ -92,6 +97,11 @@ impl Workers {
         stop
     }
 
+    /// A number for each worker that grows each second, unless the worker is stuck.
+    pub fn beats(&self) -> impl Iterator<Item = u64> {
+        self.seats.iter().map(|seat| seat.beats.load(Relaxed))
+    }
+
     /// Ends the threads, with whatever they still do.
     pub fn join(self) {
         self.stop.cancel();
@@ -108,6 +118,7 @@ async fn run(
     stop: CancellationToken,
 ) {
     tokio::task::spawn_local(crate::pool::sweep(Rc::downgrade(&worker)));
+    tokio::task::spawn_local(beat(worker.index, Arc::clone(&seats)));
     loop {
         let order = tokio::select! {
             order = queue.recv() => order,
@@ -127,6 +138,14 @@ async fn run(
                 }
             },
         }
+    }
+}
+
+/// Shows that this thread still gets to its tasks.
+async fn beat(index: usize, seats: Arc<[Seat]>) {
+    while let Some(seat) = seats.get(index) {
+        seat.beats.fetch_add(1, Relaxed);
+        tokio::time::sleep(BEAT).await;
     }
 }
 

@@ -155,6 +155,15 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
     }
 }
 
+/// What bytes are, as far as that is clear.
+#[cfg(test)]
+pub fn look(bytes: &[u8]) -> Option<Spoken> {
+    match sniff::sniff(bytes) {
+        Sniffed::Is(spoken) => Some(spoken),
+        Sniffed::More => None,
+    }
+}
+
 /// Counts a client whose protocol was not clear in time.
 pub fn count_timeout(process: &Process, port: u16) {
     process.metrics.counter(&names::DETECT_TIMEOUTS, &[&port.to_string()]).inc();

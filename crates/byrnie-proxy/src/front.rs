@@ -1,10 +1,10 @@
 //! One client connection: where it came in, who is at its other end, and what it may reach.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use byrnie_plan::{ServicePortRef, WorkloadIdentity};
 use http::HeaderValue;
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admit::Admission;
 use crate::config::{Destination, Listener};
+use crate::http::noting::Notes;
 use crate::transparent::outbound;
 use crate::worker::Worker;
 
@@ -63,11 +64,13 @@ pub struct Front {
     pub requests: Cell<u64>,
     /// Requests whose responses have not ended.
     pub in_flight: Cell<u32>,
-    /// Set by every read, cleared when a request begins or ends: on a quiet connection, whether the head of another
-    /// request is on its way.
-    pub heard: Arc<AtomicBool>,
     /// The process is leaving: the next answer on this connection of HTTP/1 says that it is the last.
     pub leaving: Cell<bool>,
+    /// What its HTTP/1 stream notes. Its `heard` is set by every read and cleared when a request begins or ends: on a
+    /// quiet connection, whether the head of another request is on its way.
+    pub notes: Arc<Notes>,
+    /// The other end's address as a header, once it was needed.
+    pub address: OnceCell<HeaderValue>,
     /// What this connection became: upgrades and tunnels, which outlive the codec.
     pub tunnels: TaskTracker,
     /// Where the last request was for, at which generation of the configuration.
@@ -96,8 +99,9 @@ impl Front {
             remote,
             requests: Cell::new(0),
             in_flight: Cell::new(0),
-            heard: Arc::default(),
             leaving: Cell::new(false),
+            notes: Arc::default(),
+            address: OnceCell::new(),
             tunnels: TaskTracker::new(),
             target: RefCell::default(),
             authority: RefCell::default(),
@@ -133,7 +137,7 @@ impl Front {
     /// A response is complete, or was given up.
     pub fn end(&self) {
         self.in_flight.set(self.in_flight.get() - 1);
-        self.heard.store(false, Relaxed);
+        self.notes.heard.store(false, Relaxed);
     }
 
     /// The port of a Gateway's listener.

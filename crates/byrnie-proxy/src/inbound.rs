@@ -19,9 +19,9 @@ use crate::http::upgrade::strip_mesh_headers_but_switch;
 use crate::observe::Exchange;
 use crate::outbound::{facts, finish};
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
-use crate::route;
 use crate::tries::{self, Plan, Retrying};
 use crate::worker::Worker;
+use crate::{forwarded, route};
 
 /// Answers a request that a peer's proxy sent for this workload.
 pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
@@ -31,6 +31,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     let normal = route::normalize(&mut head);
     strip_hop_by_hop(&mut head.headers);
     strip_mesh_headers(&mut head.headers);
+    forwarded::tell_peer(&worker.process, front, &worker.config().settings, &mut head.headers);
     let mut exchange = Exchange::new(worker, front, Direction::Inbound, facts(&head));
     exchange.is_grpc = is_grpc(&head.headers);
     let normal = normal.and_then(|()| worker.process.admit_request());

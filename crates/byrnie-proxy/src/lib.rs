@@ -22,7 +22,10 @@ mod cors;
 mod detect;
 mod dns;
 mod error;
+mod forwarded;
 mod front;
+#[cfg(test)]
+mod fuzz;
 mod hop;
 mod http;
 mod inbound;

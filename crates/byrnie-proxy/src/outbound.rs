@@ -7,8 +7,8 @@ use std::time::Instant;
 use byrnie_decide::{Deadline, Found};
 use byrnie_plan::{InvalidBackend, PathMatch, Timeouts};
 use byrnie_telemetry::Direction;
-use http::header::{HOST, ORIGIN};
-use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use http::header::{CONNECTION, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 
 use crate::config::{Backend, Cluster, Destination, HttpRoutes, Rule, RuleFilters};
 use crate::error::{Kind, ProxyError};
@@ -22,15 +22,20 @@ use crate::process::Role;
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
 use crate::tries::{self, Plan, Retrying};
 use crate::worker::Worker;
-use crate::{capture, cors, mirror, policy, route};
+use crate::{capture, cors, forwarded, mirror, policy, route};
 
 /// Answers a request that came from the workload, or from outside at a Gateway.
 pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
     let Incoming { request, upgrade } = incoming;
     let (mut head, body) = request.into_parts();
+    #[cfg(test)]
+    crate::tests::panic_if_asked(&head);
     let normal = route::normalize(&mut head);
     strip_hop_by_hop(&mut head.headers);
     let wish = strip_but_hear_wish(&mut head.headers);
+    if matches!(front.entrance, Entrance::Gateway(_)) {
+        forwarded::tell_client(front, &worker.config().settings, &mut head.headers);
+    }
     let facts = facts(&head);
     let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
     exchange.is_grpc = is_grpc(&head.headers);
@@ -80,6 +85,21 @@ pub fn refuse_request<B>(
     refuse(worker, Exchange::new(worker, front, Direction::Outbound, facts), error)
 }
 
+/// Tells logs and metrics of a request whose head could not be read, and which the codec has answered.
+pub fn note_refused(worker: &Rc<Worker>, front: &Rc<Front>, status: StatusCode, error: &ProxyError) {
+    let facts = Facts {
+        method: Method::from_bytes(b"-").unwrap_or_default(),
+        host: None,
+        uri: Uri::from_static("*"),
+        version: Version::HTTP_11,
+        request_id: None,
+    };
+    let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
+    exchange.on_error(error);
+    exchange.on_head(status.as_u16(), &HeaderMap::new());
+    exchange.end(None);
+}
+
 /// Turns a failure into the answer that says so.
 fn refuse(worker: &Worker, mut exchange: Exchange, error: &ProxyError) -> Response<Body> {
     exchange.on_error(error);
@@ -88,7 +108,11 @@ fn refuse(worker: &Worker, mut exchange: Exchange, error: &ProxyError) -> Respon
         Role::Gateway => Tell::Status,
         Role::Sidecar => Tell::Everything,
     };
-    let response = reply::failure(error, exchange.is_grpc, tell);
+    let mut response = reply::failure(error, exchange.is_grpc, tell);
+    if error.kind == Kind::BadRequest && exchange.facts.version != Version::HTTP_2 {
+        // Who writes one request that has two readings may have written the next one into it.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     exchange.on_head(response.status().as_u16(), response.headers());
     exchange.end(None);
     response

@@ -27,8 +27,11 @@ pub fn normalize(head: &mut request::Parts) -> Result<(), ProxyError> {
     {
         let mut hosts = head.headers.get_all(HOST).iter();
         match (hosts.next(), hosts.next()) {
-            (Some(_), Some(_)) => return Err(bad("more than one Host header".into())),
-            (None, _) if head.version == Version::HTTP_11 => return Err(bad("no Host header".into())),
+            (Some(_), Some(_)) => return Err(bad("more than one host".into())),
+            (None, _) if head.version != Version::HTTP_10 => return Err(bad("no host".into())),
+            (Some(host), _) if host.is_empty() && head.version != Version::HTTP_10 => {
+                return Err(bad("an empty host".into()));
+            }
             _ => {}
         }
     }
@@ -114,7 +117,10 @@ mod tests {
         assert!(normalized(request().header(HOST, "a")).is_ok());
         assert_eq!(normalized(request()).err(), Some(Kind::BadRequest));
         assert_eq!(normalized(request().header(HOST, "a").header(HOST, "a")).err(), Some(Kind::BadRequest));
+        assert_eq!(normalized(request().header(HOST, "")).err(), Some(Kind::BadRequest));
+        assert_eq!(normalized(request().version(Version::HTTP_2)).err(), Some(Kind::BadRequest));
         assert!(normalized(request().version(Version::HTTP_10)).is_ok());
+        assert!(normalized(request().version(Version::HTTP_10).header(HOST, "")).is_ok());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::hop::{self, Outgoing};
 use crate::http::body::{Body, ReplayBody, Upload};
+use crate::http::expect::{Gate, Gated};
 use crate::http::headers::strip_hop_by_hop;
 use crate::observe::Exchange;
 use crate::pool::SendFailure;
@@ -79,6 +80,10 @@ pub async fn send(
     let started = worker.time(exchange.started());
     let deadline = Deadline::new(started, plan.timeouts, &plan.cluster.settings, plan.incoming);
     plan.cluster.budget.deposit(started);
+    let body = match head.extensions.get::<Gate>() {
+        Some(gate) => Body::Gated(Box::new(Gated::new(body, gate.clone()))),
+        None => body,
+    };
     let (body, replay) = prepare(plan, exchange, body);
     let mut message = Some(Request::from_parts(head, body));
     let mut now = started;
@@ -93,7 +98,10 @@ pub async fn send(
             },
             Err(mut failed) => {
                 if exchange.is_broken_off() {
-                    failed.error = ProxyError::new(Kind::ClientGone, failed.error.context);
+                    failed.error = match plan.front.notes.refused() {
+                        Some(refusal) => ProxyError::new(Kind::BadRequest, refusal.to_string()),
+                        None => ProxyError::new(Kind::ClientGone, failed.error.context),
+                    };
                 }
                 Failed::Nothing(failed)
             }
@@ -290,5 +298,8 @@ fn clone_head(request: &Request<Body>) -> Request<()> {
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
+    if let Some(gate) = request.extensions().get::<Gate>() {
+        copy.extensions_mut().insert(gate.clone());
+    }
     copy
 }

@@ -160,6 +160,13 @@ pub const METRICS_OVERFLOW: Desc = Desc {
 /// Tasks that panicked and were caught.
 pub const PANICS: Desc = Desc { name: "byrnie_panics", help: "Panics that were caught", labels: &[] };
 
+/// Worker threads that do not get to their tasks.
+pub const WORKERS_STUCK: Desc = Desc {
+    name: "byrnie_workers_stuck",
+    help: "Worker threads that did nothing for five seconds",
+    labels: &[],
+};
+
 /// Clients that stayed silent until a port was treated as TCP.
 pub const DETECT_TIMEOUTS: Desc = Desc {
     name: "byrnie_detect_timeouts",

@@ -183,6 +183,28 @@ pub struct ProxyDefaults {
     pub peer_timeout: Duration,
     /// The resolver of workloads whose traffic is captured (`up --transparent`).
     pub dns: DnsDefaults,
+    /// What a Gateway says to applications about the client: `X-Forwarded-For`, `-Proto` and `-Host`. Default `append`.
+    pub forwarded_headers: ForwardedHeaders,
+    /// How many proxies stand in front of a Gateway whose `X-Forwarded-*` are believed. Default 0: what comes as
+    /// `X-Forwarded-Proto` and `-Host` is replaced.
+    #[schemars(range(min = 0, max = 16))]
+    pub trusted_hops: u32,
+    /// Whether an application hears who calls it: `X-Forwarded-Client-Cert: By=…;URI=…`, the SPIFFE IDs of its own and of
+    /// the calling workload. What callers send under this name is removed, always. Default false.
+    pub peer_identity_header: bool,
+}
+
+/// What becomes of `X-Forwarded-*` at a Gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ForwardedHeaders {
+    /// The client's address is appended to the list that came.
+    #[default]
+    Append,
+    /// Of the list that came only what `trustedHops` proxies added is kept.
+    Replace,
+    /// They pass as they came.
+    Off,
 }
 
 /// The resolver of workloads whose traffic is captured. It answers for Services and asks the host's resolvers for
@@ -267,6 +289,9 @@ impl Default for ProxyDefaults {
             upstream_limit: 64,
             peer_timeout: Duration::from_secs(9),
             dns: DnsDefaults::default(),
+            forwarded_headers: ForwardedHeaders::default(),
+            trusted_hops: 0,
+            peer_identity_header: false,
         }
     }
 }

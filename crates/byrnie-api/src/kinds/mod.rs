@@ -20,8 +20,8 @@ pub use authorization_policy::{
 };
 pub use capture::{CaptureNetworks, CaptureSettings};
 pub use mesh::{
-    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Egress, Mesh,
-    MeshSpec, MtlsMode, OverloadSettings, ProxyDefaults, TelemetrySettings,
+    AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Egress,
+    ForwardedHeaders, Mesh, MeshSpec, MtlsMode, OverloadSettings, ProxyDefaults, TelemetrySettings,
 };
 pub use service_profile::{
     ProfileRetryBudget, ProfileRoute, RequestMatch, ResponseClass, ResponseMatch, ServiceProfile,

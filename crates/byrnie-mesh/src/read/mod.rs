@@ -14,7 +14,8 @@ use byrnie_api::kinds::{DefaultInboundPolicy, Mesh};
 use byrnie_api::meta::ObjectMeta;
 use byrnie_api::{Kind, Object, ObjectKey, Typed};
 use byrnie_plan::{
-    AccessLog, AccessLogFormat, DefaultAction, DnsSettings, MeshSettings, ObjectName, RouteKind,
+    AccessLog, AccessLogFormat, DefaultAction, DnsSettings, ForwardedHeaders, MeshSettings, ObjectName,
+    RouteKind,
 };
 
 use crate::graph::{PolicyId, PolicyKind, Ref, Refused, RouteId};
@@ -142,6 +143,13 @@ fn effective(mesh: &Mesh) -> Effective {
             drain_percent: proxy.overload.drain_percent,
             shed_percent: proxy.overload.shed_percent,
             adaptive_concurrency: proxy.adaptive_concurrency,
+            forwarded_headers: match proxy.forwarded_headers {
+                api::ForwardedHeaders::Append => ForwardedHeaders::Append,
+                api::ForwardedHeaders::Replace => ForwardedHeaders::Replace,
+                api::ForwardedHeaders::Off => ForwardedHeaders::Off,
+            },
+            trusted_hops: proxy.trusted_hops,
+            peer_identity_header: proxy.peer_identity_header,
         },
     }
 }

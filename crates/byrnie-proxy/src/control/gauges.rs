@@ -14,6 +14,7 @@ use crate::overload::{Overload, Pressure};
 pub struct Gauges {
     metrics: Registry,
     not_after: Arc<Gauge>,
+    stuck: Arc<Gauge>,
     resources: BTreeMap<(&'static str, &'static str), Arc<Gauge>>,
     memory: Arc<Gauge>,
     descriptors: Arc<Gauge>,
@@ -30,9 +31,15 @@ impl Gauges {
             descriptors: metrics.gauge(&names::PRESSURE, &["descriptors"]),
             requests: metrics.gauge(&names::REQUESTS_IN_FLIGHT, &[]),
             concurrency: metrics.gauge(&names::CONCURRENCY_LIMIT, &[]),
+            stuck: metrics.gauge(&names::WORKERS_STUCK, &[]),
             metrics: metrics.clone(),
             resources: BTreeMap::new(),
         }
+    }
+
+    /// Workers that do not get to their tasks.
+    pub fn workers_stuck(&self, count: usize) {
+        self.stuck.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The end of the certificate's life, seconds since 1970.

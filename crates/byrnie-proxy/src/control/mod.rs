@@ -22,6 +22,7 @@ mod snapshot;
 mod start;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 mod xds;
 
 use std::os::fd::OwnedFd;
@@ -50,6 +51,7 @@ use inspect::Question;
 use listeners::Listeners;
 use readiness::{Readiness, Voice};
 use snapshot::Snapshot;
+use watchdog::Watchdog;
 use xds::Xds;
 
 /// How often reports go out, and a port that is in use is tried again.
@@ -87,6 +89,7 @@ pub struct Control {
     refused: Arc<Notify>,
     snapshot: Snapshot,
     gauges: Gauges,
+    watchdog: Watchdog,
     /// As written last.
     addresses: Option<Addresses>,
     /// As told last.
@@ -111,6 +114,7 @@ struct Trouble {
     identity: String,
     control_plane: String,
     ports: String,
+    workers: String,
     files: String,
     local: String,
     rules: String,
@@ -121,7 +125,8 @@ impl Trouble {
     fn line(&self, ready: bool) -> &str {
         let stream = if ready { "" } else { self.control_plane.as_str() };
         let [rules, ports, local] = [&self.rules, &self.ports, &self.local].map(String::as_str);
-        let all = [rules, ports, local, self.files.as_str(), self.identity.as_str(), stream];
+        let [workers, files, identity] = [&self.workers, &self.files, &self.identity].map(String::as_str);
+        let all = [workers, rules, ports, local, files, identity, stream];
         all.into_iter().find(|line| !line.is_empty()).unwrap_or_default()
     }
 }
@@ -208,6 +213,7 @@ impl Control {
     }
 
     fn each_second(&mut self) {
+        self.watch_workers();
         self.send_report();
         self.gauges.resources(&self.assembler, &self.xds, !self.trouble.local.is_empty());
         if self.listeners.failures().next().is_some() || self.assembler.is_waiting() {
@@ -218,6 +224,16 @@ impl Control {
         }
         self.forget_calls();
         self.tell();
+    }
+
+    /// A worker that does not get to its tasks is counted, and said; its connections hang until it does.
+    fn watch_workers(&mut self) {
+        let stuck = self.watchdog.stuck(self.workers.beats(), Instant::now());
+        self.gauges.workers_stuck(stuck.len());
+        self.trouble.workers = match stuck.as_slice() {
+            [] => String::new(),
+            all => format!("of the worker threads these do nothing any more: {all:?}"),
+        };
     }
 
     fn send_report(&mut self) {

@@ -72,6 +72,7 @@ impl Control {
             refused: Arc::new(Notify::new()),
             snapshot: Snapshot::new(options.source.state_dir()),
             gauges: Gauges::new(&process.metrics),
+            watchdog: super::watchdog::Watchdog::default(),
             addresses: None,
             status: None,
             trouble: Trouble::default(),

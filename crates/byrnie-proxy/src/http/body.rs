@@ -11,6 +11,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::expect::Gated;
 use super::upgrade::Tunnel;
 use crate::mirror::{Hearing, Overheard};
 use crate::observe::Exchange;
@@ -55,6 +56,8 @@ pub enum Body {
     Counted(Box<(Body, Rc<Upload>)>),
     /// A request's body that a mirrored copy hears, too.
     Overheard(Box<Overheard>),
+    /// A request's body that waits until the application wants it.
+    Gated(Box<Gated>),
     /// The copy's body.
     Copy(Box<Hearing>),
 }
@@ -119,6 +122,7 @@ impl HttpBody for Body {
                 Poll::Ready(frame)
             }
             Self::Overheard(body) => body.poll_frame(cx),
+            Self::Gated(body) => body.poll_frame(cx),
             Self::Copy(heard) => heard.poll_heard(cx),
         }
     }
@@ -134,6 +138,7 @@ impl HttpBody for Body {
             Self::Tunnel(_) | Self::Copy(_) => false,
             Self::Counted(counted) => counted.0.is_end_stream(),
             Self::Overheard(body) => body.is_end_stream(),
+            Self::Gated(body) => body.inner().is_end_stream(),
         }
     }
 
@@ -147,6 +152,7 @@ impl HttpBody for Body {
             Self::H2(_) | Self::Replay(_) | Self::Tunnel(_) | Self::Overheard(_) | Self::Copy(_) => {
                 SizeHint::default()
             }
+            Self::Gated(body) => body.inner().size_hint(),
             Self::Watched(body) => body.inner.size_hint(),
         }
     }

@@ -3,6 +3,8 @@
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Version};
 
+use crate::forwarded::CLIENT_CERT;
+
 /// Prefix of all headers that only proxies of the mesh write.
 pub const MESH_PREFIX: &str = "byrnie-";
 
@@ -69,7 +71,7 @@ pub const BYRNIE_OVERRIDE: HeaderName = HeaderName::from_static("byrnie-override
 
 /// Removes every header that only proxies of the mesh may write, and gives out what the application wishes.
 pub fn strip_but_hear_wish(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    if !headers.keys().any(|name| name.as_str().starts_with(MESH_PREFIX)) {
+    if !headers.keys().any(is_of_mesh) {
         return None;
     }
     let wish = headers.remove(BYRNIE_OVERRIDE);
@@ -77,11 +79,17 @@ pub fn strip_but_hear_wish(headers: &mut HeaderMap) -> Option<HeaderValue> {
     wish
 }
 
+/// Whether only proxies of the mesh may write it: their own, and the one that tells an application who calls.
+fn is_of_mesh(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with(MESH_PREFIX)
+        || (name.len() == CLIENT_CERT.as_str().len() && *name == *CLIENT_CERT.as_str())
+}
+
 /// Removes every header that only proxies of the mesh may write.
 pub fn strip_mesh_headers(headers: &mut HeaderMap) {
-    if headers.keys().any(|name| name.as_str().starts_with(MESH_PREFIX)) {
-        let ours: Vec<HeaderName> =
-            headers.keys().filter(|name| name.as_str().starts_with(MESH_PREFIX)).cloned().collect();
+    if headers.keys().any(is_of_mesh) {
+        let ours: Vec<HeaderName> = headers.keys().filter(|name| is_of_mesh(name)).cloned().collect();
         for name in ours {
             headers.remove(name);
         }
@@ -103,6 +111,13 @@ pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValu
         .any(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
     let single = !text.is_empty() && !text.contains(',') && !text.eq_ignore_ascii_case("h2c");
     (named && single).then(|| token.clone())
+}
+
+/// Whether a value of an HTTP/2 message begins or ends with a space or a tab, which HTTP/1 would swallow: the message is
+/// malformed (RFC 9113 section 8.2.1).
+pub fn has_odd_space(headers: &HeaderMap) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    headers.values().map(HeaderValue::as_bytes).any(|value| is_space(value.first()) || is_space(value.last()))
 }
 
 /// Whether the request is a gRPC call.

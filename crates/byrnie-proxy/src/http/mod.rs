@@ -1,11 +1,13 @@
 //! HTTP codecs and bodies: how requests enter and leave a worker. Knows nothing of routes or identities.
 
 pub mod body;
+pub mod expect;
 pub mod headers;
 mod idle;
 pub mod noting;
 mod server1;
 mod server2;
+pub mod strict;
 pub mod upgrade;
 
 use std::rc::Rc;

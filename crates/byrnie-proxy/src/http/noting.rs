@@ -1,26 +1,145 @@
-//! Whether bytes have come: what codecs know and do not tell.
+//! A connection of HTTP/1 as its codec uses it: strict about what is read ([`Guard`]), and with notes on what codecs
+//! know and do not tell.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::strict::{Asked, Guard, Refusal, Side};
 
 /// Messages up to this size are written in one piece.
 const JOINED: usize = 1024;
 
-/// A stream that sets a flag with every read, so that its user can tell whether bytes have come since it cleared it.
+/// How long a client may go on with a message after its connection was closed for it. A socket that is closed with
+/// something unread resets the connection, and with it the answer that the client has not read.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What every version of the codec refuses with 400, wherever in a head it comes.
+const POISON: &[u8] = b"\0\r\n\r\n";
+
+const UNDECIDED: u8 = 0;
+const SWITCHED: u8 = 1;
+const NOT_SWITCHED: u8 = 2;
+
+/// What is noted on a connection, shared by its stream and those who use it.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Set by every read, so that its user can tell whether bytes have come since it cleared it.
+    pub heard: AtomicBool,
+    switch: AtomicU8,
+    refused: AtomicU8,
+    asked: AtomicU8,
+}
+
+impl Notes {
+    /// Why the other side's bytes were refused.
+    pub fn refused(&self) -> Option<Refusal> {
+        Refusal::from_number(self.refused.load(Relaxed))
+    }
+
+    /// Whether the protocol is switched that the last request, which has no body, asked for.
+    pub fn decide(&self, switched: bool) {
+        self.switch.store(if switched { SWITCHED } else { NOT_SWITCHED }, Relaxed);
+    }
+
+    /// To an application: a request is about to be sent.
+    pub fn ask(&self, is_head: bool) {
+        self.asked.store(if is_head { 2 } else { 1 }, Relaxed);
+    }
+
+    fn asked(&self) -> Asked {
+        match self.asked.load(Relaxed) {
+            0 => Asked::Nothing,
+            1 => Asked::Request,
+            _ => Asked::Head,
+        }
+    }
+}
+
+/// A strict stream.
 pub struct Noting<S> {
     stream: S,
-    read: Arc<AtomicBool>,
+    notes: Arc<Notes>,
+    guard: Guard,
+    side: Side,
+    /// What came behind a request to switch protocols.
+    held: Vec<u8>,
+    /// What is left to say to the codec of a head that is refused.
+    poison: &'static [u8],
+    /// Waits for the decision.
+    waker: Option<Waker>,
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Noting<S> {
-    /// Sets `read` whenever bytes are read.
-    pub fn new(stream: S, read: Arc<AtomicBool>) -> Self {
-        Self { stream, read }
+    /// `limit` bounds a line, in bytes.
+    pub fn new(stream: S, side: Side, limit: usize, notes: Arc<Notes>) -> Self {
+        let guard = Guard::new(side, limit);
+        Self { stream, notes, guard, side, held: Vec::new(), poison: POISON, waker: None, linger: None }
+    }
+
+    /// Looks at what was just read behind `before`, and takes back what is not to be seen.
+    fn judge(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        let new = buf.filled().get(before..).unwrap_or_default();
+        let notes = &self.notes;
+        let taken = self.guard.take(new, || notes.asked(), || notes.asked.store(0, Relaxed));
+        if taken < new.len() {
+            if self.guard.is_held() {
+                self.held.extend_from_slice(new.get(taken..).unwrap_or_default());
+            }
+            buf.set_filled(before + taken);
+        }
+        match self.guard.refused() {
+            Some((why, _)) => notes.refused.store(why as u8, Relaxed),
+            None if self.guard.is_held() => notes.switch.store(UNDECIDED, Relaxed),
+            None => {}
+        }
+    }
+
+    /// What the codec is told of bytes that are refused: of a client's head something that it answers with 400 itself,
+    /// else an error.
+    fn tell_refusal(&mut self, why: Refusal, in_head: bool, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        match (why, self.side) {
+            (Refusal::Premature, _) => Ok(()),
+            (_, Side::Requests) if in_head => {
+                let (now, later) = self.poison.split_at(self.poison.len().min(buf.remaining()));
+                buf.put_slice(now);
+                self.poison = later;
+                Ok(())
+            }
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, why.to_string())),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Noting<S> {
+    /// The answer to a request to switch protocols is about to be written: what has come by now came before the client
+    /// could know, and belongs to the new protocol or to nobody.
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        match self.notes.switch.swap(UNDECIDED, Relaxed) {
+            SWITCHED => self.guard.release(),
+            NOT_SWITCHED => {
+                let mut space = [0; 1];
+                let mut more = ReadBuf::new(&mut space);
+                let read = Pin::new(&mut self.stream).poll_read(cx, &mut more);
+                if self.held.is_empty() && (read.is_pending() || more.filled().is_empty()) {
+                    self.guard.go_on();
+                } else {
+                    self.notes.refused.store(Refusal::Premature as u8, Relaxed);
+                    self.guard.refuse_premature();
+                }
+            }
+            _ => return,
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -30,17 +149,44 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.read.store(true, Relaxed);
+        let this = &mut *self;
+        if this.guard.is_held() {
+            this.waker = Some(cx.waker().clone());
+            return Poll::Pending;
         }
-        polled
+        if let Some((why, in_head)) = this.guard.refused() {
+            return Poll::Ready(this.tell_refusal(why, in_head, buf));
+        }
+        if !this.held.is_empty() {
+            let taken = this.held.len().min(buf.remaining());
+            buf.put_slice(this.held.get(..taken).unwrap_or_default());
+            this.held.drain(..taken);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        if buf.filled().len() == before {
+            return Poll::Ready(Ok(()));
+        }
+        this.notes.heard.store(true, Relaxed);
+        if this.guard.is_free() {
+            return Poll::Ready(Ok(()));
+        }
+        this.judge(buf, before);
+        match this.guard.refused() {
+            Some((why, in_head)) if buf.filled().len() == before => {
+                Poll::Ready(this.tell_refusal(why, in_head, buf))
+            }
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.guard.is_held() {
+            self.settle(cx);
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -49,7 +195,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        let linger = match &mut this.linger {
+            Some(linger) => linger,
+            None => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+                if this.side == Side::Responses || !this.guard.is_within_message() {
+                    return Poll::Ready(Ok(()));
+                }
+                this.linger.insert(Box::pin(tokio::time::sleep(LINGER)))
+            }
+        };
+        let mut space = [0; 4096];
+        while linger.as_mut().poll(cx).is_pending() {
+            let mut sink = ReadBuf::new(&mut space);
+            match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut sink)) {
+                Ok(()) if !sink.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Small messages in several pieces (head and body) are joined first: one `send` of one piece is less work for the
@@ -59,6 +224,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.guard.is_held() {
+            self.settle(cx);
+        }
         if let [only] = bufs {
             return Pin::new(&mut self.stream).poll_write(cx, only);
         }

@@ -6,18 +6,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use http::header::{CONNECTION, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming as HyperBody;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::Body;
+use super::expect::Gate;
 use super::headers::upgrade_token;
 use super::noting::Noting;
+use super::strict::Side;
 use super::upgrade::ClientUpgrade;
 use super::{CODEC_HEADERS, Incoming, answer, idle};
+use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::worker::Worker;
 
@@ -27,9 +30,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let settings = Arc::clone(&worker.config().settings);
-    let io = TokioIo::new(Noting::new(stream, Arc::clone(&front.heard)));
+    let head_limit = settings.max_header_bytes as usize;
+    let strict = Noting::new(stream, Side::Requests, head_limit, Arc::clone(&front.notes));
+    let io = TokioIo::new(strict);
     let service = service_fn(|request: Request<HyperBody>| {
-        front.heard.store(false, Relaxed);
+        front.notes.heard.store(false, Relaxed);
         let (worker, front) = (Rc::clone(worker), Rc::clone(front));
         async move { Ok::<_, Infallible>(exchange(&worker, &front, request).await) }
     });
@@ -37,8 +42,8 @@ where
     builder
         .half_close(true)
         .header_read_timeout(None)
-        .max_header_size(settings.max_header_bytes as usize)
-        .max_buf_size((settings.max_header_bytes as usize).max(MIN_BUFFER));
+        .max_header_size(head_limit)
+        .max_buf_size(head_limit.max(MIN_BUFFER));
     if settings.max_headers != CODEC_HEADERS {
         builder.max_headers(settings.max_headers as usize);
     }
@@ -47,7 +52,7 @@ where
         front,
         settings.client_idle_timeout,
         Some(settings.header_timeout),
-        || front.heard.load(Relaxed),
+        || front.notes.heard.load(Relaxed),
         || worker.process.overload.is_shedding()
     ));
     let mut draining = std::pin::pin!(worker.process.draining.cancelled());
@@ -64,7 +69,7 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             () = expired.as_mut() => {
-                if front.heard.load(Relaxed) {
+                if front.notes.heard.load(Relaxed) {
                     worker.process.counters.limit_header_timeout.inc();
                 }
                 return;
@@ -72,14 +77,28 @@ where
         }
     };
     if let Err(error) = ended {
-        if error.is_parse_too_large() {
-            worker.process.counters.limit_headers.inc();
-        }
-        tracing::debug!("HTTP/1 connection from {}: {error}", front.remote);
+        note_refused(worker, front, &error);
     }
     // What it became counts as a connection, and a drain waits for it.
     front.tunnels.close();
     front.tunnels.wait().await;
+}
+
+/// A head that the codec refused, and answered itself, is seen like any other refused request.
+fn note_refused(worker: &Rc<Worker>, front: &Rc<Front>, error: &hyper::Error) {
+    tracing::debug!("HTTP/1 connection from {}: {error}", front.remote);
+    if !error.is_parse() {
+        return;
+    }
+    let (status, why) = match front.notes.refused() {
+        Some(refusal) => (StatusCode::BAD_REQUEST, refusal.to_string()),
+        None if error.is_parse_too_large() => {
+            worker.process.counters.limit_headers.inc();
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large".to_owned())
+        }
+        None => (StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    crate::outbound::note_refused(worker, front, status, &ProxyError::unprocessed(Kind::BadRequest, why));
 }
 
 /// hyper's smallest buffer.
@@ -87,18 +106,27 @@ const MIN_BUFFER: usize = 8192;
 
 async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<HyperBody>) -> Response<Body> {
     if *request.method() == Method::CONNECT {
-        return match front.entrance {
+        let response = match front.entrance {
             Entrance::HttpProxy => crate::capture::connect(worker, front, request).await,
             _ => crate::outbound::refuse_connect(worker, front, &request),
         };
+        front.notes.decide(response.status().is_success());
+        return response;
     }
     // An upgrade with a body of its own is left to be an ordinary request, as RFC 9110 section 7.8 allows.
-    let token = upgrade_token(request.version(), request.headers())
-        .filter(|_| http_body::Body::is_end_stream(request.body()));
+    let is_empty = http_body::Body::is_end_stream(request.body());
+    let asks = is_empty && request.headers().contains_key(UPGRADE);
+    let token = if asks { upgrade_token(request.version(), request.headers()) } else { None };
     let Some(token) = token else {
-        let request = request
-            .map(|body| if http_body::Body::is_end_stream(&body) { Body::Empty } else { Body::H1(body) });
+        let mut request = request.map(|body| if is_empty { Body::Empty } else { Body::H1(body) });
+        if !is_empty && let Some(gate) = Gate::wanted(request.headers()) {
+            // hyper says 100 when the body is read for the first time.
+            request.extensions_mut().insert(gate);
+        }
         let mut response = answer(worker, front, Incoming { request, upgrade: None }).await;
+        if asks {
+            front.notes.decide(false);
+        }
         // As which version it came from upstream says nothing about this connection; hyper would think so, and leave
         // HTTP/1.0 clients without a word about keep-alive.
         *response.version_mut() = Version::HTTP_11;
@@ -110,7 +138,9 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
     let (client, body) = ClientUpgrade::new(hyper::upgrade::on(&mut request));
     let request = request.map(|_| body);
     let mut response = answer(worker, front, Incoming { request, upgrade: Some(token) }).await;
-    match response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE) {
+    let switched = response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE);
+    front.notes.decide(switched.is_some());
+    match switched {
         Some(token) => client.accept(&front.tunnels, response, token),
         None => response,
     }

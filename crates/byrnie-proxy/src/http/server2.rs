@@ -11,19 +11,25 @@ use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::{HOST, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::body::{Body, BodyError, H2Body, send_body};
+use super::expect::Gate;
+use super::headers::has_odd_space;
 use super::upgrade::BYRNIE_UPGRADE;
 use super::{Incoming, answer, idle};
+use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::worker::Worker;
 
 /// What one stream may send before we read it, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// What all streams of a connection may.
+/// What all streams of a client's connection may: it stops nobody but itself.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The same for a peer's proxy, whose streams belong to many: as many as it opens, so that those that an application
+/// does not read do not stop the others.
+const PEER_WINDOW: u32 = STREAM_WINDOW * 100;
 /// What waits to be written for one stream, in bytes.
 const SEND_BUFFER: usize = 256 * 1024;
 /// Time for the preface and first settings.
@@ -60,7 +66,7 @@ where
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(connection_window(front))
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_header_list_size(header_limit(front, &settings))
         .max_send_buffer_size(SEND_BUFFER)
@@ -107,6 +113,13 @@ where
     }
 }
 
+fn connection_window(front: &Front) -> u32 {
+    match front.entrance {
+        Entrance::Mesh => PEER_WINDOW,
+        _ => CONNECTION_WINDOW,
+    }
+}
+
 /// Largest header list. HTTP/2 counts 32 bytes more for each line (RFC 9113 section 6.5.2), and a peer's proxy adds its
 /// own: what it accepted must not be refused here.
 fn header_limit(front: &Front, settings: &MeshSettings) -> u32 {
@@ -123,8 +136,7 @@ async fn serve_stream(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
-    if request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none() {
-        let response = crate::outbound::refuse_connect(worker, front, &request);
+    if let Some(response) = refusal(worker, front, &request) {
         if let Err(error) = send(respond, response).await {
             tracing::debug!("HTTP/2 stream from {}: {error}", front.remote);
         }
@@ -133,11 +145,19 @@ async fn serve_stream(
     let is_head = request.method() == Method::HEAD;
     let incoming = incoming(front, request);
     let is_upgrade = incoming.upgrade.is_some();
+    let mut gate = incoming.request.extensions().get::<Gate>().cloned();
     let answered = {
         let mut answering = std::pin::pin!(answer(worker, front, incoming));
         std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
                 return Poll::Ready(Some(answer));
+            }
+            if gate.as_ref().is_some_and(|gate| gate.poll_open(cx)) {
+                gate = None;
+                let mut go_on = Response::new(());
+                *go_on.status_mut() = StatusCode::CONTINUE;
+                // The stream is gone: seen below.
+                let _ = respond.send_informational(go_on);
             }
             // The client does not want it any more: stop working on it.
             respond.poll_reset(cx).map(|_| None)
@@ -160,6 +180,19 @@ async fn serve_stream(
     }
 }
 
+/// The answer to what is refused before anything else is looked at.
+fn refusal(worker: &Rc<Worker>, front: &Rc<Front>, request: &Request<RecvStream>) -> Option<Response<Body>> {
+    if *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none() {
+        return Some(crate::outbound::refuse_connect(worker, front, request));
+    }
+    // A peer's proxy has looked at it already.
+    if front.entrance != Entrance::Mesh && has_odd_space(request.headers()) {
+        let error = ProxyError::unprocessed(Kind::BadRequest, "a header's value begins or ends with a space");
+        return Some(crate::outbound::refuse_request(worker, front, request, &error));
+    }
+    None
+}
+
 /// The request in the shape that it would have on HTTP/1: path only, host as a header. Extended CONNECT (RFC 8441)
 /// becomes an upgrade.
 fn incoming(front: &Front, request: Request<RecvStream>) -> Incoming {
@@ -168,16 +201,21 @@ fn incoming(front: &Front, request: Request<RecvStream>) -> Incoming {
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
         && head.method != Method::CONNECT
     {
-        head.headers.insert(HOST, host);
+        set_host(&mut head.headers, host);
     }
     let body = if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) };
+    if !body.is_finished()
+        && let Some(gate) = Gate::wanted(&head.headers)
+    {
+        head.extensions.insert(gate);
+    }
     let mut upgrade =
         head.extensions.remove::<Protocol>().and_then(|p| HeaderValue::from_str(p.as_str()).ok());
     if upgrade.is_some()
         && let Some(authority) = head.uri.authority()
     {
         if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-            head.headers.insert(HOST, host);
+            set_host(&mut head.headers, host);
         }
         head.method = Method::GET;
     }
@@ -188,6 +226,16 @@ fn incoming(front: &Front, request: Request<RecvStream>) -> Incoming {
         upgrade = Some(token);
     }
     Incoming { request: Request::from_parts(head, body), upgrade }
+}
+
+/// `:authority` as Host. One that differs stays beside it: then the request has two hosts, and is refused for that
+/// (RFC 9113 section 8.3.1).
+fn set_host(headers: &mut HeaderMap, host: HeaderValue) {
+    if let Some(other) = headers.insert(HOST, host.clone())
+        && !other.as_bytes().eq_ignore_ascii_case(host.as_bytes())
+    {
+        headers.append(HOST, other);
+    }
 }
 
 async fn send(mut respond: SendResponse<Bytes>, response: Response<Body>) -> Result<(), BodyError> {

@@ -3,14 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use byrnie_decide::Failure;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Counted, Lease as AnyLease, SendFailure, reserve, wait_for_turn};
@@ -19,8 +20,10 @@ use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
 use crate::http::CODEC_HEADERS;
 use crate::http::body::Body;
+use crate::http::expect::Gate;
 use crate::http::headers::strip_mesh_headers;
-use crate::http::noting::Noting;
+use crate::http::noting::{Notes, Noting};
+use crate::http::strict::Side;
 use crate::http::upgrade;
 use crate::worker::Worker;
 
@@ -50,8 +53,10 @@ struct Idle {
 
 struct Connection {
     sender: SendRequest<Body>,
-    /// Set by every read: whether the answer has begun.
-    received: Arc<AtomicBool>,
+    /// Whether the answer has begun, and whether it is one.
+    notes: Arc<Notes>,
+    /// Ends it, with a body that nobody wants.
+    driver: AbortHandle,
     /// From here on it takes nothing new.
     retires: Instant,
 }
@@ -62,6 +67,8 @@ pub struct Lease {
     connection: Connection,
     /// It has served before, so the origin may have closed it.
     reused: bool,
+    /// Whether the request waits with its body, and the application wants it.
+    unwanted: Option<Gate>,
 }
 
 impl Pool {
@@ -90,7 +97,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, .. }) = idle.pop() {
             if !connection.sender.is_closed() {
-                return Some(Lease { pool: Rc::clone(self), connection, reused: true });
+                return Some(Lease { pool: Rc::clone(self), connection, reused: true, unwanted: None });
             }
         }
         None
@@ -174,11 +181,11 @@ async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Res
     let counted = Counted::new(worker, &pool.endpoint);
     let dialing = dial::tcp(worker, &pool.endpoint);
     let stream = dial::within(cluster.settings.connect_timeout, &pool.endpoint, dialing).await?;
-    let received = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(Noting::new(stream, Arc::clone(&received)));
     let settings = Arc::clone(&worker.config().settings);
+    let (notes, head_limit) = (Arc::new(Notes::default()), settings.max_header_bytes as usize);
+    let io = TokioIo::new(Noting::new(stream, Side::Responses, head_limit, Arc::clone(&notes)));
     let mut builder = hyper::client::conn::http1::Builder::new();
-    builder.max_header_size(settings.max_header_bytes as usize);
+    builder.max_header_size(head_limit);
     if settings.max_headers != CODEC_HEADERS {
         builder.max_headers(settings.max_headers as usize);
     }
@@ -187,20 +194,33 @@ async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Res
         ProxyError::unprocessed(Kind::ConnectFailed, format!("{}: {error}", pool.endpoint.plan.workload))
     })?;
     let gone = pool.endpoint.plan.address;
-    tokio::task::spawn_local(async move {
+    let driver = tokio::task::spawn_local(async move {
         let _counted = counted;
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!("HTTP/1 connection to {gone}: {error}");
         }
     });
-    let connection = Connection { sender, received, retires: super::retirement(worker) };
-    Ok(Lease { pool: Rc::clone(pool), connection, reused: false })
+    let connection =
+        Connection { sender, notes, driver: driver.abort_handle(), retires: super::retirement(worker) };
+    Ok(Lease { pool: Rc::clone(pool), connection, reused: false, unwanted: None })
 }
 
 impl Lease {
     /// Sends a request and waits for the head of its response.
-    pub async fn send(mut self, request: Request<Body>) -> Result<(Response<Body>, AnyLease), SendFailure> {
-        self.connection.received.store(false, Relaxed);
+    pub async fn send(
+        mut self,
+        mut request: Request<Body>,
+    ) -> Result<(Response<Body>, AnyLease), SendFailure> {
+        self.connection.notes.heard.store(false, Relaxed);
+        self.connection.notes.ask(*request.method() == Method::HEAD);
+        self.unwanted = request.extensions().get::<Gate>().cloned();
+        if let Some(gate) = self.unwanted.clone() {
+            hyper::ext::on_informational(&mut request, move |interim| {
+                if interim.status() == StatusCode::CONTINUE {
+                    gate.open();
+                }
+            });
+        }
         let upgrade = request.headers().contains_key(http::header::UPGRADE);
         let (request, tunnel) = if upgrade { take_tunnel(request) } else { (request, None) };
         match self.connection.sender.try_send_request(request).await {
@@ -230,13 +250,16 @@ impl Lease {
     }
 
     fn failed(&self, error: &hyper::Error, unsent: bool) -> SendFailure {
-        let failure = match (unsent, self.reused, self.connection.received.load(Relaxed)) {
+        let failure = match (unsent, self.reused, self.connection.notes.heard.load(Relaxed)) {
             (true, ..) => Failure::NotProcessed,
             (false, true, false) => Failure::ReusedConnectionDied,
             (false, ..) => Failure::ConnectionDied,
         };
-        let kind = if error.is_parse() { Kind::UpstreamProtocol } else { Kind::UpstreamReset };
-        let context = format!("{}: {}", self.pool.endpoint.plan.workload, explain(error));
+        let refused = self.connection.notes.refused();
+        let is_protocol = error.is_parse() || refused.is_some();
+        let kind = if is_protocol { Kind::UpstreamProtocol } else { Kind::UpstreamReset };
+        let why = refused.map_or_else(|| explain(error), |refusal| refusal.to_string());
+        let context = format!("{}: {why}", self.pool.endpoint.plan.workload);
         let error = match failure {
             Failure::NotProcessed => ProxyError::unprocessed(kind, context),
             _ => ProxyError::new(kind, context),
@@ -254,7 +277,11 @@ impl Lease {
     /// The response is complete. When others wait for a place that this worker's requests do not need, the connection
     /// is closed instead, which frees one.
     pub fn give_back(self) {
-        let Self { pool, connection, .. } = self;
+        let Self { pool, connection, unwanted, .. } = self;
+        if unwanted.is_some_and(|gate| !gate.is_open()) {
+            // Answered without the body: what would follow on this connection is the body's.
+            return connection.driver.abort();
+        }
         let now = Instant::now();
         if connection.sender.is_closed()
             || now >= connection.retires

@@ -2,9 +2,11 @@
 //! record. Several connections when one has too many streams.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use byrnie_decide::Failure;
@@ -13,7 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use h2::Reason;
 use h2::client::SendRequest;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Lease as AnyLease, SendFailure, reserve, retirement};
@@ -21,7 +23,8 @@ use crate::config::{Cluster, Endpoint, Peer};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
 use crate::http::body::{Body, H2Body, send_body};
-use crate::http::headers::strip_mesh_headers;
+use crate::http::expect::Gate;
+use crate::http::headers::{has_odd_space, strip_mesh_headers};
 use crate::http::upgrade::BYRNIE_UPGRADE;
 use crate::tls::Alpn;
 use crate::worker::Worker;
@@ -31,7 +34,8 @@ use crate::worker::Worker;
 const STREAMS: u32 = 100;
 /// As in the server: what one stream may send before it is read.
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Room for all streams: those that nobody reads must not stop the others.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS;
 const SEND_BUFFER: usize = 256 * 1024;
 
 /// The connections of one worker to one peer.
@@ -293,6 +297,7 @@ impl Lease {
     /// Sends a request and waits for the head of its response.
     pub async fn send(self, request: Request<Body>) -> Result<(Response<Body>, AnyLease), SendFailure> {
         let (head, body) = request.into_parts();
+        let gate = head.extensions.get::<Gate>().cloned();
         let upgrade = head.headers.contains_key(BYRNIE_UPGRADE);
         let end = body.is_finished() && !upgrade;
         let mut sender = self.connection.sender.borrow().clone();
@@ -305,7 +310,11 @@ impl Lease {
         };
         let pumping = (!end).then(|| tokio::task::spawn_local(Box::pin(send_body(body, stream))));
         let pumping = pumping.map(|task| AbortOnDrop(Some(task)));
-        match response.await {
+        let response = match gate {
+            Some(gate) => hear_interim(response, &gate).await,
+            None => response.await,
+        };
+        match response {
             Ok(response) => {
                 self.connection.served.set(true);
                 // The rest of the body goes on by itself: streams in both directions.
@@ -315,6 +324,9 @@ impl Lease {
                 let mut response = response
                     .map(|body| if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) });
                 if !self.pool.endpoint.is_secured() {
+                    if has_odd_space(response.headers()) {
+                        return Err(self.malformed("a header's value begins or ends with a space"));
+                    }
                     // What proxies tell each other is not believed of an application.
                     strip_mesh_headers(response.headers_mut());
                 }
@@ -322,6 +334,12 @@ impl Lease {
             }
             Err(error) => Err(self.failed(&error, false)),
         }
+    }
+
+    fn malformed(&self, what: &str) -> SendFailure {
+        let context = format!("{}: {what}", self.pool.endpoint.plan.workload);
+        let error = ProxyError::new(Kind::UpstreamProtocol, context);
+        SendFailure { error, failure: Failure::ConnectionDied, request: None }
     }
 
     fn failed(&self, error: &h2::Error, at_once: bool) -> SendFailure {
@@ -350,6 +368,22 @@ impl Lease {
             request: None,
         }
     }
+}
+
+/// Waits for a response, and opens the gate of the request's body when 100 comes first.
+async fn hear_interim(
+    mut response: h2::client::ResponseFuture,
+    gate: &Gate,
+) -> Result<Response<h2::RecvStream>, h2::Error> {
+    std::future::poll_fn(|cx| {
+        while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+            if interim.status() == StatusCode::CONTINUE {
+                gate.open();
+            }
+        }
+        Pin::new(&mut response).poll(cx)
+    })
+    .await
 }
 
 /// In TLS 1.3 a server judges the client's certificate after the client thinks that the handshake is done: its refusal

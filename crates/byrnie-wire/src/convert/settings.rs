@@ -1,8 +1,8 @@
 //! `MeshSettings`, `TrustBundle`, `Upstreams`.
 
 use byrnie_plan::{
-    AccessLog, AccessLogFormat, DnsSettings, MeshSettings, ObjectName, Override, ServicePortRef, TrustBundle,
-    Upstream, Upstreams,
+    AccessLog, AccessLogFormat, DnsSettings, ForwardedHeaders, MeshSettings, ObjectName, Override,
+    ServicePortRef, TrustBundle, Upstream, Upstreams,
 };
 
 use super::field::{MAX_LIST, at, duration, filled, list, name, nanos, number, port, required, same_names};
@@ -15,6 +15,13 @@ const MAX_ROOTS: usize = 64;
 const MAX_ROOT_BYTES: usize = 64 * 1024;
 
 same_names!(log_to_proto, log_from_proto, AccessLog, pb::AccessLog, [Off, Failed, All]);
+same_names!(
+    forwarded_to_proto,
+    forwarded_from_proto,
+    ForwardedHeaders,
+    pb::ForwardedHeaders,
+    [Append, Replace, Off]
+);
 same_names!(format_to_proto, format_from_proto, AccessLogFormat, pb::AccessLogFormat, [Json, Text]);
 
 pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
@@ -41,6 +48,9 @@ pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
         drain_percent: Some(settings.drain_percent.into()),
         shed_percent: Some(settings.shed_percent.into()),
         adaptive_concurrency: Some(settings.adaptive_concurrency),
+        forwarded_headers: forwarded_to_proto(settings.forwarded_headers),
+        trusted_hops: Some(settings.trusted_hops),
+        peer_identity_header: settings.peer_identity_header,
     }
 }
 
@@ -68,6 +78,9 @@ pub(super) fn mesh_from_proto(wire: pb::MeshSettings) -> Result<MeshSettings, De
         accept_plaintext: wire.accept_plaintext,
         peer_timeout: duration("peer_timeout", wire.peer_timeout_ns)?,
         dns: required("dns", wire.dns, dns_from_proto)?,
+        forwarded_headers: at("forwarded_headers", forwarded_from_proto(wire.forwarded_headers))?,
+        trusted_hops: number("trusted_hops", wire.trusted_hops)?,
+        peer_identity_header: wire.peer_identity_header,
     })
 }
 

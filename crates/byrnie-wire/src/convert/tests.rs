@@ -1,5 +1,7 @@
 //! Round trips of every resource, and every way a reader must refuse.
 
+#[path = "../../../../fuzz/driver.rs"]
+mod driver;
 mod refusals;
 mod strategies;
 
@@ -62,4 +64,16 @@ fn the_encoding_is_pinned() {
         settings: TrafficSettings::default(),
     });
     assert_eq!(encode(&service).version.to_string(), "56fb11b43e0df41b2762c0783b0e3cd4");
+}
+
+/// What is read is written as something that is read again, the same.
+#[test]
+fn fuzz_wire() {
+    use prost::Message;
+    driver::drive("wire", |input| {
+        let Ok(message) = crate::generated::Resource::decode(input) else { return };
+        let Ok(resource) = super::from_proto(message) else { return };
+        let again = crate::generated::Resource::decode(&*encode(&resource).bytes).unwrap();
+        assert_eq!(super::from_proto(again), Ok(resource));
+    });
 }

@@ -1819,6 +1819,12 @@ pub struct MeshSettings {
     pub dns: ::core::option::Option<DnsSettings>,
     #[prost(uint64, optional, tag = "41")]
     pub peer_timeout_ns: ::core::option::Option<u64>,
+    #[prost(enumeration = "ForwardedHeaders", tag = "42")]
+    pub forwarded_headers: i32,
+    #[prost(uint32, optional, tag = "43")]
+    pub trusted_hops: ::core::option::Option<u32>,
+    #[prost(bool, tag = "44")]
+    pub peer_identity_header: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DnsSettings {
@@ -2109,6 +2115,38 @@ impl Action {
             "ACTION_ALLOW" => Some(Self::Allow),
             "ACTION_DENY" => Some(Self::Deny),
             "ACTION_AUDIT" => Some(Self::Audit),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ForwardedHeaders {
+    Unspecified = 0,
+    Append = 1,
+    Replace = 2,
+    Off = 3,
+}
+impl ForwardedHeaders {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FORWARDED_HEADERS_UNSPECIFIED",
+            Self::Append => "FORWARDED_HEADERS_APPEND",
+            Self::Replace => "FORWARDED_HEADERS_REPLACE",
+            Self::Off => "FORWARDED_HEADERS_OFF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FORWARDED_HEADERS_UNSPECIFIED" => Some(Self::Unspecified),
+            "FORWARDED_HEADERS_APPEND" => Some(Self::Append),
+            "FORWARDED_HEADERS_REPLACE" => Some(Self::Replace),
+            "FORWARDED_HEADERS_OFF" => Some(Self::Off),
             _ => None,
         }
     }

@@ -367,8 +367,10 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
     let format = prop::sample::select(vec![AccessLogFormat::Json, AccessLogFormat::Text]);
     let times = (duration(), duration(), duration(), duration(), duration(), duration(), duration());
     let numbers = (any::<(u32, u32, u32, u32, u32)>(), 0..=100u8, 0..=100u8, any::<bool>());
-    (log, format, any::<(bool, bool, bool)>(), times, numbers).prop_map(
-        |(access_log, access_log_format, switches, times, numbers)| MeshSettings {
+    let forwarded = vec![ForwardedHeaders::Append, ForwardedHeaders::Replace, ForwardedHeaders::Off];
+    let edge = (prop::sample::select(forwarded), any::<u32>(), any::<bool>());
+    (log, format, any::<(bool, bool, bool)>(), times, numbers, edge).prop_map(
+        |(access_log, access_log_format, switches, times, numbers, edge)| MeshSettings {
             access_log,
             access_log_format,
             show_policy_in_response: switches.0,
@@ -391,6 +393,9 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
             drain_percent: numbers.1,
             shed_percent: numbers.2,
             adaptive_concurrency: numbers.3,
+            forwarded_headers: edge.0,
+            trusted_hops: edge.1,
+            peer_identity_header: edge.2,
         },
     )
 }

@@ -1,0 +1,110 @@
+//! Fuzz targets of what reads bytes of strangers, each with a corpus under `fuzz/corpus`.
+
+#[path = "../../../fuzz/driver.rs"]
+mod driver;
+
+use http::HeaderValue;
+
+use crate::detect::look;
+use crate::hop::header;
+use crate::http::strict::{Asked, Guard, Side};
+
+/// What is clear of a protocol stays so however many bytes follow.
+#[test]
+fn fuzz_sniff() {
+    driver::drive("sniff", |input| {
+        let input = input.get(..1500).unwrap_or(input);
+        let mut clear = None;
+        for end in (0..=input.len()).step_by(7).chain([input.len()]) {
+            let now = look(&input[..end]);
+            assert!(clear.is_none() || now == clear, "{clear:?} becomes {now:?} with {end} bytes");
+            clear = now;
+        }
+    });
+}
+
+/// The guard's word does not depend on the pieces that bytes come in, and where it sees the end of a message another
+/// reader sees it, too.
+#[test]
+fn fuzz_framing() {
+    driver::drive("framing", |input| {
+        for side in [Side::Requests, Side::Responses] {
+            let whole = judged(side, input, input.len().max(1));
+            for piece in [1, 3, 16] {
+                assert_eq!(judged(side, input, piece).1, whole.1, "in pieces of {piece}");
+            }
+        }
+        let mut at = 0;
+        while let Some(end) = message(&input[at..]) {
+            let mut guard = Guard::new(Side::Requests, 8192);
+            let passed = guard.take(&input[..at + end], || Asked::Nothing, || ());
+            if guard.refused().is_some() || guard.is_held() {
+                return;
+            }
+            assert!(passed == at + end && !guard.is_within_message(), "a message ends at {}", at + end);
+            at += end;
+        }
+    });
+}
+
+/// How many bytes pass, and why the rest does not.
+fn judged(side: Side, input: &[u8], piece: usize) -> (usize, Option<String>) {
+    let mut guard = Guard::new(side, 8192);
+    let mut passed = 0;
+    for part in input.chunks(piece) {
+        let taken = guard.take(part, || Asked::Request, || ());
+        passed += taken;
+        if taken < part.len() {
+            break;
+        }
+    }
+    let why = guard.refused().map(|(why, _)| why.to_string());
+    (passed, why.or_else(|| guard.is_held().then(|| "held".to_owned())))
+}
+
+/// Where the first message ends, read with another parser; `None`: it is not whole, or no message.
+fn message(input: &[u8]) -> Option<usize> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(head) = request.parse(input).ok()? else { return None };
+    let value = |name: &str| {
+        let mut found = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        found.next().map(|header| header.value)
+    };
+    if value("transfer-encoding").is_none() {
+        let Some(length) = value("content-length") else { return Some(head) };
+        let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
+        return head.checked_add(length).filter(|end| *end <= input.len());
+    }
+    let mut at = head;
+    loop {
+        let httparse::Status::Complete((line, size)) = httparse::parse_chunk_size(&input[at..]).ok()? else {
+            return None;
+        };
+        at += line;
+        if size == 0 {
+            break;
+        }
+        at = at.checked_add(usize::try_from(size).ok()?)?.checked_add(2).filter(|end| *end <= input.len())?;
+    }
+    let mut trailers = [httparse::EMPTY_HEADER; 64];
+    match httparse::parse_headers(&input[at..], &mut trailers).ok()? {
+        httparse::Status::Complete((end, _)) => Some(at + end),
+        httparse::Status::Partial => None,
+    }
+}
+
+/// Nothing that a peer writes makes the reader of the hop's header stumble, and its two halves are the whole.
+#[test]
+fn fuzz_hop() {
+    driver::drive("hop", |input| {
+        let Ok(value) = HeaderValue::from_bytes(input) else { return };
+        if let Some(hop) = header::parse(&value) {
+            let _ = hop.route_name();
+            let text = value.to_str().unwrap();
+            let (fixed, rest) = header::split(text);
+            assert_eq!(format!("{fixed}{rest}"), text);
+            assert!(header::parse_rest(rest).is_some(), "the whole is read and its rest is not");
+        }
+    });
+}
