@@ -113,8 +113,8 @@ pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValu
     (named && single).then(|| token.clone())
 }
 
-/// Whether a value of an HTTP/2 message begins or ends with a space or a tab, which HTTP/1 would swallow: the message is
-/// malformed (RFC 9113 section 8.2.1).
+/// Whether a value of an HTTP/2 message begins or ends with a space or a tab, which HTTP/1 would swallow: the message
+/// is malformed (RFC 9113 section 8.2.1).
 pub fn has_odd_space(headers: &HeaderMap) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     headers.values().map(HeaderValue::as_bytes).any(|value| is_space(value.first()) || is_space(value.last()))

@@ -310,7 +310,7 @@ impl Guard {
         }
     }
 
-    /// Of all headers only those that say where the message ends matter here. Told apart by the place of the colon first.
+    /// Of all headers only those that say where the message ends matter here.
     fn header(&mut self, text: &[u8]) -> Result<(), Refusal> {
         if let Some(value) = value_of(text, b"content-length:") {
             if self.head.length.is_some() {

@@ -1,4 +1,5 @@
-//! SNI and coalescing (CVE-2020-11767, CVE-2024-45808, CVE-2024-32475): each request is routed by its own host, and an odd name is bytes.
+//! SNI and coalescing (CVE-2020-11767, CVE-2024-45808, CVE-2024-32475): each request is routed by its own
+//! host, and an odd name is bytes.
 
 use std::io::{Read, Write};
 

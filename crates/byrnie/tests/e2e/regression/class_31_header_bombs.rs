@@ -1,4 +1,5 @@
-//! Header bombs (CVE-2026-47774, CVE-2019-15226, CVE-2020-12605): limits hold for what a head becomes, not for what it costs to send.
+//! Header bombs (CVE-2026-47774, CVE-2019-15226, CVE-2020-12605): limits hold for what a head
+//! becomes, not for what it costs to send.
 
 use std::io::Write;
 

@@ -74,7 +74,8 @@ impl Site {
         [&self.gateway, &self.caller]
     }
 
-    /// Each of these is refused with 400 on each road, its connection closed, and nothing of it reaches the application.
+    /// Each of these is refused with 400 on each road, its connection closed, and nothing of it reaches the
+    /// application.
     pub fn refused(&self, probes: &[&str]) {
         for road in self.roads() {
             for words in probes {
