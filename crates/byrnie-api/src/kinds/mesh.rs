@@ -189,8 +189,8 @@ pub struct ProxyDefaults {
     /// `X-Forwarded-Proto` and `-Host` is replaced.
     #[schemars(range(min = 0, max = 16))]
     pub trusted_hops: u32,
-    /// Whether an application hears who calls it: `X-Forwarded-Client-Cert: By=…;URI=…`, the SPIFFE IDs of its own and of
-    /// the calling workload. What callers send under this name is removed, always. Default false.
+    /// Whether an application hears who calls it: `X-Forwarded-Client-Cert: By=…;URI=…`, the SPIFFE IDs of its own
+    /// and of the calling workload. What callers send under this name is removed, always. Default false.
     pub peer_identity_header: bool,
 }
 
