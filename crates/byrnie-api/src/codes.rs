@@ -310,16 +310,6 @@ codes! {
         "report it with the proxy's log";
     PORT_IN_USE = 217, "port not available", "A Gateway's proxy cannot bind a listener's port; it tries again.",
         "end the process that holds the port, or choose another port for the listener";
-    PLAINTEXT = 270, "plaintext refused", "A connection came to a workload's own address without mTLS, and the mesh is strict.",
-        "call through a proxy of the mesh or a Gateway, or set Mesh.spec.mtls to permissive for the time of moving in";
-    EGRESS_DENIED = 271, "destination not of the mesh", "A workload called what is no service of the mesh, and the Mesh's egress is deny.",
-        "make it a Service of the mesh, or set Mesh.spec.egress to allow";
-    RULES_RESTORED = 272, "rules restored", "Somebody had changed or removed the rules that capture a workload's traffic; they are in force again.",
-        "find out who changes nftables in the workload's network namespace";
-    RULES_BROKEN = 273, "rules not in force", "The rules that capture a workload's traffic cannot be put in force; it is tried again.",
-        "see the text; nft must be installed and allowed";
-
-    // Identity (`byrnie-identity`, `byrnie-control`).
     REQUESTS_LIMIT = 240, "too many requests in flight", "A proxy has as many requests in flight as it may have.",
         "see where they wait; raise Mesh.spec.proxy.maxRequests if the machine has room";
     OVERLOADED = 241, "proxy out of memory or descriptors",
@@ -331,6 +321,16 @@ codes! {
         "ask http://127.0.0.1:PORT; a page in a browser must not";
     ADMIN_TOKEN = 244, "admin token missing", "The admin server tells this to who has the token of the process only.",
         "use `byrnie proxy-config`, or send the content of admin.token in the header byrnie-admin-token";
+    PLAINTEXT = 270, "plaintext refused", "A connection came to a workload's own address without mTLS, and the mesh is strict.",
+        "call through a proxy of the mesh or a Gateway, or set Mesh.spec.mtls to permissive for the time of moving in";
+    EGRESS_DENIED = 271, "destination not of the mesh", "A workload called what is no service of the mesh, and the Mesh's egress is deny.",
+        "make it a Service of the mesh, or set Mesh.spec.egress to allow";
+    RULES_RESTORED = 272, "rules restored", "Somebody had changed or removed the rules that capture a workload's traffic; they are in force again.",
+        "find out who changes nftables in the workload's network namespace";
+    RULES_BROKEN = 273, "rules not in force", "The rules that capture a workload's traffic cannot be put in force; it is tried again.",
+        "see the text; nft must be installed and allowed";
+
+    // Identity (`byrnie-identity`, `byrnie-control`).
     DNS_LOOP = 280, "resolver asks itself", "A resolver that the host's resolv.conf names leads back to this proxy. It is not asked for a minute.",
         "name a resolver of the outside in the host's /etc/resolv.conf";
     DNS_START = 281, "resolver not started", "The resolver's thread or one of its sockets cannot be used.",

@@ -86,7 +86,7 @@ async fn a_proxy_with_a_past_serves_without_a_control_plane_and_keeps_its_addres
     assert!(proves(&home, mesh, "other").await.is_err());
     assert_eq!(get(admin, "/ready"), (200, "ready\n".into()));
     assert!(get(admin, "/metrics").1.contains("byrnie_certificate_not_after_seconds"));
-    assert_eq!(get(admin, "/nothing").0, 404);
+    assert_eq!(get(admin, "/nothing").0, 403, "what is not free is not even named without the token");
     let store = first.end().await;
 
     // The sockets of the first life, from the supervisor.
