@@ -85,24 +85,18 @@ impl Alone {
 }
 
 #[test]
-fn requests_beyond_the_limit_get_503_and_places_come_back() {
+fn requests_beyond_the_limit_get_503_and_a_code() {
     let alone = alone("", "maxRequests: 2");
     let hang = || {
         let mut stream = TcpStream::connect(&alone.address).unwrap();
         stream.write_all(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         stream
     };
-    let held = [hang(), hang()];
+    let _held = [hang(), hang()];
     until("both are in flight", || (alone.metric("byrnie_requests_in_flight") == 2.0).then_some(()));
     assert_eq!(get(&alone.address, "/", &[]).unwrap().status, 503);
     assert_eq!(alone.refused("requests"), 1.0);
     until("the log says why", || alone.proxy.log().contains("\"flag\":\"BYR0240\"").then_some(()));
-    // A client that says no more may still listen; one that resets does not.
-    for stream in &held {
-        rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
-    }
-    drop(held);
-    alone.is_well();
 }
 
 #[test]
@@ -178,17 +172,7 @@ fn memory_that_runs_out_ends_nothing() {
     }
     assert!(group.used() <= LIMIT && kept.len() > 500, "{} kept, {refused} refused", kept.len());
     eprintln!("{} kept, {refused} refused, {} MiB", kept.len(), group.used() >> 20);
-    // Heads that never end fill memory without a single request.
-    let mut heavy = Vec::new();
-    for _ in 0..1_000 {
-        let Ok(mut stream) = TcpStream::connect(&alone.address) else { continue };
-        let _ = stream.set_write_timeout(Some(Duration::from_millis(200)));
-        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nx: ");
-        let _ = stream.write_all(&[b'a'; 60_000]);
-        heavy.push(stream);
-    }
-    eprintln!("heavy: {} MiB, shed {}", group.used() >> 20, alone.refused("shed"));
-    drop((kept, heavy));
+    drop(kept);
     alone.is_well();
     until("memory comes back", || (group.used() < before * 6 / 5 + (4 << 20)).then_some(()));
     drop(alone);

@@ -5,10 +5,13 @@ use std::io::Write;
 use super::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PRIORITY, WINDOW, block, frame, get};
 use super::site::Site;
 
+/// What is done to a stream that was just opened.
+type Trick = fn(u32) -> Vec<u8>;
+
 #[test]
 fn a_server_that_is_made_to_reset_harms_nobody() {
     let site = Site::open();
-    let tricks: [fn(u32) -> Vec<u8>; 4] = [
+    let tricks: [Trick; 4] = [
         |stream| frame(WINDOW, 0, stream, &0u32.to_be_bytes()),
         |stream| {
             [

@@ -3,6 +3,8 @@
 use super::frames::{DATA, END_STREAM, Fate, Frames, get};
 use super::site::{Site, exchange, last};
 
+type Fields<'a> = &'a [(&'a str, &'a [u8])];
+
 #[test]
 fn trailers_hints_and_connect_in_odd_places() {
     let site = Site::open();
@@ -14,7 +16,7 @@ fn trailers_hints_and_connect_in_odd_places() {
         client.request(1, END_STREAM, &get("/hints")).unwrap();
         assert!(!matches!(client.fate(1), Fate::Reset), "{road}");
         // Trailers that do not end the stream, or with what belongs into the head.
-        let trailers: [(u8, &[(&str, &[u8])]); 4] = [
+        let trailers: [(u8, Fields<'_>); 4] = [
             (0, &[("x", b"1")]),
             (END_STREAM, &[("x", b"1"), (":path", b"/smuggled")]),
             (END_STREAM, &[("x y", b"1")]),
@@ -40,7 +42,7 @@ fn trailers_hints_and_connect_in_odd_places() {
         client.request(1, 0, &head).unwrap();
         client.request(1, END_STREAM, &[(":path", b"/smuggled")]).unwrap();
         client.fate(1);
-        let connects: [&[(&str, &[u8])]; 5] = [
+        let connects: [Fields<'_>; 5] = [
             &[(":method", b"CONNECT")],
             &[(":method", b"CONNECT"), (":authority", b"a:80")],
             &[(":method", b"CONNECT"), (":authority", b"a:80"), (":path", b"/x")],
