@@ -234,6 +234,20 @@ codes! {
         "name it default";
     POLICY_FIELD_POINTLESS = 150, "setting without effect", "A policy has a setting that means nothing at its target.",
         "attach the setting to one of the kinds named";
+    LIMIT_UNIT = 151, "unit not fitting", "A limit counts either requests or connections, and a connection has neither paths nor headers.",
+        "give exactly one of requests and connections, and match and key connections by caller or address only";
+    FAULT_EMPTY = 152, "fault unclear", "A fault does nothing, or a delay or abort is given in no way or in several.",
+        "give delay or abort, and in each exactly one of its ways";
+    BAD_SHARE = 153, "share not possible", "A share is not within 0 to 100 percent in steps of 0.01.",
+        "round the share";
+    BAD_EXPIRY = 154, "expiry not possible", "The end of an experiment is neither a duration nor a time.",
+        "write a duration after the creation (30m) or a time (2026-01-31T18:00:00Z)";
+    EXPIRY_CUT = 155, "experiment shortened", "An experiment may last seven days; it ends then, earlier than the policy says.",
+        "apply it anew when it is still needed";
+    FAULT_EXPIRED = 156, "experiment over", "The policy has expired and does nothing any more.",
+        "delete the policy, or give it a later end";
+    POLICY_NOT_USED = 157, "policy not usable", "The policy cannot be understood and holds nowhere.",
+        "correct the policy";
 
     GATEWAY_UNSUPPORTED = 165, "Gateway not served",
         "The Gateway as a whole asks for something that is not there yet; nothing is served in its place.",
@@ -321,6 +335,12 @@ codes! {
         "ask http://127.0.0.1:PORT; a page in a browser must not";
     ADMIN_TOKEN = 244, "admin token missing", "The admin server tells this to who has the token of the process only.",
         "use `byrnie proxy-config`, or send the content of admin.token in the header byrnie-admin-token";
+    RATE_LIMITED = 250, "rate limited", "A RateLimitPolicy allows no more requests or connections for now.",
+        "try again when Retry-After says; see the policy's limits, and byrnie_rate_limited_total for how many";
+    FAULT_INJECTED = 251, "failure on purpose", "A FaultPolicy failed the request or connection.",
+        "delete the policy, or let it expire, to end the experiment";
+    FAULT_DELAYED = 252, "delayed on purpose", "A FaultPolicy made the request wait; a flag of the access log.",
+        "delete the policy, or let it expire, to end the experiment";
     PLAINTEXT = 270, "plaintext refused", "A connection came to a workload's own address without mTLS, and the mesh is strict.",
         "call through a proxy of the mesh or a Gateway, or set Mesh.spec.mtls to permissive for the time of moving in";
     EGRESS_DENIED = 271, "destination not of the mesh", "A workload called what is no service of the mesh, and the Mesh's egress is deny.",

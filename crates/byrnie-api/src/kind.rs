@@ -39,6 +39,8 @@ pub enum Kind {
     AuthorizationPolicy,
     ServiceProfile,
     ServiceSubset,
+    RateLimitPolicy,
+    FaultPolicy,
 }
 
 /// Whether a kind's objects live in namespaces.

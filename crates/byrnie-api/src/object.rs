@@ -10,8 +10,8 @@ use crate::generated::{
 };
 use crate::kind::{Kind, ObjectKey};
 use crate::kinds::{
-    AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, ServiceProfile, ServiceSubset,
-    TrafficPolicy, Workload,
+    AuthorizationPolicy, FaultPolicy, Mesh, Namespace, RateLimitPolicy, Service, ServiceAccount,
+    ServiceProfile, ServiceSubset, TrafficPolicy, Workload,
 };
 use crate::meta::ObjectMeta;
 
@@ -123,6 +123,8 @@ typed_kinds!(
     AuthorizationPolicy,
     ServiceProfile,
     ServiceSubset,
+    RateLimitPolicy,
+    FaultPolicy,
 );
 
 impl Object {

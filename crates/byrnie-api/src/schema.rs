@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::kind::Kind;
 use crate::kinds::{
-    AuthorizationPolicy, Mesh, Namespace, Service, ServiceAccount, ServiceProfile, ServiceSubset,
-    TrafficPolicy, Workload,
+    AuthorizationPolicy, FaultPolicy, Mesh, Namespace, RateLimitPolicy, Service, ServiceAccount,
+    ServiceProfile, ServiceSubset, TrafficPolicy, Workload,
 };
 
 /// The schema of a kind, its metadata included. Objects of the Gateway API's kinds are described by its CRDs, the
@@ -24,7 +24,7 @@ pub fn schema(kind: Kind) -> &'static Value {
     })
 }
 
-const KINDS_LEN: usize = 19;
+const KINDS_LEN: usize = 21;
 
 fn plain_schema(kind: Kind) -> Value {
     // The files are part of the program; a test reads each.
@@ -49,6 +49,8 @@ fn plain_schema(kind: Kind) -> Value {
         Kind::AuthorizationPolicy => derived::<AuthorizationPolicy>(),
         Kind::ServiceProfile => derived::<ServiceProfile>(),
         Kind::ServiceSubset => derived::<ServiceSubset>(),
+        Kind::RateLimitPolicy => derived::<RateLimitPolicy>(),
+        Kind::FaultPolicy => derived::<FaultPolicy>(),
     }
 }
 

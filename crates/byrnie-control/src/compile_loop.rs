@@ -71,20 +71,24 @@ impl Follower {
         }
     }
 
-    /// The next event, however long it takes. Meanwhile who waits for a virtual address may get one.
+    /// The next event, however long it takes. Meanwhile who waits for a virtual address may get one, and experiments
+    /// come to their ends.
     async fn first(&mut self, control: &Control) -> Option<Event> {
         loop {
-            let Some(addresses) = &mut self.addresses else { return self.watch.next().await };
-            let Some(until) = addresses.next_try() else { return self.watch.next().await };
+            let retry = self.addresses.as_ref().and_then(Addresses::next_try);
+            let expiry = control.compiler.lock().next_expiry();
+            let Some(until) = retry.into_iter().chain(expiry).min() else { return self.watch.next().await };
             let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-            match tokio::time::timeout(wait, self.watch.next()).await {
-                Ok(event) => return event,
-                Err(_) => {
-                    if let Err(cause) = addresses.try_again(&*control.store).await {
-                        tracing::error!(%cause, "virtual addresses cannot be written");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
+            // The clock may be set, or the machine sleep, in between.
+            if let Ok(event) = tokio::time::timeout(wait.min(LOOK_AT_CLOCK), self.watch.next()).await {
+                return event;
+            }
+            expire(control);
+            if let Some(addresses) = self.addresses.as_mut().filter(|_| retry.is_some_and(is_due))
+                && let Err(cause) = addresses.try_again(&*control.store).await
+            {
+                tracing::error!(%cause, "virtual addresses cannot be written");
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
@@ -159,9 +163,28 @@ fn compile(control: &Control, changes: &[Change]) {
     }
     let started = Instant::now();
     changes.iter().for_each(|change| take_settings(control, change));
-    let output = control.compiler.lock().apply(changes);
-    publish(control, output);
+    let output = {
+        let mut compiler = control.compiler.lock();
+        // First, so that what is over already is never put in force.
+        let ended = compiler.advance(Timestamp::now());
+        (ended, compiler.apply(changes))
+    };
+    publish(control, output.0);
+    publish(control, output.1);
     control.metrics.compiled(changes.len(), started.elapsed());
+}
+
+/// Longest wait for a time of the clock.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
+
+fn is_due(at: Timestamp) -> bool {
+    at <= Timestamp::now()
+}
+
+/// Ends what has come to its end.
+fn expire(control: &Control) {
+    let output = control.compiler.lock().advance(Timestamp::now());
+    publish(control, output);
 }
 
 /// Publishes resources and hands statuses on.

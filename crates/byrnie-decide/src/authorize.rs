@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 mod compiled;
 
+pub(crate) use compiled::TextSet;
 use compiled::{Policy, Stance};
 
 /// The name that stands for the default action in [`Verdict::policy`].

@@ -8,7 +8,7 @@
 //! - compiled once for each change of configuration, immutable after: [`Router`], [`Authorizer`], [`Picker`],
 //!   [`WeightedChoice`];
 //! - state of the process, shared by all workers without locks: [`EndpointLoad`], [`RetryBudget`],
-//!   [`OutlierState`]. A number that a user configures means the process, not one worker.
+//!   [`OutlierState`], [`RateLimiter`]. A number that a user configures means the process, not one worker.
 //!
 //! Nothing on the path of a request allocates, but for a path or host that had to be rewritten, a header of several
 //! lines and a regular expression's first use on a thread.
@@ -19,14 +19,17 @@ mod concurrency;
 mod cors;
 mod deadline;
 mod explain;
+mod fault;
 mod hash;
 mod load;
 mod outlier;
 mod path;
+mod rate_limit;
 mod request;
 mod retry;
 mod router;
 mod time;
+mod traffic;
 mod weight;
 
 pub use authorize::{
@@ -37,6 +40,7 @@ pub use concurrency::Concurrency;
 pub use cors::{CorsRules, Preflight, Shared};
 pub use deadline::{Deadline, try_timeout};
 pub use explain::{Explanation, RouteStep, explain};
+pub use fault::{FaultInjector, Injection};
 pub use hash::xxh64;
 pub use load::{DEFAULT_RTT, EWMA_DECAY, EndpointLoad, Outcome};
 pub use outlier::{Ejection, OutlierState};
@@ -44,8 +48,10 @@ pub use path::{
     Authority, HostRefusal, Normalized, PathRefusal, normalize_authority, normalize_path, normalize_pattern,
     rewrite_path,
 };
+pub use rate_limit::{Quota, RateLimiter, RateVerdict};
 pub use request::{HeaderLookup, NoHeaders, RequestView};
 pub use retry::{Attempt, Failure, NoRetry, RetryBudget, RetryDecision, should_retry};
 pub use router::{Found, Miss, Router, RouterError, host_matches};
 pub use time::Time;
+pub use traffic::{Arrival, TrafficMatcher};
 pub use weight::WeightedChoice;

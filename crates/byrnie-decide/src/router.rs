@@ -19,7 +19,8 @@ use crate::{HeaderLookup, RequestView};
 
 mod entry;
 
-use entry::{Entry, PathEntry};
+pub(crate) use entry::Entry;
+use entry::PathEntry;
 
 /// What takes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

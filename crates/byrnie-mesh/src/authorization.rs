@@ -108,7 +108,7 @@ fn text_match(text: &str) -> TextMatch {
 }
 
 /// Whole SPIFFE IDs as they are; `namespace/account` within the mesh's own trust domain.
-fn identity(text: &str, trust_domain: &str) -> TextMatch {
+pub(crate) fn identity(text: &str, trust_domain: &str) -> TextMatch {
     if text.starts_with("spiffe:") {
         return text_match(text);
     }

@@ -22,6 +22,8 @@ pub struct Compiler {
     outputs: Outputs,
     reads: Reads,
     trust_bundle: Option<Resource>,
+    /// The latest time that was told.
+    now: jiff::Timestamp,
     /// Nodes that the last batch computed.
     computed: usize,
 }
@@ -39,6 +41,7 @@ impl Compiler {
             outputs: Outputs::default(),
             reads: Reads::default(),
             trust_bundle: None,
+            now: jiff::Timestamp::MIN,
             computed: 0,
         };
         compiler.settle(BTreeSet::from([Node::Mesh]));
@@ -60,13 +63,30 @@ impl Compiler {
                 }
             }
         }
+        let mut output = self.settle_touched(touched);
+        self.add_statuses(anew, &mut output);
+        output
+    }
+
+    /// Time passes: what has come to its end by itself does. An earlier time than one that was told is none.
+    pub fn advance(&mut self, now: jiff::Timestamp) -> Output {
+        self.now = self.now.max(now);
+        let mut touched = Touched::default();
+        self.inputs.expire(self.now, &mut touched);
+        self.settle_touched(touched)
+    }
+
+    /// When [`Compiler::advance`] will next have something to do, as far as is known now.
+    pub fn next_expiry(&self) -> Option<jiff::Timestamp> {
+        self.inputs.next_expiry()
+    }
+
+    fn settle_touched(&mut self, touched: Touched) -> Output {
         let mut dirty = touched.nodes;
         for fact in &touched.facts {
             dirty.extend(self.reads.readers(fact).cloned());
         }
-        let mut output = self.settle(dirty);
-        self.add_statuses(anew, &mut output);
-        output
+        self.settle(dirty)
     }
 
     /// An object that was made anew has no status yet, also when the one before had the same.
@@ -85,7 +105,10 @@ impl Compiler {
         let Some(reference) = read::reference(&object.key()) else {
             return;
         };
-        let model = read::model(object, &self.context);
+        let mut model = read::model(object, &self.context);
+        if let Some(Model::Policy(policy)) = &mut model {
+            policy.expired = policy.expires.is_some_and(|at| at <= self.now);
+        }
         let uid = |model: Option<&Model>| model.and_then(|model| model.meta().uid.clone());
         if self.inputs.get(&reference).is_some_and(|old| uid(Some(old)) != uid(model.as_ref())) {
             anew.insert(reference.clone());

@@ -18,7 +18,9 @@ pub(crate) fn finding(
 /// Errors are what is not in force or fails requests; warnings work, but hardly as meant.
 pub(crate) fn severity(code: Code) -> Severity {
     match code {
-        PORT_NOT_PROXIED | PROFILE_CLASSES | HOSTS_OVERLAP | LISTENER_UNUSED => Severity::Info,
+        PORT_NOT_PROXIED | PROFILE_CLASSES | HOSTS_OVERLAP | LISTENER_UNUSED | FAULT_EXPIRED => {
+            Severity::Info
+        }
         WEIGHTS_ZERO
         | SERVICE_WITHOUT_WORKLOADS
         | TARGET_PORT_UNKNOWN
@@ -31,6 +33,7 @@ pub(crate) fn severity(code: Code) -> Severity {
         | SUBSET_EMPTY
         | POLICY_OVERRULED
         | POLICY_FIELD_POINTLESS
+        | EXPIRY_CUT
         | MESH_IGNORED
         | RULE_SHADOWED
         | RETRIES_UNBOUNDED

@@ -72,11 +72,8 @@ pub(crate) struct PolicyId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PolicyKind {
     Traffic,
-}
-
-impl PolicyKind {
-    /// Every kind, in the order in which they are told.
-    pub(crate) const ALL: [Self; 1] = [Self::Traffic];
+    RateLimit,
+    Fault,
 }
 
 /// An object of a kind that says in its status that there is no such thing here yet.

@@ -8,6 +8,7 @@ use crate::Finding;
 use crate::findings::{self, finding};
 use crate::model::{Service, ServicePort, ServiceShape, Workload, WorkloadPort};
 use crate::outputs::Product;
+use crate::policy;
 use crate::view::View;
 use crate::{authorization, workload as names};
 
@@ -21,14 +22,15 @@ pub(crate) fn workload(name: &ObjectName, view: &View<'_>) -> Option<Product> {
     let mut findings = Vec::new();
     let ports =
         workload.ports.iter().map(|port| inbound_port(workload, port, &services, &mut findings)).collect();
-    let policy = InboundPolicy {
+    let compiled = InboundPolicy {
         workload: name.clone(),
         identity: view.identity(&name.namespace, &workload.service_account),
         ports,
         authorization: authorization::for_workload(workload, &services, view),
         default_action: view.mesh().default_action,
+        controls: policy::of_workload(name, &services, view),
     };
-    Some(Product { resources: vec![Resource::InboundPolicy(policy)], findings, ..Product::default() })
+    Some(Product { resources: vec![Resource::InboundPolicy(compiled)], findings, ..Product::default() })
 }
 
 /// `Key::InboundPolicy` of a Gateway of ours.
@@ -37,14 +39,16 @@ pub(crate) fn gateway(name: &ObjectName, view: &View<'_>) -> Option<Product> {
     if !view.is_our_class(&gateway.class) || !names::gateway_holds_its_name(gateway, view) {
         return Some(Product::default());
     }
-    let policy = InboundPolicy {
+    let compiled = InboundPolicy {
         workload: name.clone(),
         identity: view.identity(&name.namespace, &gateway_account(&name.name)),
         ports: Vec::new(),
         authorization: authorization::for_gateway(gateway, view),
         default_action: view.mesh().default_action,
+        // They stand with the rules that the Gateway follows.
+        controls: Vec::new(),
     };
-    Some(Product { resources: vec![Resource::InboundPolicy(policy)], ..Product::default() })
+    Some(Product { resources: vec![Resource::InboundPolicy(compiled)], ..Product::default() })
 }
 
 /// The service account of a Gateway's proxy.

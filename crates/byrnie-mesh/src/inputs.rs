@@ -51,6 +51,8 @@ impl Model {
 /// All objects, and lists of them.
 #[derive(Default)]
 pub(crate) struct Inputs {
+    /// Policies that will end by themselves, by when.
+    expiring: BTreeSet<(jiff::Timestamp, PolicyId)>,
     objects: BTreeMap<Ref, Model>,
     lists: BTreeMap<List, BTreeSet<Ref>>,
 }
@@ -90,6 +92,10 @@ impl Inputs {
         if old == model {
             return;
         }
+        if let Some((at, id)) = old.as_ref().and_then(expiry) {
+            self.expiring.remove(&(at, id));
+        }
+        self.expiring.extend(model.as_ref().and_then(expiry));
         let before = old.as_ref().map(lists_of).unwrap_or_default();
         let after = model.as_ref().map(lists_of).unwrap_or_default();
         for list in before.difference(&after) {
@@ -106,6 +112,21 @@ impl Inputs {
         touched.facts.insert(Fact::Object(reference));
     }
 
+    /// When the next policy ends by itself.
+    pub(crate) fn next_expiry(&self) -> Option<jiff::Timestamp> {
+        self.expiring.first().map(|(at, _)| *at)
+    }
+
+    /// Ends the policies whose time has come.
+    pub(crate) fn expire(&mut self, now: jiff::Timestamp, touched: &mut Touched) {
+        while let Some((_, id)) = self.expiring.first().filter(|(at, _)| *at <= now).cloned() {
+            let reference = Ref::Policy(id.clone());
+            let Some(Model::Policy(policy)) = self.objects.get(&reference) else { return };
+            let ended = crate::model::Policy { expired: true, ..(**policy).clone() };
+            self.put(reference, Some(Model::Policy(Box::new(ended))), touched);
+        }
+    }
+
     fn leave(&mut self, list: &List, reference: &Ref) {
         if let Some(members) = self.lists.get_mut(list) {
             members.remove(reference);
@@ -113,6 +134,14 @@ impl Inputs {
                 self.lists.remove(list);
             }
         }
+    }
+}
+
+/// When a policy ends by itself, unless it has.
+fn expiry(model: &Model) -> Option<(jiff::Timestamp, PolicyId)> {
+    match model {
+        Model::Policy(policy) if !policy.expired => Some((policy.expires?, policy.id.clone())),
+        _ => None,
     }
 }
 

@@ -340,12 +340,20 @@ pub(crate) struct Policy {
     /// Targets that the policy cannot have, as written.
     pub(crate) bad_targets: Vec<String>,
     pub(crate) says: Says,
+    /// Why it cannot be understood: it then holds nowhere.
+    pub(crate) broken: Option<String>,
+    /// When it ends by itself.
+    pub(crate) expires: Option<jiff::Timestamp>,
+    /// Whether that has come: it then holds nowhere.
+    pub(crate) expired: bool,
 }
 
 /// What a policy says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Says {
     Traffic(api::TrafficPolicySpec),
+    RateLimit(api::RateLimitPolicySpec),
+    Fault(api::FaultPolicySpec),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -14,8 +14,12 @@ pub(crate) fn service(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         port: port.port,
         protocol: port.protocol,
     });
-    let compiled =
-        Service { name: name.clone(), ports: ports.collect(), settings: policy::settings(name, view) };
+    let compiled = Service {
+        name: name.clone(),
+        ports: ports.collect(),
+        settings: policy::settings(name, view),
+        controls: policy::of_service(name, view),
+    };
     Some(Product {
         resources: vec![Resource::Service(compiled)],
         findings: service.findings.clone(),

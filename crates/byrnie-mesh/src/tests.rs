@@ -3,6 +3,7 @@
 mod analysis;
 mod attached;
 mod bounds;
+mod controls;
 mod endpoints;
 mod gateways;
 mod listener_sets;
@@ -35,9 +36,13 @@ pub(crate) fn with_labels(kind: &str, name: &str, created: i64, labels: Value, s
     let api_version = match kind {
         "Namespace" | "Service" | "ServiceAccount" => "v1",
         "ServiceProfile" => "linkerd.io/v1alpha2",
-        "Mesh" | "Workload" | "TrafficPolicy" | "ServiceSubset" | "AuthorizationPolicy" => {
-            "mesh.byrnie.dev/v1alpha1"
-        }
+        "Mesh"
+        | "Workload"
+        | "TrafficPolicy"
+        | "ServiceSubset"
+        | "AuthorizationPolicy"
+        | "RateLimitPolicy"
+        | "FaultPolicy" => "mesh.byrnie.dev/v1alpha1",
         _ => "gateway.networking.k8s.io/v1",
     };
     let mut metadata = json!({

@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use byrnie_api::labels::{Selector, has_all};
 use byrnie_plan::{ObjectName, WorkloadIdentity};
 
-use crate::graph::{
-    Fact, Label, List, Node, Parent, Place, PolicyId, PolicyKind, Ref, Refused, RouteId, Target,
-};
+use crate::graph::{Fact, Label, List, Node, Parent, Place, PolicyId, Ref, Refused, RouteId, Target};
 use crate::inputs::{Inputs, label};
 use crate::model::{
     Authorization, Gateway, GatewayClass, Grant, ListenerSet, Mesh, Namespace, Policy, RefusedObject, Route,
@@ -234,10 +232,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The policy of a kind that holds at exactly this place.
-    pub(crate) fn holder(&self, kind: PolicyKind, place: &Place) -> Option<&'a Policy> {
-        let name = self.holders(&place.target).at(kind, place.section.as_deref())?;
-        self.policy(&PolicyId { kind, name: name.clone() })
+    /// The policy that holds for something at exactly this place.
+    pub(crate) fn holder(&self, slot: policy::Slot, place: &Place) -> Option<&'a Policy> {
+        let name = self.holders(&place.target).at(slot, place.section.as_deref())?;
+        self.policy(&PolicyId { kind: slot.kind(), name: name.clone() })
     }
 
     /// What a parent said about a route. Not recorded: a changed answer runs the route's status again anyway.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{AppProtocol, AuthorizationPolicy, DefaultAction, ObjectName, WorkloadIdentity};
+use crate::{AppProtocol, AuthorizationPolicy, DefaultAction, InboundControls, ObjectName, WorkloadIdentity};
 
 /// What one workload (or gateway) accepts, and from whom.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct InboundPolicy {
     pub authorization: Vec<AuthorizationPolicy>,
     /// What happens when no ALLOW policy selects the workload.
     pub default_action: DefaultAction,
+    /// Rate limits and faults that this side enforces. At most one entry has no Service.
+    pub controls: Vec<InboundControls>,
 }
 
 /// One declared port of a workload.

@@ -8,6 +8,7 @@
 //! get the same bytes, so that one encoding serves all.
 
 mod authorization;
+mod controls;
 mod endpoints;
 mod inbound;
 mod name;
@@ -19,6 +20,10 @@ mod settings;
 
 pub use authorization::{
     Action, AuthorizationPolicy, AuthorizationRule, DefaultAction, Operation, Source, TextMatch,
+};
+pub use controls::{
+    Controls, Fault, FaultAbort, FaultDelay, Faults, InboundControls, RateKey, RateLimit, RateLimits,
+    RateUnit, TrafficMatch,
 };
 pub use endpoints::{Dialect, Endpoint, Endpoints, Hop, PortEndpoints};
 pub use inbound::{InboundPolicy, InboundPort, ServicePortRef};

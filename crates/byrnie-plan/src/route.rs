@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::{ObjectName, Retry, RetryOn};
+use crate::{Controls, ObjectName, Retry, RetryOn};
 
 /// Longest regular expression of a route, in bytes; the Gateway API's own limit.
 pub const REGEX_PATTERN_LIMIT: usize = 1024;
@@ -172,6 +172,8 @@ pub struct HttpRule {
     pub timeouts: Timeouts,
     /// Retries of this rule; `None`: the service's settings.
     pub retry: Option<Retry>,
+    /// Rate limits and faults of this rule; what is `None` here comes from the service.
+    pub controls: Option<Box<Controls>>,
 }
 
 /// Where a rule comes from. Displayed as `route/rule`; of a ServiceProfile, which has but one Service, as `rule`.
@@ -347,6 +349,8 @@ pub struct TcpRule {
     pub name: Option<RouteName>,
     /// By weight.
     pub backends: Vec<Backend>,
+    /// Rate limits and faults of this rule; what is `None` here comes from the service.
+    pub controls: Option<Box<Controls>>,
 }
 
 impl std::fmt::Display for RouteName {

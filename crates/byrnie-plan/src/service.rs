@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ObjectName;
+use crate::{Controls, ObjectName};
 
 /// A service that can be called by name. Which endpoints stand behind it is in `Endpoints`, which requests go
 /// elsewhere is in `Routes`: they change at another pace.
@@ -14,6 +14,8 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// The effective outbound traffic settings, defaults filled in.
     pub settings: TrafficSettings,
+    /// Rate limits and faults that its callers keep to, where no rule has its own.
+    pub controls: Option<Box<Controls>>,
 }
 
 /// One port of a service.

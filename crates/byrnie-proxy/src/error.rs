@@ -84,6 +84,10 @@ pub enum Kind {
     PlaintextRefused,
     /// The mesh does not know the destination, and lets nothing out to such.
     EgressDenied,
+    /// A rate limit allows no more for now.
+    RateLimited,
+    /// A failure on purpose.
+    Fault,
     /// A defect of ours.
     Internal,
 }
@@ -153,6 +157,10 @@ impl Kind {
                 "the caller is not of the mesh, and the mesh is strict; call through a proxy or a Gateway"),
             Self::EgressDenied => facts("BYR0271", "egress_denied", Client, StatusCode::FORBIDDEN, 7,
                 "the destination is no service of the mesh, and the Mesh's spec.egress is deny"),
+            Self::RateLimited => facts("BYR0250", "rate_limited", Client, StatusCode::TOO_MANY_REQUESTS, 8,
+                "a rate limit allows no more for now; try again later, as Retry-After says"),
+            Self::Fault => facts("BYR0251", "fault", Mesh, StatusCode::SERVICE_UNAVAILABLE, 14,
+                "a FaultPolicy injects this failure on purpose; delete the policy to end the experiment"),
             Self::Internal => facts("BYR0216", "internal", Mesh, StatusCode::INTERNAL_SERVER_ERROR, 13,
                 "a defect of the proxy; please report it with the proxy's log"),
         }

@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use byrnie_decide::{Deadline, HttpOperation};
 use byrnie_plan::Timeouts;
 use byrnie_telemetry::Direction;
 use http::{HeaderValue, Response, request};
 
-use crate::admit::{self, Refusal};
+use crate::admit::{self, Admission, Refusal};
+use crate::controls::{self, Caller};
 use crate::error::{Kind, ProxyError};
 use crate::front::Front;
 use crate::hop::header::HOP;
@@ -18,7 +20,7 @@ use crate::http::headers::{is_grpc, strip_hop_by_hop, strip_mesh_headers};
 use crate::http::upgrade::strip_mesh_headers_but_switch;
 use crate::observe::Exchange;
 use crate::outbound::{facts, finish};
-use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
+use crate::reply::{BYRNIE_UNPROCESSED, Tell};
 use crate::tries::{self, Plan, Retrying};
 use crate::worker::Worker;
 use crate::{forwarded, route};
@@ -73,6 +75,7 @@ async fn pass(
         Some(operation),
         port.port,
     )?;
+    control(worker, front, exchange, &admission, &head, hop.remaining).await?;
     let plan = Plan {
         worker,
         front,
@@ -86,13 +89,37 @@ async fn pass(
     tries::send(&plan, exchange, head, body).await.map_err(plain)
 }
 
+/// The limits and faults of this side; after authorization, so that nobody uses up what is others'.
+async fn control(
+    worker: &Worker,
+    front: &Front,
+    exchange: &mut Exchange,
+    admission: &Admission,
+    head: &request::Parts,
+    remaining: Option<Duration>,
+) -> Result<(), Refusal> {
+    let Some(controls) = admission.inbound.controls(Some(&admission.service.service)) else { return Ok(()) };
+    let caller = Caller { peer: front.peer.as_deref(), remote: front.remote, direction: Direction::Inbound };
+    let mut done = match &controls.limits {
+        Some(limits) => controls::limit_request(worker, exchange, limits, caller, head),
+        None => Ok(()),
+    };
+    if let (Ok(()), Some(faults)) = (&done, &controls.faults) {
+        let started = worker.time(exchange.started());
+        let settings = &admission.port.cluster.settings;
+        let deadline = Deadline::new(started, Timeouts::default(), settings, remaining);
+        done = Box::pin(controls::inject_request(worker, exchange, faults, caller, head, deadline)).await;
+    }
+    done.map_err(|error| Refusal { error, policy: exchange.policy.take().unwrap_or_default() })
+}
+
 /// The answer that says what failed. Where the application never saw the request, the caller's proxy may try another
 /// endpoint: it is told so.
 fn refuse(mut exchange: Exchange, refusal: Refusal) -> Response<Body> {
     let Refusal { error, policy } = refusal;
     exchange.on_error(&error);
     exchange.policy = Some(policy).filter(|policy| !policy.is_empty());
-    let mut response = reply::failure(&error, exchange.is_grpc, Tell::Everything);
+    let mut response = controls::failure(&mut exchange, &error, Tell::Everything);
     if error.unprocessed && is_of_this_place(error.kind) {
         response.headers_mut().insert(BYRNIE_UNPROCESSED, HeaderValue::from_static("1"));
     }

@@ -18,6 +18,7 @@ mod capture;
 mod config;
 mod connection;
 mod control;
+mod controls;
 mod cors;
 mod detect;
 mod dns;

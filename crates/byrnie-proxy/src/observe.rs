@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use byrnie_decide::Outcome;
-use byrnie_plan::{AccessLog, AccessLogFormat, Hop, MeshSettings, ObjectName, WorkloadIdentity};
+use byrnie_plan::{AccessLog, AccessLogFormat, FaultAbort, Hop, MeshSettings, ObjectName, WorkloadIdentity};
 use byrnie_telemetry::{
     AccessEntry, Direction, Labels, LogFormat, RequestEnd, RequestSeries, TapEnd, TapResponse, TapView,
     TapWatch, TcpCell,
@@ -16,11 +16,15 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use crate::balance::InFlight;
 use crate::config::{Endpoint, Rule};
+use crate::controls::Quota;
 use crate::error::{Kind, ProxyError};
 use crate::front::Front;
 use crate::http::body::{BodyError, Upload};
 use crate::pool::Lease;
 use crate::worker::Worker;
+
+/// The flag of a request that a FaultPolicy made wait, and that did not fail.
+const FAULT_DELAY: &str = "BYR0252";
 
 /// Why a hop is not mTLS: the word that edges and metrics show.
 pub const WHY_PLAINTEXT: &str = "the destination is outside the mesh";
@@ -90,6 +94,14 @@ pub struct Exchange {
     pub lease: Option<Lease>,
     /// The policy that refused.
     pub policy: Option<String>,
+    /// What limits say with the answer.
+    pub quota: Option<Box<Quota>>,
+    /// How long a FaultPolicy made it wait.
+    pub delayed: Duration,
+    /// How a FaultPolicy failed it here.
+    pub aborted: Option<FaultAbort>,
+    /// A FaultPolicy failed the last try at the peer's proxy: it says nothing about the endpoint.
+    pub is_injected: bool,
     /// What the series is kept under at the mesh port, where no endpoint tells.
     pub series: Option<Arc<RequestSeries>>,
     status: u16,
@@ -121,6 +133,10 @@ impl Exchange {
             upload: None,
             lease: None,
             policy: None,
+            quota: None,
+            delayed: Duration::ZERO,
+            aborted: None,
+            is_injected: false,
             series: None,
             status: 0,
             grpc_status: None,
@@ -308,6 +324,7 @@ impl Exchange {
             None => matches!(self.status, 429 | 500..) || self.grpc_status.is_some_and(is_grpc_failure),
         };
         let outcome = match (blamed, self.first_byte) {
+            _ if self.is_injected => Outcome::Unknown,
             (true, _) => Outcome::Failure(duration),
             (false, Some(first)) => Outcome::Success(first),
             (false, None) => Outcome::Unknown,
@@ -332,6 +349,7 @@ impl Exchange {
         let labels = series
             .map(|series| Arc::clone(series.labels()))
             .unwrap_or_else(|| Arc::new(Labels::new(self.direction)));
+        let delayed = if self.delayed.is_zero() { "" } else { FAULT_DELAY };
         let remote = self.front.remote.to_string();
         let (source_id, destination_id) = &ids(&labels);
         let entry = AccessEntry {
@@ -347,7 +365,7 @@ impl Exchange {
             path: self.facts.uri.path(),
             status: self.status,
             grpc_status: self.grpc_status,
-            flag: self.error.as_ref().map_or("", |(kind, _)| kind.describe().code),
+            flag: self.error.as_ref().map_or(delayed, |(kind, _)| kind.describe().code),
             detail: self.error.as_ref().map_or("", |(_, context)| context),
             policy: self.policy.as_deref().unwrap_or_default(),
             request_bytes,

@@ -11,6 +11,7 @@ use http::header::{CONNECTION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 
 use crate::config::{Backend, Cluster, Destination, HttpRoutes, Rule, RuleFilters};
+use crate::controls::{self, Caller};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front, Target};
 use crate::http::Incoming;
@@ -108,7 +109,7 @@ fn refuse(worker: &Worker, mut exchange: Exchange, error: &ProxyError) -> Respon
         Role::Gateway => Tell::Status,
         Role::Sidecar => Tell::Everything,
     };
-    let mut response = reply::failure(error, exchange.is_grpc, tell);
+    let mut response = controls::failure(&mut exchange, error, tell);
     if error.kind == Kind::BadRequest && exchange.facts.version != Version::HTTP_2 {
         // Who writes one request that has two readings may have written the next one into it.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -122,9 +123,12 @@ fn refuse(worker: &Worker, mut exchange: Exchange, error: &ProxyError) -> Respon
 pub fn finish(
     worker: &Rc<Worker>,
     mut exchange: Exchange,
-    response: Response<Body>,
+    mut response: Response<Body>,
     deadline: Deadline,
 ) -> Response<Body> {
+    if let Some(quota) = exchange.quota.take() {
+        quota.apply(response.headers_mut());
+    }
     // A switch of protocols crosses the mesh as a 200 with a header; what the caller gets is a 101.
     let is_switched = response.headers().contains_key(BYRNIE_UPGRADE);
     let status = if is_switched { StatusCode::SWITCHING_PROTOCOLS } else { response.status() };
@@ -221,6 +225,9 @@ impl Work<'_> {
         let rule = found.and_then(|found| routes.rules.get(found.rule as usize));
         let (Some(found), Some(rule)) = (found, rule) else { return Err(no_route(&head)) };
         exchange.called.rule = Some(Arc::clone(rule));
+        if let Some(limits) = rule.controls.as_ref().and_then(|controls| controls.limits.as_ref()) {
+            controls::limit_request(self.worker, exchange, limits, self.caller(), &head)?;
+        }
         let matched = routes.paths.get(found.match_index as usize).unwrap_or(&NO_PREFIX);
         if let (Some(rules), Some(asked)) = (&rule.filters.cors, cors::asks_for(&head.method, &head.headers))
         {
@@ -288,6 +295,7 @@ impl Work<'_> {
         head: request::Parts,
         body: Body,
     ) -> Answered {
+        self.control(exchange, &cluster, rule, &head).await?;
         let own = rule.and_then(|rule| rule.retry.clone());
         let plan = Plan {
             worker: self.worker,
@@ -302,6 +310,38 @@ impl Work<'_> {
         let (mut response, deadline) = tries::send(&plan, exchange, head, body).await?;
         self.clean(exchange, &mut response);
         Ok((response, deadline))
+    }
+
+    /// The service's limits where the rule has none, then the nearest faults. What fails here was never tried, takes
+    /// nothing of the retry budget and says nothing about any endpoint.
+    async fn control(
+        &self,
+        exchange: &mut Exchange,
+        cluster: &Cluster,
+        rule: Option<&Arc<Rule>>,
+        head: &request::Parts,
+    ) -> Result<(), ProxyError> {
+        let own = rule.and_then(|rule| rule.controls.as_deref());
+        if own.is_none() && cluster.controls.is_none() {
+            return Ok(());
+        }
+        let (limits, faults) = controls::nearest(own, cluster.controls.as_deref());
+        if let Some(limits) = limits.filter(|_| own.is_none_or(|own| own.limits.is_none())) {
+            controls::limit_request(self.worker, exchange, limits, self.caller(), head)?;
+        }
+        if let Some(faults) = faults {
+            let started = self.worker.time(exchange.started());
+            let timeouts = rule.map_or_else(Timeouts::default, |rule| rule.timeouts);
+            let deadline = Deadline::new(started, timeouts, &cluster.settings, None);
+            let inject =
+                controls::inject_request(self.worker, exchange, faults, self.caller(), head, deadline);
+            Box::pin(inject).await?;
+        }
+        Ok(())
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller { peer: None, remote: self.front.remote, direction: Direction::Outbound }
     }
 
     /// What proxies tell each other does not go on to the caller; what they tell callers does not leave the mesh, and

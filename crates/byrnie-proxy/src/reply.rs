@@ -11,7 +11,8 @@ use crate::http::body::Body;
 pub const BYRNIE_ERROR: HeaderName = HeaderName::from_static("byrnie-error");
 /// From the server's proxy to the client's: the application never saw the request, so it may be tried elsewhere.
 pub const BYRNIE_UNPROCESSED: HeaderName = HeaderName::from_static("byrnie-unprocessed");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// How a call ended.
+pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// How much a failure tells the caller.

@@ -12,7 +12,7 @@ use crate::config::HttpRoutes;
 use crate::error::{Kind, ProxyError};
 
 /// Lets the decisions read our headers.
-struct Headers<'a>(&'a HeaderMap);
+pub struct Headers<'a>(pub &'a HeaderMap);
 
 impl HeaderLookup for Headers<'_> {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {

@@ -3,6 +3,7 @@
 mod bad;
 mod balancing;
 mod client;
+mod controls;
 mod cors;
 mod expect;
 mod filters;

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::balance;
 use crate::config::{Cluster, Rule};
+use crate::controls;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::hop::{self, Outgoing};
@@ -125,7 +126,8 @@ pub async fn send(
             return failed.into_result().map(|response| (response, deadline));
         };
         failed_at.extend(exchange.flight.as_ref().map(|flight| flight.endpoint.id));
-        let outcome = failed.outcome();
+        let outcome = if exchange.is_injected { Outcome::Unknown } else { failed.outcome() };
+        exchange.is_injected = false;
         let unsent = message.take().map(Request::into_body);
         let again = replay.as_ref().and_then(ReplayBody::rewind).map(Body::Replay);
         message = Some(spare.map(|()| again.or(unsent).unwrap_or(Body::Empty)));
@@ -213,6 +215,7 @@ async fn once(
     };
     let (mut response, lease) = hop::send(plan.worker, plan.front, &outgoing, message).await?;
     exchange.lease = Some(lease);
+    exchange.is_injected = endpoint.is_secured() && controls::is_injected(response.headers());
     strip_hop_by_hop(response.headers_mut());
     Ok(response)
 }

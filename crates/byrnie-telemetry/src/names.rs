@@ -88,6 +88,27 @@ pub const AUTHORIZATION: Desc = Desc {
     labels: &["decision", "policy"],
 };
 
+/// What rate limits refused, or would have refused.
+pub const RATE_LIMITED: Desc = Desc {
+    name: "byrnie_rate_limited",
+    help: "Requests and connections beyond a rate limit; mode shadow: let through all the same",
+    labels: &["direction", "policy", "limit", "mode"],
+};
+
+/// Keyed rate limits that have no room for all their keys.
+pub const RATE_LIMIT_KEYS_DISPLACED: Desc = Desc {
+    name: "byrnie_rate_limit_keys_displaced",
+    help: "Buckets in use that were given to another key, because maxKeys was reached",
+    labels: &["policy"],
+};
+
+/// What was done on purpose: `delay`, `abort`.
+pub const FAULTS: Desc = Desc {
+    name: "byrnie_faults_injected",
+    help: "Requests and connections that a FaultPolicy delayed or failed",
+    labels: &["direction", "policy", "fault"],
+};
+
 /// What a limit turned away.
 pub const LIMIT_REJECTIONS: Desc = Desc {
     name: "byrnie_limit_rejections",

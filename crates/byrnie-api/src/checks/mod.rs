@@ -1,5 +1,6 @@
 //! What a schema cannot say: the rules between fields. Those of the Gateway API are the CEL rules of its CRDs.
 
+mod controls;
 mod gateway;
 mod mesh;
 mod policy;
@@ -35,6 +36,8 @@ pub(crate) fn check(object: &Typed) -> Vec<Issue> {
         Typed::TrafficPolicy(policy) => policy::traffic_policy(&policy.spec, &mut issues),
         Typed::AuthorizationPolicy(policy) => policy::authorization_policy(&policy.spec, &mut issues),
         Typed::ServiceProfile(profile) => profile::service_profile(&profile.spec, &mut issues),
+        Typed::RateLimitPolicy(policy) => controls::rate_limit_policy(&policy.spec, &mut issues),
+        Typed::FaultPolicy(policy) => controls::fault_policy(&policy.spec, &mut issues),
         Typed::Namespace(_)
         | Typed::ServiceAccount(_)
         | Typed::GatewayClass(_)

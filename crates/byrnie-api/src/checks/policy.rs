@@ -13,7 +13,7 @@ use crate::labels::Selector;
 use crate::names::{is_dns_label, is_dns_subdomain};
 
 /// Kind, group, and whether a part of it can be named.
-type Target = (&'static str, &'static str, bool);
+pub(super) type Target = (&'static str, &'static str, bool);
 
 const TRAFFIC_TARGETS: [Target; 6] = [
     ("Service", "", false),
@@ -75,7 +75,7 @@ fn hash_key(balancer: &Balancer, issues: &mut Issues) {
 }
 
 /// Whether each target is one that the policy may have.
-fn targets(targets: &[PolicyTargetRef], allowed: &[Target], issues: &mut Issues) {
+pub(super) fn targets(targets: &[PolicyTargetRef], allowed: &[Target], issues: &mut Issues) {
     for (index, target) in targets.iter().enumerate() {
         let row = allowed.iter().find(|(kind, ..)| *kind == target.kind);
         let fits =
@@ -138,20 +138,23 @@ pub(super) fn authorization_policy(spec: &AuthorizationPolicySpec, issues: &mut 
 }
 
 fn source_texts(path: &str, source: &Source, issues: &mut Issues) {
-    for (field, texts) in [("identities", &source.identities), ("notIdentities", &source.not_identities)] {
-        for (index, text) in texts.iter().enumerate() {
-            let path = format!("{path}.{field}[{index}]");
-            if text_match(&path, text, issues) && !is_identity_pattern(text) {
-                issues.error(codes::BAD_IDENTITY, path, format!("{text:.128?} can match no identity"));
-            }
-        }
-    }
+    identities(&format!("{path}.identities"), &source.identities, issues);
+    identities(&format!("{path}.notIdentities"), &source.not_identities, issues);
     for (field, texts) in [("namespaces", &source.namespaces), ("notNamespaces", &source.not_namespaces)] {
         for (index, text) in texts.iter().enumerate() {
             let path = format!("{path}.{field}[{index}]");
             if text_match(&path, text, issues) && !text.contains('*') && !is_dns_label(text) {
                 issues.error(codes::BAD_NAMESPACE, path, format!("{text:.64?} is no namespace"));
             }
+        }
+    }
+}
+
+pub(super) fn identities(path: &str, texts: &[String], issues: &mut Issues) {
+    for (index, text) in texts.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        if text_match(&path, text, issues) && !is_identity_pattern(text) {
+            issues.error(codes::BAD_IDENTITY, path, format!("{text:.128?} can match no identity"));
         }
     }
 }

@@ -56,8 +56,11 @@ fn http_rule(path: &str, rule: &HTTPRouteRule, issues: &mut Issues) {
 }
 
 fn path_match(path: &str, match_: &HTTPPathMatch, issues: &mut Issues) {
-    let value = match_.value.as_str();
-    if match_.type_ == PathMatchType::RegularExpression {
+    path_value(path, match_.type_ == PathMatchType::RegularExpression, &match_.value, issues);
+}
+
+pub(super) fn path_value(path: &str, is_regex: bool, value: &str, issues: &mut Issues) {
+    if is_regex {
         return issues.regex(format!("{path}.value"), value);
     }
     let normal = value.starts_with('/')

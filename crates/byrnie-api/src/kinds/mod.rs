@@ -3,9 +3,12 @@
 mod authorization_policy;
 mod capture;
 mod core;
+mod fault_policy;
 mod mesh;
+mod rate_limit_policy;
 mod service_profile;
 mod service_subset;
+mod traffic_match;
 mod traffic_policy;
 mod virtual_addresses;
 mod workload;
@@ -19,15 +22,24 @@ pub use authorization_policy::{
     AuthorizationAction, AuthorizationPolicy, AuthorizationPolicySpec, AuthorizationRule, Operation, Source,
 };
 pub use capture::{CaptureNetworks, CaptureSettings};
+pub use fault_policy::{
+    ExponentialDelay, Fault, FaultAbort, FaultDelay, FaultPolicy, FaultPolicySpec, NormalDelay, UniformDelay,
+};
 pub use mesh::{
     AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Egress,
     ForwardedHeaders, Mesh, MeshSpec, MtlsMode, OverloadSettings, ProxyDefaults, TelemetrySettings,
+};
+pub use rate_limit_policy::{
+    RateLimit, RateLimitKey, RateLimitKeyType, RateLimitPolicy, RateLimitPolicySpec,
 };
 pub use service_profile::{
     ProfileRetryBudget, ProfileRoute, RequestMatch, ResponseClass, ResponseMatch, ServiceProfile,
     ServiceProfileSpec, StatusRange, WeightedDst,
 };
 pub use service_subset::{ServiceSubset, ServiceSubsetSpec};
+pub use traffic_match::{
+    Direction, TrafficMatch, TrafficPathMatch, TrafficPathMatchType, TrafficValueMatch, TrafficValueMatchType,
+};
 pub use traffic_policy::{
     Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, OverrideTarget,
     RequestOverride, RetryBudget, RetryCondition, RetrySettings, TrafficPolicy, TrafficPolicySpec,

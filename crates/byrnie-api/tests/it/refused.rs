@@ -306,6 +306,54 @@ fn gateways_and_routes() {
     );
 }
 
+/// Rate limits and faults.
+fn controls() {
+    let policy = |kind: &str, spec: &str| {
+        format!(
+            "apiVersion: mesh.byrnie.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: x}}\nspec:\n  targetRefs: [{{kind: Service, name: a}}]\n  {spec}\n"
+        )
+    };
+    let limit = |text: &str| policy("RateLimitPolicy", &format!("limits: [{{{text}}}]"));
+    refused(&limit("per: 1s"), &["6 spec.limits[0] BYR0151"]);
+    refused(&limit("requests: 1, connections: 1"), &["6 spec.limits[0] BYR0151"]);
+    refused(&limit("requests: 0"), &["6 spec.limits[0].requests BYR0016"]);
+    refused(&limit("requests: 1, per: 0s"), &["6 spec.limits[0].per BYR0056"]);
+    refused(&limit("requests: 1, key: [{type: header}]"), &["6 spec.limits[0].key[0].name BYR0051"]);
+    refused(
+        &limit("requests: 1, key: [{type: identity, name: a}]"),
+        &["6 spec.limits[0].key[0].name BYR0051"],
+    );
+    refused(&limit("connections: 1, matches: [{method: GET}]"), &["6 spec.limits[0].matches[0] BYR0151"]);
+    refused(
+        &limit("requests: 1, matches: [{path: {value: a}}]"),
+        &["6 spec.limits[0].matches[0].path.value BYR0034"],
+    );
+    refused(
+        &limit("requests: 1, matches: [{path: {type: RegularExpression, value: '(('}}]"),
+        &["6 spec.limits[0].matches[0].path.value BYR0038"],
+    );
+    refused(
+        &limit("requests: 1, matches: [{identities: [web]}]"),
+        &["6 spec.limits[0].matches[0].identities[0] BYR0054"],
+    );
+    refused(&policy("RateLimitPolicy", "limits: []"), &["6 spec.limits BYR0017"]);
+    let fault = |text: &str| policy("FaultPolicy", &format!("faults: [{{{text}}}]"));
+    refused(&fault("percent: 1"), &["6 spec.faults[0] BYR0152"]);
+    refused(&fault("abort: {}"), &["6 spec.faults[0].abort BYR0152"]);
+    refused(&fault("abort: {httpStatus: 503, grpcStatus: 14}"), &["6 spec.faults[0].abort BYR0152"]);
+    refused(&fault("abort: {httpStatus: 200}"), &["6 spec.faults[0].abort.httpStatus BYR0016"]);
+    refused(&fault("delay: {}"), &["6 spec.faults[0].delay BYR0152"]);
+    refused(&fault("delay: {fixed: 2h}"), &["6 spec.faults[0].delay.fixed BYR0056"]);
+    refused(&fault("delay: {uniform: {min: 2s, max: 1s}}"), &["6 spec.faults[0].delay.uniform.min BYR0052"]);
+    refused(&fault("percent: 100.5, abort: {httpStatus: 503}"), &["6 spec.faults[0].percent BYR0153"]);
+    refused(&fault("percent: 0.001, abort: {httpStatus: 503}"), &["6 spec.faults[0].percent BYR0153"]);
+    let expires = |text: &str| {
+        policy("FaultPolicy", &format!("expires: {text}\n  faults: [{{abort: {{httpStatus: 503}}}}]"))
+    };
+    refused(&expires("never"), &["6 spec.expires BYR0154"]);
+    refused(&expires("169h"), &["6 spec.expires BYR0056"]);
+}
+
 #[test]
 fn policies() {
     let target = |target: &str| {
@@ -315,6 +363,7 @@ fn policies() {
     };
     refused(&target("{kind: Pod, name: a}"), &["4 spec.targetRefs[0].kind BYR0050"]);
     refused(&target("{kind: Service, group: apps, name: a}"), &["4 spec.targetRefs[0].kind BYR0050"]);
+    controls();
     refused(&target("{kind: TCPRoute, name: a}"), &["4 spec.targetRefs[0].kind BYR0050"]);
     refused(
         &target("{kind: Service, name: a, sectionName: http}"),

@@ -48,6 +48,7 @@ fn lookup(routes: usize, count: usize) {
         backends: Vec::new(),
         timeouts: Timeouts::default(),
         retry: None,
+        controls: None,
     };
     let table =
         HttpTable { matches: matches.collect(), rules: (0..routes).map(rule).collect(), scopes: Vec::new() };

@@ -3,6 +3,7 @@
 //! Walks the compiled resources in the order in which a request meets them and asks `byrnie-decide`, the same code
 //! that the proxies ask. Nothing is sent.
 
+mod controls;
 mod files;
 mod limits;
 mod route;
@@ -48,7 +49,10 @@ fn walk(
         route::Choice::Backends(backends) => backends,
         route::Choice::Ends(ending) => return Ok(ending),
     };
-    Ok(server::reach(table, nodes, source, &destination, &backends, steps))
+    controls::at_caller(table, source, request, &backends, steps);
+    let ending = server::reach(table, nodes, source, &destination, &backends, steps);
+    controls::at_servers(table, source, request, &backends, steps);
+    Ok(ending)
 }
 
 /// The request in question, normalised as a proxy does it.

@@ -2,8 +2,8 @@
 
 use byrnie_decide::{Miss, Router, explain, rewrite_path};
 use byrnie_plan::{
-    AppProtocol, Backend, BackendTarget, Filter, GatewayRoutes, HttpMatch, HttpRule, HttpTable, Key,
-    ListenerProtocol, ObjectName, Resource, Routes, TcpRule,
+    AppProtocol, Backend, BackendTarget, Controls, Filter, GatewayRoutes, HttpMatch, HttpRule, HttpTable,
+    Key, ListenerProtocol, ObjectName, Resource, Routes, TcpRule,
 };
 
 use super::{Destination, Ending, Request, Source, limits, step, words};
@@ -30,6 +30,8 @@ pub struct Hop {
     pub weight: u32,
     /// `None`: bytes, not requests.
     pub http: Option<(String, String)>,
+    /// The rule's rate limits and faults.
+    pub controls: Option<Box<Controls>>,
 }
 
 /// Finds the rule.
@@ -72,7 +74,7 @@ pub fn choose(
     if let Some(rule) = tcp {
         let name = rule.name.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string);
         steps.push(step("route", true, name, "a route for connections"));
-        return Ok(Choice::Backends(hops(&rule.backends, None)));
+        return Ok(Choice::Backends(hops(&rule.backends, None, rule.controls.as_ref())));
     }
     if source.is_gateway {
         steps.push(step("route", false, "none", "no listener of the Gateway has a route for this"));
@@ -90,7 +92,8 @@ pub fn choose(
     if http.is_some() {
         steps.push(limits::of_service(&destination.service));
     }
-    let hop = Hop { service: service.clone(), port: destination.port, subset: Vec::new(), weight: 1, http };
+    let (service, port) = (service.clone(), destination.port);
+    let hop = Hop { service, port, subset: Vec::new(), weight: 1, http, controls: None };
     Ok(Choice::Backends(vec![hop]))
 }
 
@@ -194,7 +197,8 @@ fn http_rule(entry: &HttpMatch, rule: &HttpRule, request: &Request, steps: &mut 
         BackendTarget::Invalid(why) => Some(words::invalid(*why)),
         BackendTarget::Service { .. } => None,
     });
-    let hops = hops(&rule.backends, Some((request.method.clone(), path)));
+    let http = Some((request.method.clone(), path));
+    let hops = hops(&rule.backends, http, rule.controls.as_ref());
     match unusable {
         Some(why) => {
             let detail = format!("a backend cannot be used ({why}): its share is answered with 500");
@@ -212,7 +216,7 @@ fn http_rule(entry: &HttpMatch, rule: &HttpRule, request: &Request, steps: &mut 
     }
 }
 
-fn hops(backends: &[Backend], http: Option<(String, String)>) -> Vec<Hop> {
+fn hops(backends: &[Backend], http: Option<(String, String)>, controls: Option<&Box<Controls>>) -> Vec<Hop> {
     let usable = backends.iter().filter(|backend| backend.weight > 0);
     usable
         .filter_map(|backend| match &backend.target {
@@ -222,6 +226,7 @@ fn hops(backends: &[Backend], http: Option<(String, String)>) -> Vec<Hop> {
                 subset: subset.clone(),
                 weight: backend.weight,
                 http: http.clone(),
+                controls: controls.cloned(),
             }),
             BackendTarget::Invalid(_) => None,
         })

@@ -160,13 +160,13 @@ impl To {
 
 /// A list of text matches: exact ones sorted, so that a thousand identities cost ten comparisons.
 #[derive(Debug)]
-struct TextSet {
+pub(crate) struct TextSet {
     exact: Box<[Box<str>]>,
     others: Box<[TextMatch]>,
 }
 
 impl TextSet {
-    fn new(list: &[TextMatch]) -> Self {
+    pub(crate) fn new(list: &[TextMatch]) -> Self {
         Self::from_matches(list.iter().cloned())
     }
 
@@ -183,8 +183,13 @@ impl TextSet {
         Self { exact: exact.into(), others: others.into() }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.others.is_empty()
+    }
+
+    /// Empty, or holds a text that is known.
+    pub(crate) fn admits_known(&self, text: Option<&str>) -> bool {
+        self.is_empty() || text.is_some_and(|text| self.contains(text))
     }
 
     /// Empty, or holds the text.

@@ -9,7 +9,14 @@ use crate::Decision;
 fn rule(name: &str) -> HttpRule {
     let name =
         RouteName { kind: RouteKind::Http, route: ObjectName::new("shop", "web"), rule: name.to_owned() };
-    HttpRule { name, filters: Vec::new(), backends: Vec::new(), timeouts: Timeouts::default(), retry: None }
+    HttpRule {
+        name,
+        filters: Vec::new(),
+        backends: Vec::new(),
+        timeouts: Timeouts::default(),
+        retry: None,
+        controls: None,
+    }
 }
 
 fn entry(path: &str, headers: Vec<HeaderMatch>, rule: u32) -> HttpMatch {

@@ -12,7 +12,7 @@ use crate::path::decode_escape;
 use crate::{HeaderLookup, RequestView, normalize_pattern};
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub(super) rule: u32,
     pub(super) scope: u32,
     host: HostPattern,
@@ -44,7 +44,7 @@ enum Value {
 }
 
 impl Entry {
-    pub(super) fn compile(index: usize, scope: u32, from: &HttpMatch) -> Result<Self, RouterError> {
+    pub(crate) fn compile(index: usize, scope: u32, from: &HttpMatch) -> Result<Self, RouterError> {
         let bad = |part: String, message: String| RouterError::Regex { match_index: index, part, message };
         let path = match &from.path {
             PathMatch::Exact(path) => PathEntry::Exact(normalize_pattern(path).into()),
@@ -79,7 +79,7 @@ impl Entry {
             && self.queries.iter().all(|query| query.matches_query(request.query))
     }
 
-    pub(super) fn miss<H: HeaderLookup + ?Sized>(&self, request: &RequestView<'_, H>) -> Option<Miss> {
+    pub(crate) fn miss<H: HeaderLookup + ?Sized>(&self, request: &RequestView<'_, H>) -> Option<Miss> {
         if !host_matches(&self.host, request.host) {
             return Some(Miss::Host);
         }

@@ -18,6 +18,7 @@ fn rules(count: usize) -> Vec<HttpRule> {
         backends: Vec::new(),
         timeouts: Timeouts::default(),
         retry: None,
+        controls: None,
     };
     (0..count).map(rule).collect()
 }

@@ -246,7 +246,7 @@ fn take<'a>(
 ) -> Result<(), Refusal> {
     let (own, other) = match route.id.kind {
         RouteKind::Tcp | RouteKind::Tls | RouteKind::Profile => {
-            return take_connections(route, hosts, listener, port);
+            return take_connections(route, hosts, listener, port, &seat.scope.policies);
         }
         RouteKind::Http => (&mut seat.http, &seat.grpc),
         RouteKind::Grpc => (&mut seat.grpc, &seat.http),
@@ -273,6 +273,7 @@ fn take_connections<'a>(
     hosts: &[HostPattern],
     listener: &HostPattern,
     port: &mut Port<'a>,
+    policies: &policy::OfListener,
 ) -> Result<(), Refusal> {
     let mut refusal = None;
     let mut taken = false;
@@ -290,7 +291,9 @@ fn take_connections<'a>(
                 refusal = refusal.or(Some(("Conflicted", findings::ROUTE_OVERRULED, message)));
             }
             None => {
-                port.tcp.insert(host.clone(), (&route.id, tcp_rule(&route.for_gateways)));
+                let mut rule = tcp_rule(&route.for_gateways);
+                policies.control(&mut rule.controls);
+                port.tcp.insert(host.clone(), (&route.id, rule));
                 taken = true;
             }
         }

@@ -2,11 +2,12 @@
 
 use byrnie_api::{Kind, ObjectKey};
 use byrnie_plan::{ObjectName, RouteKind};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::Slot;
 use super::status::place_text;
 use crate::Compiler;
-use crate::graph::{Place, PolicyKind, RouteId, Target};
+use crate::graph::{Place, RouteId, Target};
 use crate::model::Says;
 
 /// One policy that holds.
@@ -39,21 +40,35 @@ impl Compiler {
             places.push(Place { target: target.clone(), section: Some(section.to_owned()) });
         }
         let is_service = matches!(target, Target::Service(_));
+        let is_route = matches!(target, Target::Route(_));
         places.push(Place { target, section: None });
-        if is_service {
+        let near = places.len();
+        if !is_route {
             let farther = [Target::Namespace(key.namespace.clone()), Target::Mesh];
             places.extend(farther.map(|target| Place { target, section: None }));
         }
         let view = self.view();
-        let held = places.iter().flat_map(|place| PolicyKind::ALL.map(|kind| (kind, place)));
-        held.filter_map(|(kind, place)| {
-            let policy = view.holder(kind, place)?;
-            let spec = match &policy.says {
-                Says::Traffic(spec) => serde_json::to_value(spec),
-            };
-            let policy = policy.meta.key.clone();
-            Some(Holding { policy, place: place_text(place), spec: spec.unwrap_or_default() })
+        let held = places.iter().enumerate().flat_map(|place| Slot::ALL.map(|slot| (slot, place)));
+        held.filter_map(|(slot, (index, place))| {
+            // Settings of a namespace or the mesh are its Services' alone; limits and faults are everybody's.
+            let policy =
+                view.holder(slot, place).filter(|_| index < near || is_service || slot != Slot::Traffic)?;
+            let (key, place) = (policy.meta.key.clone(), place_text(place));
+            Some(Holding { policy: key, place, spec: spec(slot, &policy.says) })
         })
         .collect()
+    }
+}
+
+/// What a policy says, each value under the name that people are to see.
+fn spec(slot: Slot, says: &Says) -> Value {
+    let direction = match slot {
+        Slot::LimitsInbound | Slot::FaultsInbound => "inbound",
+        Slot::Traffic | Slot::LimitsOutbound | Slot::FaultsOutbound => "outbound",
+    };
+    match says {
+        Says::Traffic(spec) => serde_json::to_value(spec).unwrap_or_default(),
+        Says::RateLimit(spec) => json!({ format!("rateLimits.{direction}"): spec.limits }),
+        Says::Fault(spec) => json!({ format!("faults.{direction}"): spec.faults }),
     }
 }

@@ -1,24 +1,76 @@
-//! Policies that settle settings of their targets: which of several holds (here), what each kind says
-//! (`traffic`), what a policy's status tells (`status`).
+//! Policies that settle settings of their targets: which of several holds (here), what each kind says (`traffic`,
+//! `controls`), what a policy's status tells (`status`).
 //!
-//! Nearest first: rule, route, listener, Gateway, Service, namespace, mesh. At one place the oldest policy of a
-//! kind holds as a whole, then the first by name.
+//! Nearest first: rule, route, listener, Gateway; Workload, Service, namespace, mesh. At one place the oldest policy
+//! of a kind holds as a whole, then the first by name; rate limits and faults hold for each direction apart.
 
+mod controls;
 mod explain;
 mod status;
 mod traffic;
 
-use byrnie_plan::{HttpRule, ObjectName};
+use byrnie_api::kinds::{Direction, TrafficPolicySpec};
+use byrnie_plan::{Controls, HttpRule, ObjectName};
 
+pub(crate) use controls::{of_rule, of_service, of_workload};
 pub use explain::Holding;
 pub(crate) use status::{missing, status};
 pub(crate) use traffic::{override_of, settings};
 
 use crate::graph::{Place, PolicyKind, RouteId, Target};
+use crate::model::{Policy, Says};
 use crate::outputs::{Derived, Product};
 use crate::view::View;
 
-/// Where a setting can mean something.
+/// What of a place a policy settles. For each slot one policy holds at each place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Traffic,
+    LimitsInbound,
+    LimitsOutbound,
+    FaultsInbound,
+    FaultsOutbound,
+}
+
+impl Slot {
+    /// All of them.
+    const ALL: [Self; 5] =
+        [Self::Traffic, Self::LimitsInbound, Self::LimitsOutbound, Self::FaultsInbound, Self::FaultsOutbound];
+
+    pub(crate) fn kind(self) -> PolicyKind {
+        match self {
+            Self::Traffic => PolicyKind::Traffic,
+            Self::LimitsInbound | Self::LimitsOutbound => PolicyKind::RateLimit,
+            Self::FaultsInbound | Self::FaultsOutbound => PolicyKind::Fault,
+        }
+    }
+}
+
+/// What a policy settles at a target; nothing where its direction has no meaning there.
+fn slots(policy: &Policy, target: &Target) -> Vec<Slot> {
+    let (wanted, default, inbound, outbound) = match &policy.says {
+        Says::Traffic(_) => return vec![Slot::Traffic],
+        Says::RateLimit(spec) => {
+            (spec.direction, Direction::Inbound, Slot::LimitsInbound, Slot::LimitsOutbound)
+        }
+        Says::Fault(spec) => (spec.direction, Direction::Outbound, Slot::FaultsInbound, Slot::FaultsOutbound),
+    };
+    let slot = |direction| match direction {
+        Direction::Inbound => inbound,
+        Direction::Outbound => outbound,
+    };
+    match target {
+        // Followed by Gateways, which requests come in to, and by callers, from which they go out.
+        Target::Route(_) => wanted.map_or_else(|| vec![inbound, outbound], |direction| vec![slot(direction)]),
+        Target::Gateway(_) | Target::Workload(_) => match wanted {
+            None | Some(Direction::Inbound) => vec![inbound],
+            Some(Direction::Outbound) => Vec::new(),
+        },
+        Target::Mesh | Target::Namespace(_) | Target::Service(_) => vec![slot(wanted.unwrap_or(default))],
+    }
+}
+
+/// Where a setting of a TrafficPolicy can mean something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// How endpoints are treated: a Service's own, so at a Service, a namespace or the mesh.
@@ -41,10 +93,10 @@ impl Reach {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Holders(Vec<Holder>);
 
-/// One kind of policy at one place.
+/// Who holds for one slot at one place.
 #[derive(Clone, Debug, PartialEq)]
 struct Holder {
-    kind: PolicyKind,
+    slot: Slot,
     section: Option<String>,
     name: ObjectName,
 }
@@ -53,9 +105,9 @@ impl Holders {
     /// Nothing is attached.
     pub(crate) const NONE: Self = Self(Vec::new());
 
-    /// The policy of a kind that holds at the target itself, or at one part of it.
-    pub(crate) fn at(&self, kind: PolicyKind, section: Option<&str>) -> Option<&ObjectName> {
-        let holder = self.0.iter().find(|h| h.kind == kind && h.section.as_deref() == section);
+    /// The policy that holds for something at the target itself, or at one part of it.
+    pub(crate) fn at(&self, slot: Slot, section: Option<&str>) -> Option<&ObjectName> {
+        let holder = self.0.iter().find(|h| h.slot == slot && h.section.as_deref() == section);
         holder.map(|holder| &holder.name)
     }
 }
@@ -66,13 +118,16 @@ pub(crate) fn holders(target: &Target, view: &View<'_>) -> Option<Product> {
     if policies.is_empty() {
         return None;
     }
+    policies.retain(|policy| !policy.expired && policy.broken.is_none());
     policies.sort_by(|a, b| a.meta.age.cmp(&b.meta.age));
     let mut holders = Holders::NONE;
     for policy in policies {
         for place in policy.places.iter().filter(|place| place.target == *target) {
-            if holders.at(policy.id.kind, place.section.as_deref()).is_none() {
-                let (section, name) = (place.section.clone(), policy.meta.name.clone());
-                holders.0.push(Holder { kind: policy.id.kind, section, name });
+            for slot in slots(policy, target) {
+                if holders.at(slot, place.section.as_deref()).is_none() {
+                    let (section, name) = (place.section.clone(), policy.meta.name.clone());
+                    holders.0.push(Holder { slot, section, name });
+                }
             }
         }
     }
@@ -85,7 +140,7 @@ fn part_and_whole(target: Target, part: &str) -> [Place; 2] {
     [Place { target: target.clone(), section }, Place { target, section: None }]
 }
 
-/// What the policies of a rule and of its route say, applied to the rule.
+/// What the TrafficPolicies of a rule and of its route say, applied to the rule.
 pub(crate) fn apply_to_rule(route: &RouteId, rule: &mut HttpRule, view: &View<'_>) {
     if let Some(spec) = traffic::of_rule(route, &rule.name.rule, view) {
         traffic::apply(&spec, rule);
@@ -95,18 +150,35 @@ pub(crate) fn apply_to_rule(route: &RouteId, rule: &mut HttpRule, view: &View<'_
 /// What the policies of a listener and of its Gateway say to every rule there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OfListener {
-    traffic: Option<byrnie_api::kinds::TrafficPolicySpec>,
+    traffic: Option<TrafficPolicySpec>,
+    controls: Option<Box<Controls>>,
 }
 
 impl OfListener {
     pub(crate) fn new(gateway: &ObjectName, listener: &str, view: &View<'_>) -> Self {
-        Self { traffic: traffic::of_listener(gateway, listener, view) }
+        Self {
+            traffic: traffic::of_listener(gateway, listener, view),
+            controls: controls::of_listener(gateway, listener, view),
+        }
     }
 
     /// What the rule and its own policies leave open.
     pub(crate) fn apply(&self, rule: &mut HttpRule) {
         if let Some(spec) = &self.traffic {
             traffic::apply(spec, rule);
+        }
+        self.control(&mut rule.controls);
+    }
+
+    /// The controls that a rule's own policies leave open.
+    pub(crate) fn control(&self, near: &mut Option<Box<Controls>>) {
+        let Some(far) = &self.controls else { return };
+        let near = near.get_or_insert_default();
+        if near.limits.is_none() {
+            near.limits.clone_from(&far.limits);
+        }
+        if near.faults.is_none() {
+            near.faults.clone_from(&far.faults);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a policy's status and findings tell: in force, overruled, without target, without meaning.
 
-use super::{Reach, traffic};
+use byrnie_api::kinds::TrafficPolicySpec;
+
+use super::{Reach, controls, slots, traffic};
 use crate::Finding;
 use crate::findings::{self, finding};
 use crate::graph::{Place, PolicyId, PolicyKind, Target};
@@ -15,8 +17,8 @@ use crate::view::View;
 struct Outcome {
     /// Places where it holds and says something that has a meaning there.
     useful: usize,
-    /// Why some of what it says has no meaning at some places.
-    pointless: Vec<(&'static str, String)>,
+    /// Fields that have no meaning at some places, and why.
+    pointless: Vec<(String, String)>,
     /// Places where another policy holds.
     overruled: Vec<String>,
     /// Targets that do not exist.
@@ -32,34 +34,62 @@ pub(crate) fn status(id: &PolicyId, view: &View<'_>) -> Option<Product> {
     } else {
         Verdict::no("TargetNotFound", format!("not found: {}", outcome.missing.join(", ")))
     };
-    let verdicts = [("Accepted", accepted(&outcome)), ("ResolvedRefs", resolved)];
+    let accepted = if let Some(why) = &policy.broken {
+        Verdict::no("Invalid", why.clone())
+    } else if policy.expired {
+        Verdict::no("Expired", expired(policy))
+    } else {
+        accepted(&outcome)
+    };
+    let verdicts = [("Accepted", accepted), ("ResolvedRefs", resolved)];
     let status = conditions(&policy.meta, &verdicts);
     Some(Product { status: Some(status), findings: found(policy, &outcome), ..Product::default() })
 }
 
+fn expired(policy: &Policy) -> String {
+    let at = policy.expires.map(|at| at.to_string()).unwrap_or_default();
+    format!("the experiment ended at {at}; proxies ignore the policy")
+}
+
 fn outcome(policy: &Policy, view: &View<'_>) -> Outcome {
     let mut outcome = Outcome { missing: policy.bad_targets.clone(), ..Outcome::default() };
-    let fields = match &policy.says {
-        Says::Traffic(spec) => traffic::fields(spec),
-    };
     for place in &policy.places {
         if let Some(missing) = missing(&place.target, place.section.as_deref(), view) {
             outcome.missing.push(missing);
-        } else if let Some(holder) = view.holder(policy.id.kind, place).filter(|h| h.id != policy.id) {
+            continue;
+        }
+        if policy.expired || policy.broken.is_some() {
+            continue;
+        }
+        let slots = slots(policy, &place.target);
+        let others = slots.iter().filter_map(|slot| view.holder(*slot, place).filter(|h| h.id != policy.id));
+        let mut others: Vec<&Policy> = others.collect();
+        let holds = slots.is_empty() || others.len() < slots.len();
+        others.dedup_by(|a, b| a.id == b.id);
+        for other in others {
             let (kind, place) = (policy_kind_name(policy.id.kind), place_text(place));
-            outcome.overruled.push(format!(
-                "{kind} {} holds for {place}: it is older, or first by name",
-                holder.meta.name
-            ));
-        } else {
-            let (good, bad): (Vec<_>, Vec<_>) =
-                fields.iter().copied().partition(|(_, reach)| reach.includes(&place.target));
-            outcome.useful += usize::from(!good.is_empty() || bad.is_empty());
-            let pointless = bad.into_iter().map(|(path, reach)| (path, nothing_there(path, reach, place)));
+            let why = "it is older, or first by name";
+            outcome.overruled.push(format!("{kind} {} holds for {place}: {why}", other.meta.name));
+        }
+        if holds {
+            let (useful, pointless) = match &policy.says {
+                Says::Traffic(spec) => settings(spec, place),
+                Says::RateLimit(_) | Says::Fault(_) => controls::pointless(policy, place),
+            };
+            outcome.useful += useful;
             outcome.pointless.extend(pointless);
         }
     }
     outcome
+}
+
+/// How many settings mean something at a place, and which do not. A policy that says nothing is in force as such.
+fn settings(spec: &TrafficPolicySpec, place: &Place) -> (usize, Vec<(String, String)>) {
+    let (good, bad): (Vec<_>, Vec<_>) =
+        traffic::fields(spec).into_iter().partition(|(_, reach)| reach.includes(&place.target));
+    let useful = good.len() + usize::from(bad.is_empty());
+    let bad = bad.into_iter().map(|(path, reach)| (path.to_owned(), nothing_there(path, reach, place)));
+    (useful, bad.collect())
 }
 
 fn nothing_there(path: &str, reach: Reach, place: &Place) -> String {
@@ -95,6 +125,14 @@ fn found(policy: &Policy, outcome: &Outcome) -> Vec<Finding> {
         let message = format!("not found: {}", outcome.missing.join(", "));
         all.push(about(findings::POLICY_WITHOUT_TARGET, "spec.targetRefs", message));
     }
+    if let Some(why) = &policy.broken {
+        all.push(about(findings::POLICY_NOT_USED, "spec", why.clone()));
+    }
+    if policy.expired {
+        all.push(about(findings::FAULT_EXPIRED, "spec.expires", expired(policy)));
+    } else if let Some(at) = cut(policy) {
+        all.push(about(findings::EXPIRY_CUT, "spec.expires", format!("the experiment ends at {at}")));
+    }
     for (path, why) in &outcome.pointless {
         all.push(about(findings::POLICY_FIELD_POINTLESS, path, why.clone()));
     }
@@ -118,6 +156,13 @@ pub(crate) fn missing(target: &Target, section: Option<&str>, view: &View<'_>) -
     (!there).then(|| place_text(&place))
 }
 
+/// The end of an experiment that was to last longer than is possible.
+fn cut(policy: &Policy) -> Option<jiff::Timestamp> {
+    let Says::Fault(spec) = &policy.says else { return None };
+    let wanted = spec.expires.as_deref()?.parse::<jiff::Timestamp>().ok()?;
+    policy.expires.filter(|at| *at < wanted)
+}
+
 pub(super) fn place_text(place: &Place) -> String {
     let part = |what: &str| match &place.section {
         Some(section) => format!("{what} {section} of "),
@@ -136,5 +181,7 @@ pub(super) fn place_text(place: &Place) -> String {
 fn policy_kind_name(kind: PolicyKind) -> &'static str {
     match kind {
         PolicyKind::Traffic => "TrafficPolicy",
+        PolicyKind::RateLimit => "RateLimitPolicy",
+        PolicyKind::Fault => "FaultPolicy",
     }
 }

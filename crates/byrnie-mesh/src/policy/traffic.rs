@@ -9,8 +9,8 @@ use byrnie_plan::{
     TrafficSettings,
 };
 
-use super::Reach;
-use crate::graph::{Place, PolicyKind, RouteId, Target};
+use super::{Reach, Slot};
+use crate::graph::{Place, RouteId, Target};
 use crate::model::Says;
 use crate::view::View;
 
@@ -28,8 +28,8 @@ pub(crate) fn override_of(service: &ObjectName, view: &View<'_>) -> Option<(Stri
     let targets =
         [Target::Service(service.clone()), Target::Namespace(service.namespace.clone()), Target::Mesh];
     targets.into_iter().find_map(|target| {
-        let policy = view.holder(PolicyKind::Traffic, &Place { target, section: None })?;
-        let Says::Traffic(spec) = &policy.says;
+        let policy = view.holder(Slot::Traffic, &Place { target, section: None })?;
+        let Says::Traffic(spec) = &policy.says else { return None };
         Some((policy.meta.name.namespace.clone(), spec.override_.clone()?))
     })
 }
@@ -61,8 +61,8 @@ pub(crate) fn apply(spec: &api::TrafficPolicySpec, rule: &mut HttpRule) {
 fn nearest(places: &[Place], view: &View<'_>) -> Option<api::TrafficPolicySpec> {
     let mut all: Option<api::TrafficPolicySpec> = None;
     for place in places {
-        if let Some(policy) = view.holder(PolicyKind::Traffic, place) {
-            let Says::Traffic(spec) = &policy.says;
+        let says = view.holder(Slot::Traffic, place).map(|policy| &policy.says);
+        if let Some(Says::Traffic(spec)) = says {
             all = Some(match all {
                 Some(near) => over(near, spec),
                 None => spec.clone(),

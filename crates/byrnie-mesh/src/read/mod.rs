@@ -6,7 +6,7 @@ mod gateway;
 mod policy;
 mod profile;
 mod route;
-mod rules;
+pub(crate) mod rules;
 mod service;
 mod workload;
 
@@ -42,6 +42,8 @@ pub(crate) fn reference(key: &ObjectKey) -> Option<Ref> {
         Kind::TLSRoute => route(RouteKind::Tls, name),
         Kind::ServiceProfile => route(RouteKind::Profile, name),
         Kind::TrafficPolicy => policy(PolicyKind::Traffic, name),
+        Kind::RateLimitPolicy => policy(PolicyKind::RateLimit, name),
+        Kind::FaultPolicy => policy(PolicyKind::Fault, name),
         Kind::AuthorizationPolicy => Some(Ref::Authorization(name)),
         Kind::ReferenceGrant => Some(Ref::Grant(name)),
         Kind::ServiceSubset => Some(Ref::Subset(name)),
@@ -73,6 +75,8 @@ pub(crate) fn model(object: &Object, context: &Context) -> Option<Model> {
         Typed::TLSRoute(route) => Model::Route(Box::new(route::tls(meta, route))),
         Typed::ServiceProfile(profile) => Model::Route(Box::new(profile::profile(meta, profile))),
         Typed::TrafficPolicy(policy) => Model::Policy(Box::new(policy::traffic(meta, policy))),
+        Typed::RateLimitPolicy(policy) => Model::Policy(Box::new(policy::rate_limit(meta, policy))),
+        Typed::FaultPolicy(policy) => Model::Policy(Box::new(policy::fault(meta, policy))),
         Typed::AuthorizationPolicy(policy) => {
             Model::Authorization(Box::new(policy::authorization(meta, policy)))
         }

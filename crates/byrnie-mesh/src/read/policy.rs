@@ -1,5 +1,6 @@
 //! `TrafficPolicy`, `AuthorizationPolicy` and `BackendTLSPolicy`.
 
+use byrnie_api::duration;
 use byrnie_api::generated::BackendTLSPolicy;
 use byrnie_api::kinds as api;
 use byrnie_api::labels::Selector;
@@ -14,6 +15,46 @@ pub(super) fn traffic(meta: Meta, policy: &api::TrafficPolicy) -> Policy {
     attached(meta, PolicyKind::Traffic, &policy.spec.target_refs, says)
 }
 
+pub(super) fn rate_limit(meta: Meta, policy: &api::RateLimitPolicy) -> Policy {
+    let says = Says::RateLimit(policy.spec.clone());
+    let matches = policy.spec.limits.iter().flat_map(|limit| &limit.matches);
+    let broken = matches.filter_map(bad_match).next();
+    Policy { broken, ..attached(meta, PolicyKind::RateLimit, &policy.spec.target_refs, says) }
+}
+
+/// Longest experiment.
+const LONGEST: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
+/// The default of `spec.expires`.
+const EXPIRES: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+pub(super) fn fault(meta: Meta, policy: &api::FaultPolicy) -> Policy {
+    let says = Says::Fault(policy.spec.clone());
+    let matches = policy.spec.faults.iter().flat_map(|fault| &fault.matches);
+    let broken = matches.filter_map(bad_match).next();
+    let expires = meta.age.created.map(|created| {
+        let latest = created.checked_add(LONGEST).unwrap_or(jiff::Timestamp::MAX);
+        let text = policy.spec.expires.as_deref();
+        let after = |duration| created.checked_add(duration).unwrap_or(latest);
+        let wanted = match text.map(|text| (text.parse::<duration::Duration>(), text.parse())) {
+            Some((Ok(duration), _)) => after(duration.get().try_into().unwrap_or(LONGEST)),
+            Some((Err(_), Ok(time))) => time,
+            // Nobody knows when it shall end: as if nothing was said.
+            Some((Err(_), Err(_))) | None => after(EXPIRES),
+        };
+        wanted.min(latest)
+    });
+    Policy { broken, expires, ..attached(meta, PolicyKind::Fault, &policy.spec.target_refs, says) }
+}
+
+/// Why a match cannot be used.
+fn bad_match(way: &api::TrafficMatch) -> Option<String> {
+    let is_regex = |v: &&api::TrafficValueMatch| v.type_ == api::TrafficValueMatchType::RegularExpression;
+    let path = way.path.iter().filter(|path| path.type_ == api::TrafficPathMatchType::RegularExpression);
+    let values = way.headers.iter().chain(&way.query_params).filter(is_regex).map(|value| &value.value);
+    let texts = path.map(|path| &path.value).chain(values);
+    texts.filter_map(|text| super::rules::regex(text).err()).next()
+}
+
 /// A policy with its targets.
 fn attached(meta: Meta, kind: PolicyKind, written: &[api::PolicyTargetRef], says: Says) -> Policy {
     let mut places = Vec::new();
@@ -26,7 +67,8 @@ fn attached(meta: Meta, kind: PolicyKind, written: &[api::PolicyTargetRef], says
     }
     places.sort();
     places.dedup();
-    Policy { id: PolicyId { kind, name: meta.name.clone() }, meta, places, bad_targets, says }
+    let id = PolicyId { kind, name: meta.name.clone() };
+    Policy { id, meta, places, bad_targets, says, broken: None, expires: None, expired: false }
 }
 
 /// Whether policies of a kind can be attached there.
@@ -36,6 +78,8 @@ fn can_have(kind: PolicyKind, place: &Place) -> bool {
         (_, Target::Gateway(_)) => true,
         (PolicyKind::Traffic, Target::Route(id)) => matches!(id.kind, RouteKind::Http | RouteKind::Grpc),
         (PolicyKind::Traffic, Target::Workload(_)) => false,
+        (_, Target::Workload(_)) => place.section.is_none(),
+        (_, Target::Route(_)) => true,
     }
 }
 

@@ -174,7 +174,7 @@ fn push_header(
 }
 
 /// A prefix ends without `/`, but for `/` itself.
-fn prefix(path: &str) -> String {
+pub(crate) fn prefix(path: &str) -> String {
     let trimmed = path.trim_end_matches('/');
     if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
 }
@@ -187,7 +187,7 @@ fn value(kind: api::ValueMatchType, text: &str) -> Result<ValueMatch, String> {
 }
 
 /// Checks an expression with the limits that the proxy compiles it with.
-pub(super) fn regex(text: &str) -> Result<String, String> {
+pub(crate) fn regex(text: &str) -> Result<String, String> {
     if text.len() > REGEX_PATTERN_LIMIT {
         return Err(format!(
             "a regular expression of {} bytes is longer than {REGEX_PATTERN_LIMIT}",

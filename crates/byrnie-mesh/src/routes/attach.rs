@@ -248,7 +248,11 @@ fn tcp_port<'a>(port: u16, claims: &[&Claim<'a>], ledger: &mut Ledger<'a>) -> Po
 /// The first rule of a route for connections. Without one, connections are refused.
 pub(crate) fn tcp_rule(rules: &[super::CompiledRule]) -> TcpRule {
     match rules.first() {
-        Some(first) => TcpRule { name: Some(first.rule.name.clone()), backends: first.rule.backends.clone() },
-        None => TcpRule { name: None, backends: Vec::new() },
+        Some(first) => TcpRule {
+            name: Some(first.rule.name.clone()),
+            backends: first.rule.backends.clone(),
+            controls: first.rule.controls.clone(),
+        },
+        None => TcpRule { name: None, backends: Vec::new(), controls: None },
     }
 }

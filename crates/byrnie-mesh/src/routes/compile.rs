@@ -148,6 +148,7 @@ fn compile_rule(
         backends,
         timeouts: rule.timeouts,
         retry: rule.retry.clone(),
+        controls: policy::of_rule(&route.id, &rule.name, purpose, view),
     };
     policy::apply_to_rule(&route.id, &mut compiled, view);
     compiled

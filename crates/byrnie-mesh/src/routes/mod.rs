@@ -11,7 +11,7 @@ mod status;
 mod table;
 
 pub(crate) use attach::{service_routes, tcp_rule};
-pub(crate) use backends::kind_name;
+pub(crate) use backends::{Purpose, kind_name};
 pub(crate) use compile::{Compiled, CompiledRule, compile};
 pub(crate) use status::status;
 pub(crate) use table::{MATCHES_MAX, Scope, TableBuilder};

@@ -49,6 +49,7 @@ pub(super) fn table(route: &Compiled, service: &ObjectName, port: u16) -> HttpTa
         backends: itself(),
         timeouts: Timeouts::default(),
         retry: None,
+        controls: None,
     });
     table
 }

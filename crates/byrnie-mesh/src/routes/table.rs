@@ -18,7 +18,9 @@ pub(crate) struct TableBuilder {
     matches: Vec<HttpMatch>,
     rules: Vec<HttpRule>,
     scopes: Vec<HostPattern>,
-    known: BTreeMap<(RouteId, usize, u32), u32>,
+    known: BTreeMap<(RouteId, usize, usize), u32>,
+    /// What the policies of listeners come to; most have the same, or none.
+    variants: Vec<policy::OfListener>,
 }
 
 /// Where in a table routes are added: a listener of a Gateway, or a Service's port.
@@ -68,11 +70,15 @@ impl TableBuilder {
         }
     }
 
-    /// The index of a rule. One that is attached through two listeners stands there once, unless listeners have
-    /// policies: then it may be another one on each.
+    /// The index of a rule. One that is attached through two listeners stands there once, unless their
+    /// policies differ.
     fn rule(&mut self, route: &Compiled, index: usize, rule: &HttpRule, scope: &Scope) -> u32 {
         let next = u32::try_from(self.rules.len()).unwrap_or(u32::MAX);
-        let variant = if scope.policies == policy::OfListener::default() { 0 } else { scope.index + 1 };
+        let variant = self.variants.iter().position(|known| *known == scope.policies);
+        let variant = variant.unwrap_or_else(|| {
+            self.variants.push(scope.policies.clone());
+            self.variants.len() - 1
+        });
         let rules = &mut self.rules;
         *self.known.entry((route.id.clone(), index, variant)).or_insert_with(|| {
             let mut rule = rule.clone();

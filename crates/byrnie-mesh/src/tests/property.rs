@@ -180,6 +180,28 @@ fn universe() -> Vec<Kin> {
                 "timeouts": {"request": "1s", "connect": "2s"}}),
             ]),
         ));
+        all.push((
+            "RateLimitPolicy",
+            name,
+            plain(vec![
+                json!({"targetRefs": [{"kind": "Service", "name": "s"}, {"kind": "Mesh", "name": "default"}],
+                    "limits": [{"requests": 1}]}),
+                json!({"targetRefs": [{"kind": "Workload", "name": "w1"}, {"kind": "HTTPRoute", "name": "r"}],
+                    "limits": [{"connections": 1, "matches": [{"identities": ["a/b"]}]}]}),
+                json!({"targetRefs": [{"kind": "Gateway", "name": "g"}, {"kind": "TCPRoute", "name": "r"}],
+                    "direction": "outbound", "limits": [{"requests": 2}]}),
+            ]),
+        ));
+        all.push((
+            "FaultPolicy",
+            name,
+            plain(vec![
+                json!({"targetRefs": [{"kind": "Service", "name": "s"}, {"kind": "Namespace", "name": "a"}],
+                    "expires": "1s", "faults": [{"abort": {"httpStatus": 503}}]}),
+                json!({"targetRefs": [{"kind": "HTTPRoute", "name": "r", "sectionName": "0"}],
+                    "direction": "inbound", "expires": "3s", "faults": [{"delay": {"fixed": "1s"}}]}),
+            ]),
+        ));
         all.push(("AuthorizationPolicy", name, plain(vec![
             json!({"targetRefs": [{"kind": "Service", "name": "s"}], "action": "DENY", "rules": [{}]}),
             json!({"targetRefs": [{"kind": "Mesh", "name": "default"}, {"kind": "Gateway", "name": "g"}]}),
@@ -224,12 +246,23 @@ struct Step {
     created: i64,
     reported: bool,
     ends: bool,
+    /// Seconds that pass before the batch.
+    passes: i64,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
-    (index(), prop::option::weighted(0.75, index()), 0..3_i64, any::<bool>(), any::<bool>())
-        .prop_map(|(object, shape, created, reported, ends)| Step { object, shape, created, reported, ends })
+    let flags = (any::<bool>(), any::<bool>(), prop::sample::select(vec![0_i64, 0, 0, 1]));
+    (index(), prop::option::weighted(0.75, index()), 0..3_i64, flags).prop_map(
+        |(object, shape, created, (reported, ends, passes))| Step {
+            object,
+            shape,
+            created,
+            reported,
+            ends,
+            passes,
+        },
+    )
 }
 
 fn change(step: &Step, universe: &[Kin]) -> (ObjectKey, Option<Object>) {
@@ -253,6 +286,7 @@ proptest! {
         let mut said: BTreeMap<ObjectKey, Value> = BTreeMap::new();
         let mut end: BTreeMap<ObjectKey, Object> = BTreeMap::new();
         let mut batch = Vec::new();
+        let mut now = 0;
         for (index, step) in steps.iter().enumerate() {
             let (key, object) = change(step, &universe);
             match object {
@@ -268,7 +302,12 @@ proptest! {
                 }
             }
             if step.ends || index + 1 == steps.len() {
-                let output = compiler.apply(&std::mem::take(&mut batch));
+                now += step.passes;
+                let mut output = compiler.advance(jiff::Timestamp::from_second(now).unwrap());
+                // An object that is gone by now told of its end for nothing.
+                output.statuses.retain(|status| end.contains_key(&status.key));
+                let applied = compiler.apply(&std::mem::take(&mut batch));
+                for output in [output, applied] {
                 for update in output.updates {
                     prop_assert_ne!(seen.get(&update.key), update.resource.as_ref(), "only what differs");
                     match update.resource {
@@ -284,11 +323,13 @@ proptest! {
                 for status in output.statuses {
                     said.insert(status.key, status.status);
                 }
+                }
             }
         }
         said.retain(|_, status| *status != json!({}));
         let objects: Vec<Object> = end.into_values().collect();
         let mut fresh = transparent();
+        fresh.advance(jiff::Timestamp::from_second(now).unwrap());
         apply(&mut fresh, &objects);
         prop_assert_eq!(state(&compiler), state(&fresh));
         // Facts may differ: which label a selector is looked up by depends on how rare it was at the time.

@@ -24,7 +24,7 @@ use byrnie_plan::{
     TrustBundle, Upstreams,
 };
 
-use super::{Carries, Config, Endpoint, HttpRoutes, NameTable, RouteError};
+use super::{Carries, Config, Endpoint, HttpRoutes, KnownLimits, NameTable, RouteError, TcpRoute};
 use crate::process::Role;
 use build::Build;
 use called::Called;
@@ -77,6 +77,7 @@ pub struct Assembler {
     revision: u64,
     clusters: Clusters,
     cache: Cache,
+    limits: KnownLimits,
     config: Arc<Config>,
 }
 
@@ -117,6 +118,7 @@ impl Assembler {
             revision: 0,
             clusters: Clusters::default(),
             cache: Cache::default(),
+            limits: KnownLimits::default(),
             config: Arc::default(),
         }
     }
@@ -294,7 +296,7 @@ impl Assembler {
             true => self.names(),
             false => Arc::clone(&self.config.names),
         };
-        let mut round = Round::new(&self.clusters, &self.held);
+        let mut round = Round::new(&self.clusters, &self.held, &self.limits);
         let mut cache = Cache::default();
         let mut build = Build { assembler: self, round: &mut round, cache: &mut cache };
         let destinations = build.destinations();
@@ -302,7 +304,7 @@ impl Assembler {
         let inbound = self
             .inbound_policy()
             .map(|policy| self.leaving.added_to(policy))
-            .map(|policy| inbound::assemble(&policy, self.config.inbound.as_ref()));
+            .map(|policy| inbound::assemble(&policy, self.config.inbound.as_ref(), &self.limits));
         let settings = match self.settings() {
             Some(settings) if *settings == *self.config.settings => Arc::clone(&self.config.settings),
             settings => Arc::new(settings.cloned().unwrap_or_default()),
@@ -311,6 +313,7 @@ impl Assembler {
         let next = round.finish();
         self.clusters.adopt(next, &mut self.vanished);
         self.cache = cache;
+        self.limits.sweep();
         self.config = Arc::new(Config { generation, settings, destinations, listeners, inbound, names });
         Arc::clone(&self.config)
     }
@@ -383,16 +386,31 @@ impl Assembler {
 /// Whether everything in it can be compiled, whatever its backends are.
 fn check(resource: &Resource) -> Result<(), Refusal> {
     let mut nowhere = |_: &byrnie_plan::BackendTarget, _: Carries| Err(InvalidBackend::NotFound);
+    let known = KnownLimits::default();
     match resource {
         Resource::Routes(routes) => {
-            for table in routes.ports.iter().filter_map(|port| port.http.as_ref()) {
-                HttpRoutes::compile(table, &mut nowhere)?;
+            for port in &routes.ports {
+                if let Some(table) = &port.http {
+                    HttpRoutes::compile(table, &mut nowhere, &known)?;
+                }
+                if let Some(rule) = &port.tcp {
+                    TcpRoute::compile(rule, &mut nowhere, &known)?;
+                }
             }
         }
         Resource::GatewayRoutes(gateway) => {
             for listener in &gateway.listeners {
-                HttpRoutes::compile(&listener.http, &mut nowhere)?;
+                HttpRoutes::compile(&listener.http, &mut nowhere, &known)?;
+                for (_, rule) in &listener.tcp {
+                    TcpRoute::compile(rule, &mut nowhere, &known)?;
+                }
             }
+        }
+        Resource::Service(service) => {
+            known.compile(service.controls.as_deref())?;
+        }
+        Resource::InboundPolicy(policy) => {
+            inbound::controls(policy, &known)?;
         }
         _ => {}
     }

@@ -9,6 +9,7 @@ use byrnie_plan::{AppProtocol, Hop, ServicePortRef, TrafficSettings};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::Controls;
 use super::peer::Peer;
 use crate::hop::header::hop_prefix;
 
@@ -31,6 +32,8 @@ pub struct Cluster {
     pub pending: AtomicU32,
     /// The constant beginning of its requests' hop headers.
     pub hop_prefix: String,
+    /// Rate limits and faults, where the rule has none.
+    pub controls: Option<Arc<Controls>>,
 }
 
 /// The endpoints at one moment, compiled for picking.
@@ -89,7 +92,16 @@ impl Cluster {
     ) -> Self {
         let endpoints = ArcSwap::from_pointee(EndpointSet::new(&settings, endpoints));
         let hop_prefix = hop_prefix(&service);
-        Self { service, protocol, settings, endpoints, budget, pending: AtomicU32::new(0), hop_prefix }
+        Self {
+            service,
+            protocol,
+            settings,
+            endpoints,
+            budget,
+            pending: AtomicU32::new(0),
+            hop_prefix,
+            controls: None,
+        }
     }
 
     /// What a request is addressed to that names no host.

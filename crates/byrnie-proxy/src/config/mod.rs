@@ -6,6 +6,7 @@
 
 mod assemble;
 mod cluster;
+mod controls;
 mod names;
 mod peer;
 mod routes;
@@ -14,11 +15,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use byrnie_decide::Authorizer;
-use byrnie_plan::{AppProtocol, HostPattern, InboundPolicy, ListenerProtocol, MeshSettings, ServicePortRef};
+use byrnie_plan::{
+    AppProtocol, HostPattern, InboundPolicy, ListenerProtocol, MeshSettings, ObjectName, ServicePortRef,
+};
 use foldhash::HashMap;
 
 pub use assemble::{Assembler, CALLED_LIMIT, Refusal};
 pub use cluster::{Cluster, Endpoint, EndpointSet};
+pub use controls::{Controls, Faults, KnownLimits, Limits, quoted};
 pub use names::{NameEntry, NameTable};
 pub use peer::Peer;
 #[cfg(test)]
@@ -108,6 +112,17 @@ pub struct Inbound {
     pub authorizer: Authorizer,
     /// By the number that a hop names.
     pub ports: HashMap<u16, Arc<InboundPort>>,
+    /// Rate limits and faults: for one Service, or for what no other entry is for.
+    pub controls: Vec<(Option<ObjectName>, Arc<Controls>)>,
+}
+
+impl Inbound {
+    /// The rate limits and faults for what callers want of a Service.
+    pub fn controls(&self, service: Option<&ObjectName>) -> Option<&Arc<Controls>> {
+        let find = |wanted: Option<&ObjectName>| self.controls.iter().find(|(s, _)| s.as_ref() == wanted);
+        let own = service.and_then(|service| find(Some(service)));
+        own.or_else(|| find(None)).map(|(_, controls)| controls)
+    }
 }
 
 /// One declared port of the workload.

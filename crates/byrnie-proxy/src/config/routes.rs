@@ -10,7 +10,7 @@ use byrnie_plan::{
 use http::header::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use super::Cluster;
+use super::{Cluster, Controls, KnownLimits};
 use crate::hop::header::hop_part;
 
 /// Routes for requests.
@@ -39,6 +39,8 @@ pub struct Rule {
     pub retry: Option<Arc<Retry>>,
     /// What hop headers say of it.
     pub hop_part: String,
+    /// Rate limits and faults of this rule; what is missing is the service's.
+    pub controls: Option<Arc<Controls>>,
 }
 
 /// Where a share of a rule's requests goes.
@@ -95,6 +97,8 @@ pub struct TcpRoute {
     pub choice: Turns,
     /// By index of the choice.
     pub backends: Vec<Result<Arc<Cluster>, InvalidBackend>>,
+    /// Rate limits and faults of this rule; what is missing is the service's.
+    pub controls: Option<Arc<Controls>>,
 }
 
 /// A choice by weight in turns: as even as can be over any stretch of requests, whichever workers they come to. By
@@ -147,7 +151,11 @@ pub enum Carries {
 
 impl HttpRoutes {
     /// Compiles a table.
-    pub fn compile(table: &HttpTable, resolve: &mut Resolve<'_>) -> Result<Self, RouteError> {
+    pub fn compile(
+        table: &HttpTable,
+        resolve: &mut Resolve<'_>,
+        known: &KnownLimits,
+    ) -> Result<Self, RouteError> {
         let router = Router::compile(table)?;
         let paths = table.matches.iter().map(|m| m.path.clone()).collect();
         let mut rules = Vec::with_capacity(table.rules.len());
@@ -165,6 +173,7 @@ impl HttpRoutes {
                 backends,
                 timeouts: rule.timeouts,
                 retry: rule.retry.clone().map(Arc::new),
+                controls: known.compile(rule.controls.as_deref())?,
             }));
         }
         Ok(Self { router, rules, paths })
@@ -173,12 +182,17 @@ impl HttpRoutes {
 
 impl TcpRoute {
     /// Compiles a rule.
-    pub fn compile(rule: &byrnie_plan::TcpRule, resolve: &mut Resolve<'_>) -> Self {
-        Self {
+    pub fn compile(
+        rule: &byrnie_plan::TcpRule,
+        resolve: &mut Resolve<'_>,
+        known: &KnownLimits,
+    ) -> Result<Self, RouteError> {
+        Ok(Self {
             name: rule.name.clone(),
             choice: Turns::new(rule.backends.iter().map(|b| b.weight)),
             backends: rule.backends.iter().map(|b| resolve(&b.target, Carries::Requests)).collect(),
-        }
+            controls: known.compile(rule.controls.as_deref())?,
+        })
     }
 
     /// The clusters of its backends.

@@ -9,13 +9,15 @@ use std::time::Instant;
 
 use byrnie_decide::{Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, should_retry};
 use byrnie_plan::{Dialect, Hop, HostPattern, InvalidBackend, RouteName};
+use byrnie_telemetry::Direction;
 use http::Request;
 use tokio::net::TcpStream;
 
 use super::duplex::Duplex;
 use super::observe::Story;
 use crate::balance::{self, InFlight};
-use crate::config::{Cluster, Endpoint, Listener, TcpRoute};
+use crate::config::{Cluster, Controls, Endpoint, Listener, TcpRoute};
+use crate::controls::{self, Caller};
 use crate::error::{Kind, ProxyError};
 use crate::front::Target;
 use crate::hop::tunnel::{self, Tunnel};
@@ -27,6 +29,8 @@ use crate::worker::Worker;
 pub(super) struct Way {
     pub(super) cluster: Arc<Cluster>,
     pub(super) route: Option<RouteName>,
+    /// The rule's rate limits and faults.
+    pub(super) controls: Option<Arc<Controls>>,
 }
 
 /// The way to an endpoint's application, open.
@@ -66,7 +70,7 @@ pub(super) fn choose(target: &Target, sni: Option<&str>) -> Result<Way, ProxyErr
     let route = match target {
         Target::Service(service) => match &service.tcp {
             Some(route) => route,
-            None => return Ok(Way { cluster: Arc::clone(&service.cluster), route: None }),
+            None => return Ok(Way { cluster: Arc::clone(&service.cluster), route: None, controls: None }),
         },
         Target::Gateway(listener) => by_name(listener, sni.unwrap_or_default()).ok_or_else(|| {
             let what = match sni {
@@ -78,7 +82,11 @@ pub(super) fn choose(target: &Target, sni: Option<&str>) -> Result<Way, ProxyErr
     };
     let backend = route.choice.take().and_then(|index| route.backends.get(index));
     match backend {
-        Some(Ok(cluster)) => Ok(Way { cluster: Arc::clone(cluster), route: route.name.clone() }),
+        Some(Ok(cluster)) => Ok(Way {
+            cluster: Arc::clone(cluster),
+            route: route.name.clone(),
+            controls: route.controls.clone(),
+        }),
         Some(Err(reason)) => Err(invalid(route, *reason)),
         None => Err(ProxyError::unprocessed(Kind::InvalidBackend, "the route has no backend with a weight")),
     }
@@ -115,6 +123,7 @@ pub(super) async fn connect(
     story: &mut Story,
 ) -> Result<Box<Connected>, ProxyError> {
     let cluster = &way.cluster;
+    permit(worker, way, remote, story).await?;
     let hash = balance::hash(cluster, remote, None);
     let mut except = None;
     cluster.budget.deposit(worker.time(Instant::now()));
@@ -133,6 +142,19 @@ pub(super) async fn connect(
         except = Some(endpoint.id);
     }
     Err(ProxyError::unprocessed(Kind::Internal, "no endpoint was tried"))
+}
+
+/// Rate limits and faults, before any endpoint is asked.
+async fn permit(worker: &Worker, way: &Way, remote: SocketAddr, story: &mut Story) -> Result<(), ProxyError> {
+    if way.controls.is_none() && way.cluster.controls.is_none() {
+        return Ok(());
+    }
+    let (limits, faults) = controls::nearest(way.controls.as_deref(), way.cluster.controls.as_deref());
+    let caller = Caller { peer: None, remote, direction: Direction::Outbound };
+    Box::pin(controls::connection(worker, limits, faults, caller)).await.map_err(|(error, policy)| {
+        story.policy = policy;
+        error
+    })
 }
 
 /// Whether another endpoint may do better. A refusal by policy is the same everywhere.

@@ -26,6 +26,7 @@ use super::relay::{self, Broken};
 use crate::admit::{self, Refusal};
 use crate::balance::{self, InFlight};
 use crate::config::{Inbound, InboundPort};
+use crate::controls;
 use crate::error::{Kind, ProxyError};
 use crate::front::Peer;
 use crate::hop::header;
@@ -185,6 +186,8 @@ async fn open(
         story.labels.service = port.services.first().map(|found| found.service.clone());
     }
     admit::authorize(worker, &inbound.authorizer, Some(&caller.peer), None, port.port)?;
+    let service = story.labels.service.as_ref();
+    controls::inbound_connection(worker, &inbound, service, Some(&caller.peer), caller.remote).await?;
     to_application(worker, &port).await.map_err(plain_refusal)
 }
 

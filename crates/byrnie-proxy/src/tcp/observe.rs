@@ -82,6 +82,8 @@ pub(super) struct Story {
     pub(super) note: String,
     /// Endpoints that were tried.
     pub(super) tries: u32,
+    /// The policy that refused it here.
+    pub(super) policy: String,
 }
 
 impl Story {
@@ -95,6 +97,7 @@ impl Story {
             labels,
             note: String::new(),
             tries: 1,
+            policy: String::new(),
         }
     }
 

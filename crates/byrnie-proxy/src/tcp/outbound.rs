@@ -207,5 +207,5 @@ fn refuse<S: Duplex>(client: &mut Prefixed<S>, story: &mut Story, error: &ProxyE
         story.goes_to(None);
     }
     client.reset();
-    story.refused(error, "");
+    story.refused(error, &story.policy);
 }

@@ -12,6 +12,7 @@ use super::inbound::{Opened, to_application};
 use super::observe::{Meter, Story};
 use super::relay;
 use crate::admit::{self, Refusal};
+use crate::controls;
 use crate::error::ProxyError;
 use crate::worker::Worker;
 
@@ -21,7 +22,7 @@ const WHY: &str = "the caller came without mTLS";
 /// Serves a connection to a declared port to its end, as far as the policies allow it.
 pub async fn serve(worker: &Rc<Worker>, mut client: TcpStream, remote: SocketAddr, port: u16) {
     let mut story = story(worker, remote);
-    let mut opened = match open(worker, port, &mut story).await {
+    let mut opened = match open(worker, remote, port, &mut story).await {
         Ok(opened) => opened,
         Err(Refusal { error, policy }) => {
             client.reset();
@@ -38,11 +39,18 @@ pub async fn serve(worker: &Rc<Worker>, mut client: TcpStream, remote: SocketAdd
     opened.flight.finish(worker.time(Instant::now()), opened.outcome);
 }
 
-async fn open(worker: &Rc<Worker>, port: u16, story: &mut Story) -> Result<Box<Opened>, Refusal> {
+async fn open(
+    worker: &Rc<Worker>,
+    remote: SocketAddr,
+    port: u16,
+    story: &mut Story,
+) -> Result<Box<Opened>, Refusal> {
     let plain = |error| Refusal { error, policy: String::new() };
     let (inbound, port) = admit::declared_port(worker, port).map_err(plain)?;
     story.labels.service = port.services.first().map(|found| found.service.clone());
     admit::authorize(worker, &inbound.authorizer, None, None, port.port)?;
+    let service = story.labels.service.as_ref();
+    controls::inbound_connection(worker, &inbound, service, None, remote).await?;
     to_application(worker, &port).await.map_err(plain)
 }
 

@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use crate::config::{Cluster, Config, Destination, Endpoint, HttpRoutes, Listener};
+use crate::config::{Cluster, Config, Destination, Endpoint, HttpRoutes, KnownLimits, Listener};
 use crate::front::Entrance;
 use crate::tcp::tests::mesh::{Accepts, Mesh, Pair, application, endpoint, listen, web};
 use crate::worker::Worker;
@@ -155,6 +155,7 @@ pub(super) fn rule(backends: &[(&str, u32)]) -> HttpRule {
         backends: backends.iter().map(backend).collect(),
         timeouts: Timeouts::default(),
         retry: None,
+        controls: None,
     }
 }
 
@@ -163,13 +164,14 @@ pub(super) fn target(name: &str) -> BackendTarget {
 }
 
 pub(super) fn compile(table: &HttpTable, clusters: &[Arc<Cluster>]) -> Arc<HttpRoutes> {
-    let compiled = HttpRoutes::compile(table, &mut |target, _| match target {
+    let mut resolve = |target: &BackendTarget, _| match target {
         BackendTarget::Service { service, .. } => {
             let found = clusters.iter().find(|cluster| cluster.service.service == *service);
             found.cloned().ok_or(InvalidBackend::NotFound)
         }
         BackendTarget::Invalid(why) => Err(*why),
-    });
+    };
+    let compiled = HttpRoutes::compile(table, &mut resolve, &KnownLimits::default());
     Arc::new(compiled.unwrap_or_else(|error| panic!("{error}")))
 }
 

@@ -5,6 +5,7 @@ use byrnie_plan::{
     ServicePortRef, Source, TextMatch,
 };
 
+use super::controls::{inbound_controls_from_proto, inbound_controls_to_proto};
 use super::field::{
     MAX_LIST, address, address_to_proto, at, filled, identity, list, name, port, required, same_names, short,
 };
@@ -29,6 +30,7 @@ pub(super) fn inbound_to_proto(policy: &InboundPolicy) -> pb::InboundPolicy {
         ports: policy.ports.iter().map(port_to_proto).collect(),
         authorization: policy.authorization.iter().map(policy_to_proto).collect(),
         default_action: default_to_proto(policy.default_action),
+        controls: policy.controls.iter().map(inbound_controls_to_proto).collect(),
     }
 }
 
@@ -39,6 +41,7 @@ pub(super) fn inbound_from_proto(wire: pb::InboundPolicy) -> Result<InboundPolic
         ports: list("ports", wire.ports, MAX_LIST, port_from_proto)?,
         authorization: list("authorization", wire.authorization, MAX_LIST, policy_from_proto)?,
         default_action: at("default_action", default_from_proto(wire.default_action))?,
+        controls: list("controls", wire.controls, MAX_LIST, inbound_controls_from_proto)?,
     })
 }
 
@@ -147,7 +150,7 @@ fn operation_from_proto(wire: pb::Operation) -> Result<Operation, DecodeError> {
     })
 }
 
-fn texts_to_proto(texts: &[TextMatch]) -> Vec<pb::TextMatch> {
+pub(super) fn texts_to_proto(texts: &[TextMatch]) -> Vec<pb::TextMatch> {
     let one = |text: &TextMatch| match text {
         TextMatch::Exact(text) => Match::Exact(text.clone()),
         TextMatch::Prefix(text) => Match::Prefix(text.clone()),
@@ -158,7 +161,7 @@ fn texts_to_proto(texts: &[TextMatch]) -> Vec<pb::TextMatch> {
 }
 
 /// An empty prefix or suffix would match everything, also nothing: only `Present` may say so.
-fn texts(field: &str, wire: Vec<pb::TextMatch>) -> Result<Vec<TextMatch>, DecodeError> {
+pub(super) fn texts(field: &str, wire: Vec<pb::TextMatch>) -> Result<Vec<TextMatch>, DecodeError> {
     list(field, wire, MAX_LIST, |text| {
         required("match", text.r#match, |text| match text {
             Match::Exact(text) => short(text).map(TextMatch::Exact),

@@ -5,6 +5,7 @@
 //! being overlooked.
 
 mod authorization;
+mod controls;
 mod endpoints;
 pub(crate) mod field;
 mod names;

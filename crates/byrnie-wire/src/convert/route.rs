@@ -5,6 +5,7 @@ use byrnie_plan::{
     InvalidBackend, ListenerProtocol, PortRoutes, Routes, TcpRule, Timeouts,
 };
 
+use super::controls::{controls_from_proto, controls_to_proto};
 use super::field::{
     MAX_LIST, ascending, at, filled, ip, ip_bytes, labels, labels_to_proto, list, maybe, maybe_duration,
     maybe_nanos, name, port, required, same_names, short,
@@ -110,6 +111,7 @@ fn tcp_to_proto(rule: &TcpRule) -> pb::TcpRule {
     pb::TcpRule {
         name: rule.name.as_ref().map(route_name_to_proto),
         backends: rule.backends.iter().map(backend_to_proto).collect(),
+        controls: controls_to_proto(rule.controls.as_deref()),
     }
 }
 
@@ -117,6 +119,7 @@ fn tcp_from_proto(wire: pb::TcpRule) -> Result<TcpRule, DecodeError> {
     Ok(TcpRule {
         name: maybe("name", wire.name, route_name_from_proto)?,
         backends: list("backends", wire.backends, MAX_LIST, backend_from_proto)?,
+        controls: controls_from_proto(wire.controls)?,
     })
 }
 
@@ -150,7 +153,7 @@ fn index(index: u32, len: usize) -> Result<(), DecodeError> {
     }
 }
 
-fn match_to_proto(matching: &HttpMatch) -> pb::HttpMatch {
+pub(super) fn match_to_proto(matching: &HttpMatch) -> pb::HttpMatch {
     pb::HttpMatch {
         host_scope: matching.host_scope,
         host: Some(host_to_proto(&matching.host)),
@@ -162,7 +165,7 @@ fn match_to_proto(matching: &HttpMatch) -> pb::HttpMatch {
     }
 }
 
-fn match_from_proto(wire: pb::HttpMatch) -> Result<HttpMatch, DecodeError> {
+pub(super) fn match_from_proto(wire: pb::HttpMatch) -> Result<HttpMatch, DecodeError> {
     Ok(HttpMatch {
         host_scope: wire.host_scope,
         host: required("host", wire.host, host_from_proto)?,
@@ -182,6 +185,7 @@ fn rule_to_proto(rule: &HttpRule) -> pb::HttpRule {
         request_timeout_ns: maybe_nanos(rule.timeouts.request),
         backend_request_timeout_ns: maybe_nanos(rule.timeouts.backend_request),
         retry: rule.retry.as_ref().map(retry_to_proto),
+        controls: controls_to_proto(rule.controls.as_deref()),
     }
 }
 
@@ -195,6 +199,7 @@ fn rule_from_proto(wire: pb::HttpRule) -> Result<HttpRule, DecodeError> {
             backend_request: maybe_duration(wire.backend_request_timeout_ns),
         },
         retry: maybe("retry", wire.retry, retry_from_proto)?,
+        controls: controls_from_proto(wire.controls)?,
     })
 }
 

@@ -5,6 +5,7 @@ use byrnie_plan::{
     ServicePort, TrafficSettings,
 };
 
+use super::controls::{controls_from_proto, controls_to_proto};
 use super::field::{
     MAX_LIST, ascending, at, duration, filled, invalid, list, maybe, maybe_duration, maybe_nanos, name,
     nanos, number, port, required, same_names, short, within,
@@ -26,6 +27,7 @@ pub(super) fn to_proto(service: &Service) -> pb::Service {
         name: service.name.to_string(),
         ports: service.ports.iter().map(port_to_proto).collect(),
         settings: Some(settings_to_proto(&service.settings)),
+        controls: controls_to_proto(service.controls.as_deref()),
     }
 }
 
@@ -36,6 +38,7 @@ pub(super) fn from_proto(service: pb::Service) -> Result<Service, DecodeError> {
         name: at("name", name(&service.name))?,
         ports,
         settings: required("settings", service.settings, settings_from_proto)?,
+        controls: controls_from_proto(service.controls)?,
     })
 }
 

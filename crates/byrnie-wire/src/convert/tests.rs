@@ -62,6 +62,7 @@ fn the_encoding_is_pinned() {
         name: ObjectName::new("shop", "web"),
         ports: vec![ServicePort { name: "http".into(), port: 80, protocol: AppProtocol::Http1 }],
         settings: TrafficSettings::default(),
+        controls: None,
     });
     assert_eq!(encode(&service).version.to_string(), "56fb11b43e0df41b2762c0783b0e3cd4");
 }

@@ -82,6 +82,20 @@ fn columns(kind: &str) -> Vec<Column> {
             vec![NAME, column("SERVICE", |object| text(&object["spec"]["service"])), ACCEPTED, AGE]
         }
         "TrafficPolicy" => vec![NAME, TARGETS, ACCEPTED, AGE],
+        "RateLimitPolicy" => vec![
+            NAME,
+            TARGETS,
+            column("SHADOW", |object| if object["spec"]["shadow"] == true { "yes" } else { "no" }.to_owned()),
+            ACCEPTED,
+            AGE,
+        ],
+        "FaultPolicy" => vec![
+            NAME,
+            TARGETS,
+            column("EXPIRES", |object| or(&object["spec"]["expires"], "1h")),
+            ACCEPTED,
+            AGE,
+        ],
         "Mesh" => vec![
             NAME,
             column("TRUST_DOMAIN", |object| or(&object["spec"]["trustDomain"], "cluster.local")),

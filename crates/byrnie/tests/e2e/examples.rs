@@ -177,3 +177,24 @@ fn circuit_breaker() {
     let line = described.lines().find(|line| line.contains("outlierEjection.consecutiveFailures")).unwrap();
     assert!(line.contains("TrafficPolicy shop/catalog (Service shop/catalog)"), "{described}");
 }
+
+#[test]
+fn rate_limit() {
+    let example = Example::start("rate-limit");
+    for user in ["ann", "bob"] {
+        let statuses: Vec<u16> =
+            (0..7).filter_map(|_| example.get(&[("x-user", user)])).map(|(s, _)| s).collect();
+        assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429], "{user}");
+    }
+}
+
+#[test]
+fn fault() {
+    let example = Example::start("fault");
+    let statuses: Vec<u16> =
+        (0..200).filter_map(|_| example.get(&[("x-experiment", "yes")])).map(|(status, _)| status).collect();
+    let failed = statuses.iter().filter(|status| **status == 503).count();
+    // Twenty are to be expected: four standard deviations.
+    assert!((3..=40).contains(&failed), "{failed} of 200");
+    assert_eq!(example.statuses(50), [200; 50], "nobody else is touched");
+}

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use byrnie_decide::{RetryBudget, Time};
 use byrnie_plan::{
-    BackendTarget, Endpoints, InvalidBackend, Key, ObjectName, Resource, ServicePort, ServicePortRef,
-    TrafficSettings,
+    BackendTarget, Controls, Endpoints, InvalidBackend, Key, ObjectName, Resource, ServicePort,
+    ServicePortRef, TrafficSettings,
 };
 use foldhash::HashMap;
 
 use super::Held;
 use crate::config::peer::Peers;
-use crate::config::{Carries, Cluster, Endpoint, EndpointSet};
+use crate::config::{Carries, Cluster, Endpoint, EndpointSet, KnownLimits};
 
 /// What exists now.
 #[derive(Default)]
@@ -36,6 +36,7 @@ struct ClusterKey {
 pub(super) struct Round<'a> {
     before: &'a Clusters,
     held: &'a BTreeMap<Key, Held>,
+    pub(super) known: &'a KnownLimits,
     clusters: HashMap<ClusterKey, Arc<Cluster>>,
     settings: HashMap<ObjectName, Arc<TrafficSettings>>,
     budgets: HashMap<ServicePortRef, Arc<RetryBudget>>,
@@ -146,11 +147,15 @@ fn merge(
     (kept, by_address.into_values().flatten().collect())
 }
 
+/// What callers know of a service port.
+type Called<'a> = (&'a ServicePort, &'a TrafficSettings, Option<&'a Controls>);
+
 impl<'a> Round<'a> {
-    pub(super) fn new(before: &'a Clusters, held: &'a BTreeMap<Key, Held>) -> Self {
+    pub(super) fn new(before: &'a Clusters, held: &'a BTreeMap<Key, Held>, known: &'a KnownLimits) -> Self {
         Self {
             before,
             held,
+            known,
             clusters: HashMap::default(),
             settings: HashMap::default(),
             budgets: HashMap::default(),
@@ -187,9 +192,13 @@ impl<'a> Round<'a> {
         if let Some(cluster) = self.clusters.get(&key) {
             return Ok(Arc::clone(cluster));
         }
-        let (port, settings) = self.service(service).ok_or(InvalidBackend::NotFound)?;
+        let (port, settings, controls) = self.service(service).ok_or(InvalidBackend::NotFound)?;
         let before = self.before.clusters.get(&key);
-        let same = before.filter(|before| before.protocol == port.protocol && *before.settings == *settings);
+        let same = before.filter(|before| {
+            before.protocol == port.protocol
+                && *before.settings == *settings
+                && before.controls.as_ref().map(|controls| &controls.plan) == controls
+        });
         let cluster = match same {
             Some(before) => Arc::clone(before),
             None => {
@@ -199,18 +208,21 @@ impl<'a> Round<'a> {
                     let plan: Vec<byrnie_plan::Endpoint> = members.iter().map(|e| e.plan.clone()).collect();
                     members = merge(Vec::new(), &plan, &mut Peers::default(), Time::ZERO).0;
                 }
-                Arc::new(Cluster::new(service.clone(), port.protocol, settings, budget, members))
+                let cluster = Cluster::new(service.clone(), port.protocol, settings, budget, members);
+                // Whether it compiles was looked at before it was accepted.
+                let controls = self.known.compile(controls).unwrap_or_default();
+                Arc::new(Cluster { controls, ..cluster })
             }
         };
         self.clusters.insert(key, Arc::clone(&cluster));
         Ok(cluster)
     }
 
-    fn service(&self, name: &ServicePortRef) -> Option<(&'a ServicePort, &'a TrafficSettings)> {
+    fn service(&self, name: &ServicePortRef) -> Option<Called<'a>> {
         match &self.held.get(&Key::Service(name.service.clone()))?.resource {
             Resource::Service(service) => {
                 let port = service.ports.iter().find(|port| port.port == name.port)?;
-                Some((port, &service.settings))
+                Some((port, &service.settings, service.controls.as_deref()))
             }
             _ => None,
         }

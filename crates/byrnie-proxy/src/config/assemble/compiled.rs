@@ -69,18 +69,20 @@ impl Cache {
 impl Entry {
     fn compile(source: &Source<'_>, round: &mut Round<'_>) -> Result<Self, RouteError> {
         let mut led_to = Vec::new();
+        let known = round.known;
         let mut resolve = |target: &BackendTarget, carries: Carries| {
             let resolved = round.resolve(target, carries);
             led_to.push((target.clone(), carries, resolved.clone()));
             resolved
         };
         let http = match source.http {
-            Some(table) => Some(Arc::new(HttpRoutes::compile(table, &mut resolve)?)),
+            Some(table) => Some(Arc::new(HttpRoutes::compile(table, &mut resolve, known)?)),
             None => None,
         };
-        let tcp = source.tcp.iter();
-        let tcp = tcp.map(|(host, rule)| ((*host).clone(), Arc::new(TcpRoute::compile(rule, &mut resolve))));
-        let tcp = tcp.collect();
+        let mut tcp = Vec::with_capacity(source.tcp.len());
+        for (host, rule) in &source.tcp {
+            tcp.push(((*host).clone(), Arc::new(TcpRoute::compile(rule, &mut resolve, known)?)));
+        }
         Ok(Self { revision: source.revision, led_to, http, tcp })
     }
 

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use byrnie_decide::{Authorizer, RetryBudget, Time};
 use byrnie_plan::{ConnectionLimits, Hop, InboundPolicy, ObjectName, ServicePortRef, TrafficSettings};
 
-use crate::config::{Cluster, Endpoint, Inbound, InboundPort};
+use crate::config::{Cluster, Controls, Endpoint, Inbound, InboundPort, KnownLimits, RouteError};
 
 /// Connections and requests that the proxy has open towards one port of its application. The callers' limits hold for
 /// each of them; this one is the sum, and is as high as the connections that a proxy accepts by default.
 const LIMIT: u32 = 10_000;
 
 /// Compiles the policy. What is the same as before is taken over, at best all of it.
-pub(super) fn assemble(policy: &InboundPolicy, before: Option<&Arc<Inbound>>) -> Arc<Inbound> {
+pub(super) fn assemble(
+    policy: &InboundPolicy,
+    before: Option<&Arc<Inbound>>,
+    known: &KnownLimits,
+) -> Arc<Inbound> {
     if let Some(before) = before.filter(|before| *before.policy == *policy) {
         return Arc::clone(before);
     }
@@ -23,8 +27,22 @@ pub(super) fn assemble(policy: &InboundPolicy, before: Option<&Arc<Inbound>>) ->
     Arc::new(Inbound {
         authorizer: Authorizer::compile(&policy.authorization, policy.default_action),
         ports: ports.collect(),
+        controls: controls(policy, known).unwrap_or_default(),
         policy: Arc::new(policy.clone()),
     })
+}
+
+/// Whether it compiles was looked at before it was accepted.
+pub(super) fn controls(
+    policy: &InboundPolicy,
+    known: &KnownLimits,
+) -> Result<Vec<(Option<ObjectName>, Arc<Controls>)>, RouteError> {
+    let mut all = Vec::new();
+    for inbound in &policy.controls {
+        let compiled = known.compile(Some(&inbound.controls))?;
+        all.extend(compiled.map(|controls| (inbound.service.clone(), controls)));
+    }
+    Ok(all)
 }
 
 fn port(

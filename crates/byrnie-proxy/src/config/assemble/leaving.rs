@@ -82,6 +82,7 @@ mod tests {
             ports: ports.iter().map(port).collect(),
             authorization: Vec::new(),
             default_action: DefaultAction::Deny,
+            controls: Vec::new(),
         }
     }
 

@@ -30,6 +30,7 @@ fn service(service: &str, protocol: AppProtocol) -> Resource {
         name: name(service),
         ports: vec![port],
         settings: TrafficSettings::default(),
+        controls: None,
     })
 }
 
@@ -72,6 +73,7 @@ fn table(kind: RouteKind, path: PathMatch, backends: Vec<Backend>) -> HttpTable 
         backends,
         timeouts: Timeouts::default(),
         retry: None,
+        controls: None,
     };
     let http_match = HttpMatch {
         host_scope: 0,
@@ -108,6 +110,7 @@ fn inbound(ports: &[u16], authorization: Vec<AuthorizationPolicy>) -> Resource {
         ports: ports.iter().map(port).collect(),
         authorization,
         default_action: DefaultAction::AllowAuthenticated,
+        controls: Vec::new(),
     })
 }
 

@@ -26,6 +26,7 @@ fn inbound(workload: &str, account: &str) -> Resource {
         ports: vec![port],
         authorization: Vec::new(),
         default_action: DefaultAction::AllowAuthenticated,
+        controls: Vec::new(),
     })
 }
 
@@ -50,6 +51,7 @@ fn sidecar(home: &Home) -> Vec<Resource> {
             name: web.clone(),
             ports: vec![port],
             settings: TrafficSettings::default(),
+            controls: None,
         }),
         Resource::Endpoints(Endpoints {
             service: web,

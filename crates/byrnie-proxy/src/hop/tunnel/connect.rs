@@ -77,6 +77,8 @@ fn refusal(response: &Response<RecvStream>) -> ProxyError {
         Kind::Denied,
         Kind::WrongDestination,
         Kind::BadHop,
+        Kind::RateLimited,
+        Kind::Fault,
     ];
     let kind = known.into_iter().find(|kind| Some(kind.describe().flag) == flag);
     let kind = kind.unwrap_or(match response.status() {

@@ -174,14 +174,15 @@ fn a_gateway_chooses_by_the_name_that_tls_asks_for() {
             let Destination { cluster, .. } =
                 &*call(&pair.client, AppProtocol::Tls, TrafficSettings::default(), vec![plain]);
             let backends = vec![Ok(Arc::clone(cluster))];
-            tcp.push((pattern, Arc::new(TcpRoute { name: None, choice: Turns::new([1]), backends })));
+            tcp.push((
+                pattern,
+                Arc::new(TcpRoute { name: None, choice: Turns::new([1]), backends, controls: None }),
+            ));
         }
         let protocol = ListenerProtocol::TlsPassthrough;
-        let http =
-            Arc::new(crate::config::HttpRoutes::compile(&byrnie_plan::HttpTable::default(), &mut |_, _| {
-                Err(byrnie_plan::InvalidBackend::NotFound)
-            }));
-        let http = Arc::new(Arc::into_inner(http).unwrap().unwrap());
+        let mut nowhere = |_: &byrnie_plan::BackendTarget, _| Err(byrnie_plan::InvalidBackend::NotFound);
+        let (none, known) = (byrnie_plan::HttpTable::default(), crate::config::KnownLimits::default());
+        let http = Arc::new(crate::config::HttpRoutes::compile(&none, &mut nowhere, &known).unwrap());
         let listener = Arc::new(Listener { name: "tls".to_owned(), port: 8443, protocol, http, tcp });
         let config = Config { listeners: [(8443, listener)].into_iter().collect(), ..Config::default() };
         pair.client.process.config.store(Arc::new(config));

@@ -181,9 +181,11 @@ impl Accepts {
             ports: Vec::new(),
             authorization: Vec::new(),
             default_action: DefaultAction::AllowAuthenticated,
+            controls: Vec::new(),
         });
         let authorizer = Authorizer::compile(&self.policies, DefaultAction::AllowAuthenticated);
-        let inbound = Inbound { policy, authorizer, ports: [(PORT, port)].into_iter().collect() };
+        let inbound =
+            Inbound { policy, authorizer, ports: [(PORT, port)].into_iter().collect(), controls: Vec::new() };
         let generation = worker.config().generation + 1;
         let config = Config { generation, inbound: Some(Arc::new(inbound)), ..Config::default() };
         worker.process.config.store(Arc::new(config));

@@ -28,6 +28,7 @@ fn service(change: impl FnOnce(&mut pb::Service)) -> (String, &'static str) {
             protocol: byrnie_plan::AppProtocol::Detect,
         }],
         settings: byrnie_plan::TrafficSettings::default(),
+        controls: None,
     });
     change(&mut service);
     refusal(&Key::Service(web()), Some(Kind::Service(service)))

@@ -8,6 +8,12 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
+mod controls;
+
+fn boxed_controls() -> impl Strategy<Value = Option<Box<Controls>>> {
+    of(controls::controls().prop_map(Box::new))
+}
+
 fn word() -> impl Strategy<Value = String> {
     "[a-z][a-z0-9-]{0,8}"
 }
@@ -68,11 +74,8 @@ fn by_port<T: std::fmt::Debug>(
 fn service() -> impl Strategy<Value = Service> {
     let ports = (any_text(), port(), protocol());
     let ports = ports.prop_map(|(name, port, protocol)| ServicePort { name, port, protocol });
-    (object(), by_port(ports, |port| port.port), settings()).prop_map(|(name, ports, settings)| Service {
-        name,
-        ports,
-        settings,
-    })
+    (object(), by_port(ports, |port| port.port), settings(), boxed_controls())
+        .prop_map(|(name, ports, settings, controls)| Service { name, ports, settings, controls })
 }
 
 fn settings() -> impl Strategy<Value = TrafficSettings> {
@@ -243,8 +246,15 @@ fn cors() -> impl Strategy<Value = Cors> {
 fn rule() -> impl Strategy<Value = HttpRule> {
     let timeouts = (of(duration()), of(duration()));
     let timeouts = timeouts.prop_map(|(request, backend_request)| Timeouts { request, backend_request });
-    (route_name(), vec(filter(), 0..2), backends(), timeouts, of(retry())).prop_map(
-        |(name, filters, backends, timeouts, retry)| HttpRule { name, filters, backends, timeouts, retry },
+    (route_name(), vec(filter(), 0..2), backends(), timeouts, of(retry()), boxed_controls()).prop_map(
+        |(name, filters, backends, timeouts, retry, controls)| HttpRule {
+            name,
+            filters,
+            backends,
+            timeouts,
+            retry,
+            controls,
+        },
     )
 }
 
@@ -256,23 +266,26 @@ fn path() -> impl Strategy<Value = PathMatch> {
     ]
 }
 
+fn one_match(rules: u32, scopes: u32) -> impl Strategy<Value = HttpMatch> {
+    let header = (some_text(), value()).prop_map(|(name, value)| HeaderMatch { name, value });
+    let query = (some_text(), value()).prop_map(|(name, value)| QueryMatch { name, value });
+    let one = (0..scopes, host(), path(), of(some_text()), vec(header, 0..3), vec(query, 0..3), 0..rules);
+    one.prop_map(|(host_scope, host, path, method, headers, queries, rule)| HttpMatch {
+        host_scope,
+        host,
+        path,
+        method,
+        headers,
+        queries,
+        rule,
+    })
+}
+
 /// Indexes stay within the table.
 fn table() -> impl Strategy<Value = HttpTable> {
     (vec(rule(), 0..3), vec(host(), 0..3)).prop_flat_map(|(rules, scopes)| {
-        let header = (some_text(), value()).prop_map(|(name, value)| HeaderMatch { name, value });
-        let query = (some_text(), value()).prop_map(|(name, value)| QueryMatch { name, value });
-        let rule = 0..u32::try_from(rules.len().max(1)).unwrap();
-        let scope = 0..u32::try_from(scopes.len().max(1)).unwrap();
-        let one = (scope, host(), path(), of(some_text()), vec(header, 0..3), vec(query, 0..3), rule);
-        let one = one.prop_map(|(host_scope, host, path, method, headers, queries, rule)| HttpMatch {
-            host_scope,
-            host,
-            path,
-            method,
-            headers,
-            queries,
-            rule,
-        });
+        let count = |length: usize| u32::try_from(length.max(1)).unwrap();
+        let one = one_match(count(rules.len()), count(scopes.len()));
         let most = if rules.is_empty() { 0 } else { 3 };
         (vec(one, 0..=most), Just(rules), Just(scopes)).prop_map(|(matches, rules, scopes)| HttpTable {
             matches,
@@ -283,7 +296,11 @@ fn table() -> impl Strategy<Value = HttpTable> {
 }
 
 fn tcp() -> impl Strategy<Value = TcpRule> {
-    (of(route_name()), backends()).prop_map(|(name, backends)| TcpRule { name, backends })
+    (of(route_name()), backends(), boxed_controls()).prop_map(|(name, backends, controls)| TcpRule {
+        name,
+        backends,
+        controls,
+    })
 }
 
 fn routes() -> impl Strategy<Value = Routes> {
@@ -351,13 +368,17 @@ fn inbound() -> impl Strategy<Value = InboundPolicy> {
         services,
     });
     let default_action = prop::sample::select(vec![AllowAll, AllowAuthenticated, Deny]);
-    (object(), identity(), vec(port, 0..3), vec(authorization(), 0..3), default_action).prop_map(
-        |(workload, identity, ports, authorization, default_action)| InboundPolicy {
+    let controls = (of(object()), controls::controls())
+        .prop_map(|(service, controls)| InboundControls { service, controls });
+    let lists = (vec(port, 0..3), vec(authorization(), 0..3), vec(controls, 0..3));
+    (object(), identity(), lists, default_action).prop_map(
+        |(workload, identity, (ports, authorization, controls), default_action)| InboundPolicy {
             workload,
             identity,
             ports,
             authorization,
             default_action,
+            controls,
         },
     )
 }

@@ -125,7 +125,9 @@ impl World {
             let has_retry = rule["retry"].is_object();
             let mut settled = settle(&held);
             settled.retain(|field, _| {
-                let of_request = field.starts_with("timeouts.request") || field.starts_with("retry.");
+                let of_request = ["timeouts.request", "retry.", "rateLimits.", "faults."]
+                    .iter()
+                    .any(|prefix| field.starts_with(prefix));
                 of_request && !(has_retry && field.starts_with("retry."))
             });
             for (field, value) in settled {

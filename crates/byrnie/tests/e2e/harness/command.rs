@@ -16,6 +16,8 @@ pub struct Sandbox {
     program: PathBuf,
     /// Whom the commands run as, where it is somebody else.
     user: Option<u32>,
+    /// Worker threads of proxies, where a test means a number.
+    workers: Option<u32>,
 }
 
 /// How a command ended.
@@ -33,7 +35,13 @@ impl Sandbox {
             dir: TempDir::new().unwrap(),
             program: PathBuf::from(env!("CARGO_BIN_EXE_byrnie")),
             user: None,
+            workers: None,
         }
+    }
+
+    /// One whose proxies have so many worker threads.
+    pub fn of_workers(workers: u32) -> Self {
+        Self { workers: Some(workers), ..Self::new() }
     }
 
     /// One in which everything runs as this user. The program is copied into it: the build may lie in a home that is
@@ -74,7 +82,10 @@ impl Sandbox {
         command.args(args).current_dir(self.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.path()).env("BYRNIE_DATA_DIR", self.data_dir());
-        let workers = std::env::var_os("BYRNIE_TEST_WORKERS").unwrap_or_else(|| "1".into());
+        let workers = match self.workers {
+            Some(workers) => workers.to_string().into(),
+            None => std::env::var_os("BYRNIE_TEST_WORKERS").unwrap_or_else(|| "1".into()),
+        };
         command.env("BYRNIE_PROXY_WORKERS", workers).stdin(Stdio::null());
         command
     }

@@ -1,0 +1,163 @@
+//! Faults on purpose, on real traffic: delays, failures, their share, their end, and what they leave alone.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Bytes, Echo, Mesh, Origin, free_port, get, until, yaml};
+
+fn policy(name: &str, target: &str, more: &str, faults: &str) -> String {
+    format!(
+        "---
+apiVersion: mesh.byrnie.dev/v1alpha1
+kind: FaultPolicy
+metadata: {{name: {name}, namespace: shop}}
+spec: {{targetRefs: [{target}]{more}, faults: [{faults}]}}
+"
+    )
+}
+
+struct Shop {
+    mesh: Mesh,
+    _web: Origin,
+    gateway: String,
+    a: String,
+}
+
+impl Shop {
+    fn open(more: &str) -> Self {
+        let (web, port) = (Origin::start("web"), free_port());
+        let text = [
+            yaml::workload("web-1", "web", web.port, ""),
+            yaml::caller("a", ""),
+            yaml::service("web", "http"),
+            yaml::gateway("front", &[port]),
+            yaml::route_to("web", "front"),
+            more.to_owned(),
+        ];
+        let mesh = Mesh::start(&text.concat());
+        let a = mesh.upstream("a", "web");
+        let shop = Self { mesh, _web: web, gateway: format!("127.0.0.1:{port}"), a };
+        for address in [&shop.gateway, &shop.a] {
+            until("the endpoint is known", || (get(address, "/", &[]).ok()?.status == 200).then_some(()));
+        }
+        shop
+    }
+
+    fn metrics(&self, proxy: &str) -> String {
+        let admin = until("the proxy has an admin address", || {
+            self.mesh.proxy(proxy)?["admin"].as_str().map(str::to_owned)
+        });
+        get(&admin, "/metrics", &[]).unwrap().body
+    }
+}
+
+#[test]
+fn a_share_of_requests_fails_at_the_caller() {
+    let shop = Shop::open("");
+    let fault = "{percent: 50, abort: {httpStatus: 418}, matches: [{path: {value: /api}}]}";
+    shop.mesh.apply(&policy("teapot", "{kind: Service, name: web}", "", fault));
+    let statuses: Vec<u16> = (0..400).map(|_| get(&shop.a, "/api", &[]).unwrap().status).collect();
+    let failed = statuses.iter().filter(|status| **status == 418).count();
+    assert!(statuses.iter().all(|status| [200, 418].contains(status)));
+    // 400 draws of one half: five standard deviations.
+    assert!((150..=250).contains(&failed), "{failed}");
+    assert!(
+        (0..20).all(|_| get(&shop.a, "/", &[]).unwrap().status == 200),
+        "what does not match is left alone"
+    );
+    let metrics = shop.metrics("a");
+    let counted = format!(
+        "byrnie_faults_injected_total{{direction=\"outbound\",policy=\"shop/teapot\",fault=\"abort\"}} {failed}\n"
+    );
+    assert!(metrics.contains(&counted), "{counted}: {metrics}");
+    let answer = until("one is failed", || get(&shop.a, "/api", &[]).ok().filter(|a| a.status == 418));
+    assert_eq!(answer.header("byrnie-error"), Some("BYR0251 fault side=mesh"));
+    assert!(answer.body.contains("shop/teapot"), "{}", answer.body);
+    let why = shop.mesh.byrnie(&["why", "a", "web", "-n", "shop", "--path", "/api"]).ok();
+    assert!(why.contains("shop/teapot") && why.contains("50 %"), "{why}");
+}
+
+#[test]
+fn a_delay_counts_for_the_timeout_and_is_seen() {
+    let shop = Shop::open(&yaml::settings("telemetry: {accessLog: all}"));
+    let target = "{kind: Gateway, name: front}";
+    shop.mesh.apply(&policy("slow", target, "", "{delay: {fixed: 300ms}}"));
+    let begun = Instant::now();
+    assert_eq!(get(&shop.gateway, "/", &[]).unwrap().status, 200);
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    until("the log tells it", || shop.mesh.log().contains("BYR0252").then_some(()));
+    shop.mesh.apply(&policy("slow", target, "", "{delay: {uniform: {min: 50s, max: 60s}}}"));
+    let traffic = "---
+apiVersion: mesh.byrnie.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: patience, namespace: shop}
+spec: {targetRefs: [{kind: Gateway, name: front}], timeouts: {request: 500ms}}
+";
+    shop.mesh.apply(traffic);
+    assert_eq!(get(&shop.gateway, "/", &[]).unwrap().status, 504, "the request's own time is over first");
+}
+
+#[test]
+fn it_ends_by_itself_and_says_so() {
+    let shop = Shop::open("");
+    let target = "{kind: HTTPRoute, name: web}";
+    shop.mesh.apply(&policy("short", target, ", expires: 15s", "{abort: {httpStatus: 503}}"));
+    until("it is over", || (get(&shop.gateway, "/", &[]).ok()?.status == 200).then_some(()));
+    until("its status says so", || {
+        let policy = shop.mesh.byrnie(&["get", "faultpolicy", "short", "-n", "shop", "-o", "json"]).json();
+        let accepted =
+            policy["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == "Accepted")?.clone();
+        (accepted["status"] == "False" && accepted["reason"] == "Expired").then_some(())
+    });
+    assert!(shop.metrics("front").contains("byrnie_faults_injected_total"), "it was there before");
+}
+
+#[test]
+fn a_fault_of_the_server_ejects_no_endpoint() {
+    let ejection = "---
+apiVersion: mesh.byrnie.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: eject, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, name: web}]
+  outlierEjection: {consecutiveFailures: 2, baseEjection: 1h, maxEjection: 1h}
+";
+    let second = Origin::start("web");
+    let shop = Shop::open(&[ejection.to_owned(), yaml::workload("web-2", "web", second.port, "")].concat());
+    let fault = "{abort: {httpStatus: 503}, matches: [{path: {value: /fail}}]}";
+    shop.mesh.apply(&policy("broken", "{kind: Service, name: web}", ", direction: inbound", fault));
+    for _ in 0..40 {
+        let answer = get(&shop.a, "/fail", &[]).unwrap();
+        assert_eq!((answer.status, answer.header("byrnie-error")), (503, Some("BYR0251 fault side=mesh")));
+    }
+    let counted = |proxy: &str| {
+        let metrics = shop.metrics(proxy);
+        let name =
+            "byrnie_faults_injected_total{direction=\"inbound\",policy=\"shop/broken\",fault=\"abort\"} ";
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+        line.map_or(0, |count| count.parse::<u32>().unwrap())
+    };
+    let (first, second) = (counted("web-1"), counted("web-2"));
+    assert_eq!(first + second, 40, "none was tried again");
+    assert!(first >= 5 && second >= 5, "both still get their share: {first}, {second}");
+}
+
+#[test]
+fn connections_of_bytes_are_reset() {
+    let echo = Echo::start("");
+    let text = [
+        yaml::workload("echo-1", "echo", echo.port, ""),
+        yaml::caller("a", ""),
+        yaml::service("echo", "tcp"),
+    ];
+    let mesh = Mesh::start(&text.concat());
+    let address = mesh.upstream("a", "echo");
+    let works = || Bytes::try_open(&address).and_then(|mut bytes| bytes.echoes("hello")).is_ok();
+    until("the endpoint is known", || works().then_some(()));
+    for direction in ["outbound", "inbound"] {
+        let more = format!(", direction: {direction}");
+        mesh.apply(&policy("cut", "{kind: Service, name: echo}", &more, "{abort: {reset: true}}"));
+        assert!(!works() && !works(), "{direction}");
+        mesh.byrnie(&["delete", "faultpolicy", "cut", "-n", "shop"]).ok();
+        until("it is gone", || works().then_some(()));
+    }
+}
