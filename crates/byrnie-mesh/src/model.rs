@@ -350,6 +350,7 @@ pub(crate) struct Policy {
 
 /// What a policy says.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one for each policy that somebody wrote")]
 pub(crate) enum Says {
     Traffic(api::TrafficPolicySpec),
     RateLimit(api::RateLimitPolicySpec),

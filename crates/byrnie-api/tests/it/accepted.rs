@@ -205,7 +205,7 @@ fn anchors_empty_documents_nulls_and_octal_numbers() {
 fn every_kind() -> Vec<Value> {
     let gateway = "gateway.networking.k8s.io/v1";
     let mesh = "mesh.byrnie.dev/v1alpha1";
-    vec![
+    let mut objects = vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}, "spec": {"finalizers": ["kubernetes"]}}),
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
             "spec": {"ports": [{"port": 80}], "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10800}}}}),
@@ -260,6 +260,24 @@ fn every_kind() -> Vec<Value> {
                      "retry": {"attempts": 3, "on": {"statuses": [503], "grpcCodes": [14]}, "budget": {"percent": 10}},
                      "limits": {"maxInFlight": 10}, "outlierEjection": {"consecutiveFailures": 5},
                      "override": {"from": ["shop/tester"], "to": [{"name": "staged", "namespace": "lab", "port": 80}]}}}),
+        json!({"apiVersion": mesh, "kind": "AuthorizationPolicy", "metadata": {"name": "a", "namespace": "shop"},
+            "spec": {"targetRefs": [{"group": "mesh.byrnie.dev", "kind": "Workload", "name": "w"}], "action": "DENY", "dryRun": true,
+                     "selector": {"matchLabels": {"app": "web"}},
+                     "rules": [{"from": [{"identities": ["spiffe://cluster.local/ns/shop/sa/web", "shop/*", "shop/web", "*"],
+                                          "notNamespaces": ["kube-*"]}],
+                                "to": [{"methods": ["GET"], "paths": ["/a/*", "*.png"], "notPorts": [22]}]}, {}]}}),
+        json!({"apiVersion": "linkerd.io/v1alpha2", "kind": "ServiceProfile",
+            "metadata": {"name": "web.shop.svc.cluster.local", "namespace": "shop"},
+            "spec": {"routes": [{"name": "GET /a", "condition": {"method": "GET", "pathRegex": "/a"}}]}}),
+        json!({"apiVersion": mesh, "kind": "ServiceSubset", "metadata": {"name": "web-v2", "namespace": "shop"},
+            "spec": {"service": "web", "labels": {"version": "v2"}}}),
+    ];
+    objects.extend(limits_and_faults(mesh));
+    objects
+}
+
+fn limits_and_faults(mesh: &str) -> [Value; 2] {
+    [
         json!({"apiVersion": mesh, "kind": "RateLimitPolicy", "metadata": {"name": "r", "namespace": "shop"},
             "spec": {"targetRefs": [{"kind": "TCPRoute", "name": "t", "sectionName": "0"}, {"kind": "Workload", "name": "w"}],
                      "direction": "outbound", "shadow": true, "responseHeaders": false,
@@ -275,17 +293,6 @@ fn every_kind() -> Vec<Value> {
                                  "abort": {"grpcStatus": 14}},
                                 {"percent": 33.3, "delay": {"exponential": {"mean": "1s", "max": "5s"}}},
                                 {"percent": 7, "abort": {"reset": true}, "matches": [{"identities": ["shop/web"]}]}]}}),
-        json!({"apiVersion": mesh, "kind": "AuthorizationPolicy", "metadata": {"name": "a", "namespace": "shop"},
-            "spec": {"targetRefs": [{"group": "mesh.byrnie.dev", "kind": "Workload", "name": "w"}], "action": "DENY", "dryRun": true,
-                     "selector": {"matchLabels": {"app": "web"}},
-                     "rules": [{"from": [{"identities": ["spiffe://cluster.local/ns/shop/sa/web", "shop/*", "shop/web", "*"],
-                                          "notNamespaces": ["kube-*"]}],
-                                "to": [{"methods": ["GET"], "paths": ["/a/*", "*.png"], "notPorts": [22]}]}, {}]}}),
-        json!({"apiVersion": "linkerd.io/v1alpha2", "kind": "ServiceProfile",
-            "metadata": {"name": "web.shop.svc.cluster.local", "namespace": "shop"},
-            "spec": {"routes": [{"name": "GET /a", "condition": {"method": "GET", "pathRegex": "/a"}}]}}),
-        json!({"apiVersion": mesh, "kind": "ServiceSubset", "metadata": {"name": "web-v2", "namespace": "shop"},
-            "spec": {"service": "web", "labels": {"version": "v2"}}}),
     ]
 }
 

@@ -74,7 +74,7 @@ pub fn choose(
     if let Some(rule) = tcp {
         let name = rule.name.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string);
         steps.push(step("route", true, name, "a route for connections"));
-        return Ok(Choice::Backends(hops(&rule.backends, None, rule.controls.as_ref())));
+        return Ok(Choice::Backends(hops(&rule.backends, None, rule.controls.as_deref())));
     }
     if source.is_gateway {
         steps.push(step("route", false, "none", "no listener of the Gateway has a route for this"));
@@ -198,7 +198,7 @@ fn http_rule(entry: &HttpMatch, rule: &HttpRule, request: &Request, steps: &mut 
         BackendTarget::Service { .. } => None,
     });
     let http = Some((request.method.clone(), path));
-    let hops = hops(&rule.backends, http, rule.controls.as_ref());
+    let hops = hops(&rule.backends, http, rule.controls.as_deref());
     match unusable {
         Some(why) => {
             let detail = format!("a backend cannot be used ({why}): its share is answered with 500");
@@ -216,7 +216,7 @@ fn http_rule(entry: &HttpMatch, rule: &HttpRule, request: &Request, steps: &mut 
     }
 }
 
-fn hops(backends: &[Backend], http: Option<(String, String)>, controls: Option<&Box<Controls>>) -> Vec<Hop> {
+fn hops(backends: &[Backend], http: Option<(String, String)>, controls: Option<&Controls>) -> Vec<Hop> {
     let usable = backends.iter().filter(|backend| backend.weight > 0);
     usable
         .filter_map(|backend| match &backend.target {
@@ -226,7 +226,7 @@ fn hops(backends: &[Backend], http: Option<(String, String)>, controls: Option<&
                 subset: subset.clone(),
                 weight: backend.weight,
                 http: http.clone(),
-                controls: controls.cloned(),
+                controls: controls.cloned().map(Box::new),
             }),
             BackendTarget::Invalid(_) => None,
         })

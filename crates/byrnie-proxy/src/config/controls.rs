@@ -52,7 +52,9 @@ pub struct Faults {
 
 /// The limits that exist, by policy and scope.
 #[derive(Default)]
-pub struct KnownLimits(RefCell<HashMap<(String, String), Weak<Limits>>>);
+pub struct KnownLimits(RefCell<ByScope>);
+
+type ByScope = HashMap<(String, String), Weak<Limits>>;
 
 impl KnownLimits {
     /// Compiles; limits that are the same as before keep their buckets.

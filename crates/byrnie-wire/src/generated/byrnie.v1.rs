@@ -1146,6 +1146,9 @@ pub struct Service {
     pub ports: ::prost::alloc::vec::Vec<ServicePort>,
     #[prost(message, optional, tag = "3")]
     pub settings: ::core::option::Option<TrafficSettings>,
+    /// may be missing
+    #[prost(message, optional, tag = "4")]
+    pub controls: ::core::option::Option<Controls>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServicePort {
@@ -1471,6 +1474,9 @@ pub struct HttpRule {
     /// may be missing
     #[prost(message, optional, tag = "6")]
     pub retry: ::core::option::Option<Retry>,
+    /// may be missing
+    #[prost(message, optional, tag = "7")]
+    pub controls: ::core::option::Option<Controls>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RouteName {
@@ -1621,6 +1627,9 @@ pub struct TcpRule {
     pub name: ::core::option::Option<RouteName>,
     #[prost(message, repeated, tag = "2")]
     pub backends: ::prost::alloc::vec::Vec<Backend>,
+    /// may be missing
+    #[prost(message, optional, tag = "3")]
+    pub controls: ::core::option::Option<Controls>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InboundPolicy {
@@ -1634,6 +1643,8 @@ pub struct InboundPolicy {
     pub authorization: ::prost::alloc::vec::Vec<AuthorizationPolicy>,
     #[prost(enumeration = "DefaultAction", tag = "5")]
     pub default_action: i32,
+    #[prost(message, repeated, tag = "6")]
+    pub controls: ::prost::alloc::vec::Vec<InboundControls>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InboundPort {
@@ -1835,6 +1846,170 @@ pub struct DnsSettings {
     pub timeout_ns: ::core::option::Option<u64>,
     #[prost(uint32, optional, tag = "3")]
     pub max_queries: ::core::option::Option<u32>,
+}
+/// Rate limits and faults of one place. At least one of the two is there.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Controls {
+    #[prost(message, optional, tag = "1")]
+    pub limits: ::core::option::Option<RateLimits>,
+    #[prost(message, optional, tag = "2")]
+    pub faults: ::core::option::Option<Faults>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InboundControls {
+    /// missing: where no other entry is for the Service
+    #[prost(string, optional, tag = "1")]
+    pub service: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "2")]
+    pub controls: ::core::option::Option<Controls>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RateLimits {
+    #[prost(string, tag = "1")]
+    pub policy: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub scope: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub shadow: bool,
+    #[prost(bool, tag = "4")]
+    pub headers: bool,
+    #[prost(message, repeated, tag = "5")]
+    pub limits: ::prost::alloc::vec::Vec<RateLimit>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RateLimit {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "RateUnit", tag = "2")]
+    pub unit: i32,
+    #[prost(message, repeated, tag = "3")]
+    pub matches: ::prost::alloc::vec::Vec<TrafficMatch>,
+    #[prost(message, repeated, tag = "4")]
+    pub key: ::prost::alloc::vec::Vec<RateKey>,
+    /// required, as are the following
+    #[prost(uint32, optional, tag = "5")]
+    pub number: ::core::option::Option<u32>,
+    #[prost(uint64, optional, tag = "6")]
+    pub per_ns: ::core::option::Option<u64>,
+    #[prost(uint32, optional, tag = "7")]
+    pub burst: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "8")]
+    pub max_keys: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RateKey {
+    #[prost(oneof = "rate_key::Key", tags = "1, 2, 3")]
+    pub key: ::core::option::Option<rate_key::Key>,
+}
+/// Nested message and enum types in `RateKey`.
+pub mod rate_key {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Key {
+        #[prost(message, tag = "1")]
+        Identity(super::Flag),
+        #[prost(string, tag = "2")]
+        Header(::prost::alloc::string::String),
+        #[prost(message, tag = "3")]
+        SourceAddress(super::Flag),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TrafficMatch {
+    /// may be missing
+    #[prost(message, optional, tag = "1")]
+    pub request: ::core::option::Option<HttpMatch>,
+    #[prost(message, repeated, tag = "2")]
+    pub identities: ::prost::alloc::vec::Vec<TextMatch>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Faults {
+    #[prost(string, tag = "1")]
+    pub policy: ::prost::alloc::string::String,
+    /// required
+    #[prost(uint64, optional, tag = "2")]
+    pub expires_unix_ms: ::core::option::Option<u64>,
+    #[prost(message, repeated, tag = "3")]
+    pub faults: ::prost::alloc::vec::Vec<Fault>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Fault {
+    #[prost(message, repeated, tag = "1")]
+    pub matches: ::prost::alloc::vec::Vec<TrafficMatch>,
+    /// of 10,000; required
+    #[prost(uint32, optional, tag = "2")]
+    pub share: ::core::option::Option<u32>,
+    /// may be missing
+    #[prost(message, optional, tag = "3")]
+    pub delay: ::core::option::Option<FaultDelay>,
+    /// may be missing
+    #[prost(message, optional, tag = "4")]
+    pub abort: ::core::option::Option<FaultAbort>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FaultDelay {
+    #[prost(oneof = "fault_delay::Delay", tags = "1, 2, 3, 4")]
+    pub delay: ::core::option::Option<fault_delay::Delay>,
+}
+/// Nested message and enum types in `FaultDelay`.
+pub mod fault_delay {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Delay {
+        #[prost(uint64, tag = "1")]
+        FixedNs(u64),
+        #[prost(message, tag = "2")]
+        Uniform(super::UniformDelay),
+        #[prost(message, tag = "3")]
+        Normal(super::NormalDelay),
+        #[prost(message, tag = "4")]
+        Exponential(super::ExponentialDelay),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UniformDelay {
+    /// required
+    #[prost(uint64, optional, tag = "1")]
+    pub min_ns: ::core::option::Option<u64>,
+    /// required
+    #[prost(uint64, optional, tag = "2")]
+    pub max_ns: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NormalDelay {
+    /// required
+    #[prost(uint64, optional, tag = "1")]
+    pub mean_ns: ::core::option::Option<u64>,
+    /// required
+    #[prost(uint64, optional, tag = "2")]
+    pub deviation_ns: ::core::option::Option<u64>,
+    /// required
+    #[prost(uint64, optional, tag = "3")]
+    pub max_ns: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExponentialDelay {
+    /// required
+    #[prost(uint64, optional, tag = "1")]
+    pub mean_ns: ::core::option::Option<u64>,
+    /// required
+    #[prost(uint64, optional, tag = "2")]
+    pub max_ns: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FaultAbort {
+    #[prost(oneof = "fault_abort::Abort", tags = "1, 2, 3")]
+    pub abort: ::core::option::Option<fault_abort::Abort>,
+}
+/// Nested message and enum types in `FaultAbort`.
+pub mod fault_abort {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Abort {
+        #[prost(uint32, tag = "1")]
+        HttpStatus(u32),
+        #[prost(uint32, tag = "2")]
+        GrpcStatus(u32),
+        #[prost(message, tag = "3")]
+        Reset(super::Flag),
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2208,6 +2383,35 @@ impl AccessLogFormat {
             "ACCESS_LOG_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
             "ACCESS_LOG_FORMAT_JSON" => Some(Self::Json),
             "ACCESS_LOG_FORMAT_TEXT" => Some(Self::Text),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RateUnit {
+    Unspecified = 0,
+    Requests = 1,
+    Connections = 2,
+}
+impl RateUnit {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RATE_UNIT_UNSPECIFIED",
+            Self::Requests => "RATE_UNIT_REQUESTS",
+            Self::Connections => "RATE_UNIT_CONNECTIONS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RATE_UNIT_UNSPECIFIED" => Some(Self::Unspecified),
+            "RATE_UNIT_REQUESTS" => Some(Self::Requests),
+            "RATE_UNIT_CONNECTIONS" => Some(Self::Connections),
             _ => None,
         }
     }

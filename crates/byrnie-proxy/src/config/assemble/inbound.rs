@@ -32,11 +32,11 @@ pub(super) fn assemble(
     })
 }
 
+/// By the service that they are for; `None`: for all.
+type InboundControls = Vec<(Option<ObjectName>, Arc<Controls>)>;
+
 /// Whether it compiles was looked at before it was accepted.
-pub(super) fn controls(
-    policy: &InboundPolicy,
-    known: &KnownLimits,
-) -> Result<Vec<(Option<ObjectName>, Arc<Controls>)>, RouteError> {
+pub(super) fn controls(policy: &InboundPolicy, known: &KnownLimits) -> Result<InboundControls, RouteError> {
     let mut all = Vec::new();
     for inbound in &policy.controls {
         let compiled = known.compile(Some(&inbound.controls))?;
