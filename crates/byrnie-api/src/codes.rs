@@ -249,6 +249,10 @@ codes! {
     POLICY_NOT_USED = 157, "policy not usable", "The policy cannot be understood and holds nowhere.",
         "correct the policy";
 
+    SESSION_PERSISTENCE = 160, "session persistence not possible", "The fields of sessionPersistence do not fit together.",
+        "see the message: a permanent cookie needs absoluteTimeout, cookieConfig needs type Cookie";
+    HEALTH_CHECK = 161, "health check not possible", "The fields of the health check do not fit together.",
+        "see the message: path and host belong to http, service to grpc, and there must be a port";
     GATEWAY_UNSUPPORTED = 165, "Gateway not served",
         "The Gateway as a whole asks for something that is not there yet; nothing is served in its place.",
         "remove the field that is named";
@@ -288,6 +292,7 @@ codes! {
         "attach a route, or remove the listener";
     IDENTITY_UNKNOWN = 188, "identity that nobody has", "The rule names a caller that does not exist, so it matches nothing.",
         "correct the identity: spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT";
+
     BAD_REQUEST = 200, "malformed request", "The request is malformed or ambiguous.",
         "send it as RFC 9110 and RFC 9112 say";
     NO_ROUTE = 201, "no route", "No route matches the request.",
@@ -341,6 +346,8 @@ codes! {
         "delete the policy, or let it expire, to end the experiment";
     FAULT_DELAYED = 252, "delayed on purpose", "A FaultPolicy made the request wait; a flag of the access log.",
         "delete the policy, or let it expire, to end the experiment";
+    UNHEALTHY = 260, "application unhealthy", "A health check of a Workload was not answered well often enough; it is no endpoint until it is.",
+        "see the application's log, and the Workload's Ready condition for the question that failed";
     PLAINTEXT = 270, "plaintext refused", "A connection came to a workload's own address without mTLS, and the mesh is strict.",
         "call through a proxy of the mesh or a Gateway, or set Mesh.spec.mtls to permissive for the time of moving in";
     EGRESS_DENIED = 271, "destination not of the mesh", "A workload called what is no service of the mesh, and the Mesh's egress is deny.",

@@ -163,6 +163,7 @@ fn compile(control: &Control, changes: &[Change]) {
     }
     let started = Instant::now();
     changes.iter().for_each(|change| take_settings(control, change));
+    changes.iter().for_each(|change| control.health.follow(change));
     let output = {
         let mut compiler = control.compiler.lock();
         // First, so that what is over already is never put in force.

@@ -25,6 +25,7 @@ pub mod client;
 mod compile_loop;
 mod error;
 mod file;
+mod health;
 mod metrics;
 mod nodes;
 mod objects;

@@ -133,6 +133,7 @@ impl ControlPlane {
             progress: Default::default(),
             statuses: Default::default(),
             nodes: Default::default(),
+            health: Default::default(),
             taps: Default::default(),
             questions: Default::default(),
             window: Mutex::new(Window::new(WindowSettings::default(), Instant::now())),
@@ -206,6 +207,8 @@ fn spawn(
     tasks.spawn(
         stop.clone().run_until_cancelled_owned(async move { at.statuses.run(&*at.store, &at.metrics).await }),
     );
+    let at = Arc::clone(control);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(async move { at.health.tell(&at.statuses).await }));
     let at = Arc::clone(control);
     tasks.spawn(async move {
         let stop = at.stop.clone();

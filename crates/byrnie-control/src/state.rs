@@ -20,6 +20,7 @@ use crate::api::{
     CredentialRequest, CredentialResponse, ErrorBody, FindingItem, VersionInfo, WaitRequest, WaitResponse,
 };
 use crate::authority::Authority;
+use crate::health::HealthChecks;
 use crate::metrics::{Gauges, Metrics};
 use crate::nodes::Nodes;
 use crate::progress::Progress;
@@ -47,6 +48,7 @@ pub struct Control {
     pub progress: Progress<Version>,
     pub statuses: Statuses,
     pub nodes: Nodes,
+    pub health: HealthChecks,
     pub taps: Taps,
     /// What operators ask proxies.
     pub questions: Questions,

@@ -34,6 +34,8 @@ pub enum Owner {
     Compiler,
     /// Addresses, and whether it is ready.
     Proxy,
+    /// Whether the application of a Workload without proxy is healthy.
+    Health,
 }
 
 impl Owner {
@@ -41,11 +43,12 @@ impl Owner {
         match self {
             Self::Compiler => "byrnie.dev/compiler",
             Self::Proxy => "byrnie.dev/proxy",
+            Self::Health => "byrnie.dev/health",
         }
     }
 }
 
-/// What waits to be written: never more than two entries for each object.
+/// What waits to be written: never more than three entries for each object.
 #[derive(Debug, Default)]
 pub struct Statuses {
     waiting: Mutex<BTreeMap<(ObjectKey, Owner), Value>>,
@@ -140,12 +143,14 @@ pub fn of_proxy(status: &NodeStatus) -> Value {
             })
         })
         .collect();
-    let (ready, reason) = match (status.draining, status.mesh) {
-        (true, _) => ("False", "Draining"),
-        (false, None) => ("False", "NotListening"),
-        (false, Some(_)) => ("True", "ProxyReady"),
+    let unhealthy = status.unhealthy.as_str();
+    let (ready, reason, message) = match (status.draining, status.mesh) {
+        (true, _) => ("False", "Draining", ""),
+        (false, None) => ("False", "NotListening", ""),
+        (false, Some(_)) if !unhealthy.is_empty() => ("False", "Unhealthy", unhealthy),
+        (false, Some(_)) => ("True", "ProxyReady", ""),
     };
-    let ready = json!({ "type": "Ready", "status": ready, "reason": reason, "message": "" });
+    let ready = json!({ "type": "Ready", "status": ready, "reason": reason, "message": message });
     if status.rules_restored > 0 {
         proxy["rulesRestored"] = json!(status.rules_restored);
     }

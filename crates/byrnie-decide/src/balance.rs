@@ -94,8 +94,10 @@ impl Picker {
             }
             Method::Random => self.draw(context.random, &usable),
             Method::RoundRobin(schedule, turn) => {
-                let start = turn.fetch_add(1, Relaxed) as usize;
-                self.walk(schedule.len(), start, |at| schedule.get(at).map(|i| *i as usize), &usable)
+                let at = (turn.fetch_add(1, Relaxed) as usize).checked_rem(schedule.len())?;
+                let whose = schedule.get(at).map(|i| *i as usize).filter(|i| usable(*i));
+                // The turn of one who cannot take it is nobody's in particular: no neighbour inherits its share.
+                whose.or_else(|| self.draw(context.random, &usable))
             }
             Method::Ring(points) => {
                 let hash = context.hash.unwrap_or(context.random);
@@ -125,7 +127,11 @@ impl Picker {
             (true, true) => Some(if cost(second) < cost(first) { second } else { first }),
             (true, false) => Some(first),
             (false, true) => Some(second),
-            (false, false) => self.all().filter(|i| usable(*i)).min_by(|a, b| cost(*a).total_cmp(&cost(*b))),
+            // Two others by chance: the cheapest of all would get everything until its cost is known anew.
+            (false, false) => {
+                let (a, b) = (self.draw(random, usable)?, self.draw(second_draw(!random), usable)?);
+                Some(if cost(b) < cost(a) { b } else { a })
+            }
         }
     }
 
@@ -174,11 +180,6 @@ impl Picker {
 
     fn weight(&self, index: usize) -> u32 {
         u32::try_from(self.weights.weight(index)).unwrap_or(u32::MAX)
-    }
-
-    /// Every endpoint that has a weight.
-    fn all(&self) -> impl Iterator<Item = usize> {
-        (0..self.count).filter(|i| self.weights.weight(*i) != 0)
     }
 }
 

@@ -8,7 +8,8 @@
 //! - compiled once for each change of configuration, immutable after: [`Router`], [`Authorizer`], [`Picker`],
 //!   [`WeightedChoice`];
 //! - state of the process, shared by all workers without locks: [`EndpointLoad`], [`RetryBudget`],
-//!   [`OutlierState`], [`RateLimiter`]. A number that a user configures means the process, not one worker.
+//!   [`OutlierState`], [`OutlierClock`], [`RateLimiter`]. A number that a user configures means the process, not one
+//!   worker.
 //!
 //! Nothing on the path of a request allocates, but for a path or host that had to be rewritten, a header of several
 //! lines and a regular expression's first use on a thread.
@@ -21,13 +22,16 @@ mod deadline;
 mod explain;
 mod fault;
 mod hash;
+mod health;
 mod load;
+mod locality;
 mod outlier;
 mod path;
 mod rate_limit;
 mod request;
 mod retry;
 mod router;
+mod slow_start;
 mod time;
 mod traffic;
 mod weight;
@@ -42,8 +46,10 @@ pub use deadline::{Deadline, try_timeout};
 pub use explain::{Explanation, RouteStep, explain};
 pub use fault::{FaultInjector, Injection};
 pub use hash::xxh64;
+pub use health::HealthState;
 pub use load::{DEFAULT_RTT, EWMA_DECAY, EndpointLoad, Outcome};
-pub use outlier::{Ejection, OutlierState};
+pub use locality::{MAX_LEVELS, Spread, distance, levels};
+pub use outlier::{Ejection, EjectionReason, OutlierClock, OutlierState, compare};
 pub use path::{
     Authority, HostRefusal, Normalized, PathRefusal, normalize_authority, normalize_path, normalize_pattern,
     rewrite_path,
@@ -52,6 +58,7 @@ pub use rate_limit::{Quota, RateLimiter, RateVerdict};
 pub use request::{HeaderLookup, NoHeaders, RequestView};
 pub use retry::{Attempt, Failure, NoRetry, RetryBudget, RetryDecision, should_retry};
 pub use router::{Found, Miss, Router, RouterError, host_matches};
+pub use slow_start::SlowStartGate;
 pub use time::Time;
 pub use traffic::{Arrival, TrafficMatcher};
 pub use weight::WeightedChoice;

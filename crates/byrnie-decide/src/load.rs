@@ -33,9 +33,11 @@ const PENALTY_MAX: Duration = Duration::from_micros(17_269_388);
 pub enum Outcome {
     /// Answered; the time to the first byte of the answer.
     Success(Duration),
-    /// Failed: a connection error, a time-out, a 5xx or 429; the time that it took. An endpoint that fails at once
-    /// must not look fast.
+    /// Failed: a connection error, a time-out, a 5xx; the time that it took. An endpoint that fails at once must not
+    /// look fast.
     Failure(Duration),
+    /// Turned away because there is too much to do (429): as bad a place to go to as one that fails, but not broken.
+    Overloaded(Duration),
     /// Neither, for example the client went away.
     Unknown,
 }
@@ -50,6 +52,8 @@ pub struct EndpointLoad {
     updated: AtomicU64,
     /// End of the penalty, in microseconds.
     penalty_until: AtomicU64,
+    /// Until when it asked to be left alone, in microseconds.
+    alone_until: AtomicU64,
     in_flight: AtomicU32,
     failures_in_row: AtomicU32,
 }
@@ -61,6 +65,7 @@ impl EndpointLoad {
             latency: AtomicU64::new((-1.0f64).to_bits()),
             updated: AtomicU64::new(now.as_micros()),
             penalty_until: AtomicU64::new(0),
+            alone_until: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             failures_in_row: AtomicU32::new(0),
         }
@@ -86,7 +91,7 @@ impl EndpointLoad {
         self.in_flight.fetch_sub(1, Relaxed);
         match outcome {
             Outcome::Success(rtt) => self.succeeded(now, rtt),
-            Outcome::Failure(rtt) => self.failed(now, rtt),
+            Outcome::Failure(rtt) | Outcome::Overloaded(rtt) => self.failed(now, rtt),
             Outcome::Unknown => {}
         }
     }
@@ -126,6 +131,16 @@ impl EndpointLoad {
             0 => 1.0,
             left => (left as f64 / micros(PENALTY_DECAY) as f64).exp(),
         }
+    }
+
+    /// It asked to be left alone until then (`Retry-After`); the caller caps the time.
+    pub fn leave_alone(&self, until: Time) {
+        self.alone_until.fetch_max(until.as_micros(), Relaxed);
+    }
+
+    /// Whether it asked to be left alone now.
+    pub fn wants_rest(&self, now: Time) -> bool {
+        self.alone_until.load(Relaxed) > now.as_micros()
     }
 
     /// Peak: a higher sample counts at once, a lower one by its share of the time constant.

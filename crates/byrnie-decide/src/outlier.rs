@@ -1,48 +1,147 @@
-//! Endpoints that are left out for a while because they fail.
+//! Endpoints that are left out for a while because they fail, and how they come back.
+//!
+//! An endpoint that is ejected stays out until its time is over and then until one request, the probe, succeeds there:
+//! time alone brings nobody back. A probe that fails doubles the time.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use byrnie_plan::Outlier;
 
 use crate::Time;
 use crate::time::micros;
 
+mod compare;
+
+pub use compare::{OutlierClock, compare};
+
+/// Why an endpoint was ejected: the label of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EjectionReason {
+    /// So many failures in a row.
+    ConsecutiveFailures,
+    /// It succeeded less often than the others.
+    SuccessRate,
+    /// It was slower than the others.
+    Latency,
+    /// It was out, and its probe failed.
+    Probe,
+}
+
+impl EjectionReason {
+    /// As metrics and logs name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConsecutiveFailures => "consecutive_failures",
+            Self::SuccessRate => "success_rate",
+            Self::Latency => "latency",
+            Self::Probe => "probe",
+        }
+    }
+}
+
 /// What a failure led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ejection {
     /// Nothing.
     None,
-    /// The endpoint is left out until then.
+    /// The endpoint is left out until then, and from then on until a probe succeeds.
     Until(Time),
     /// It would be, but half of the endpoints are out already.
     Refused,
 }
 
-/// Consecutive failures and ejections of one endpoint, shared by all workers.
+/// Failures and ejections of one endpoint, shared by all workers.
 #[derive(Debug, Default)]
 pub struct OutlierState {
     failures: AtomicU32,
     /// How often in a row it was ejected: the exponent of the next ejection's length.
     ejections: AtomicU32,
-    /// Microseconds; 0: never ejected.
-    ejected_until: AtomicU64,
+    /// Microseconds; 0: in service.
+    out_until: AtomicU64,
+    /// When it came back last, in microseconds.
+    back_since: AtomicU64,
+    /// Somebody has the one request that shall tell how it is.
+    probing: AtomicBool,
+    /// Of the interval that runs.
+    window: Window,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    succeeded: AtomicU32,
+    failed: AtomicU32,
+    latency_micros: AtomicU64,
+}
+
+/// What one interval has shown of an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    succeeded: u32,
+    failed: u32,
+    latency_micros: u64,
 }
 
 impl OutlierState {
-    /// Whether it is left out now.
-    pub fn is_ejected(&self, now: Time) -> bool {
-        self.ejected_until.load(Relaxed) > now.as_micros()
+    /// Whether it is left out: its time is not over, or no probe has succeeded since.
+    pub fn is_out(&self) -> bool {
+        self.out_until.load(Relaxed) != 0
     }
 
-    /// Until when it is left out; `None`: it is not.
-    pub fn ejected_until(&self, now: Time) -> Option<Time> {
-        self.is_ejected(now).then(|| Time::from_micros(self.ejected_until.load(Relaxed)))
+    /// When it may be probed; `None`: it is in service.
+    pub fn out_until(&self) -> Option<Time> {
+        Some(self.out_until.load(Relaxed)).filter(|until| *until != 0).map(Time::from_micros)
     }
 
-    /// A request succeeded.
-    pub fn succeeded(&self) {
+    /// How often in a row it was ejected.
+    pub fn ejections(&self) -> u32 {
+        self.ejections.load(Relaxed)
+    }
+
+    /// Takes the one probe, if the time for it has come and nobody has it. Who has it tells how it went:
+    /// [`Self::probe_succeeded`], [`Self::probe_failed`] or [`Self::probe_given_up`].
+    #[must_use]
+    pub fn take_probe(&self, now: Time) -> bool {
+        let until = self.out_until.load(Relaxed);
+        until != 0 && until <= now.as_micros() && !self.probing.swap(true, Relaxed)
+    }
+
+    /// When somebody is to take the probe; `None`: it is in service, or somebody has it.
+    pub fn next_probe(&self) -> Option<Time> {
+        self.out_until().filter(|_| !self.probing.load(Relaxed))
+    }
+
+    /// Back in service.
+    pub fn probe_succeeded(&self, now: Time) {
+        self.failures.store(0, Relaxed);
+        self.window.take();
+        self.back_since.store(now.as_micros(), Relaxed);
+        self.out_until.store(0, Relaxed);
+        self.probing.store(false, Relaxed);
+    }
+
+    /// Out again, for twice as long.
+    pub fn probe_failed(&self, settings: &Outlier, now: Time) -> Time {
+        let ejections = self.ejections.fetch_add(1, Relaxed);
+        let until = now.plus(length(settings, ejections));
+        self.out_until.store(until.as_micros().max(1), Relaxed);
+        self.probing.store(false, Relaxed);
+        until
+    }
+
+    /// The probe said nothing: the next request is one.
+    pub fn probe_given_up(&self) {
+        self.probing.store(false, Relaxed);
+    }
+
+    /// A request succeeded, after this time. Says nothing about an endpoint that is out: it may have begun before.
+    pub fn succeeded(&self, settings: &Outlier, latency: Duration) {
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
+        }
+        if settings.success_rate.is_some() || settings.latency.is_some() {
+            self.window.succeeded.fetch_add(1, Relaxed);
+            self.window.latency_micros.fetch_add(micros(latency), Relaxed);
         }
     }
 
@@ -54,106 +153,68 @@ impl OutlierState {
         now: Time,
         all: impl Iterator<Item = &'a OutlierState> + Clone,
     ) -> Ejection {
-        if settings.consecutive_failures == 0 || self.is_ejected(now) {
+        if settings.success_rate.is_some() {
+            self.window.failed.fetch_add(1, Relaxed);
+        }
+        if settings.consecutive_failures == 0 || self.is_out() {
             return Ejection::None;
         }
         if self.failures.fetch_add(1, Relaxed) + 1 < settings.consecutive_failures {
             return Ejection::None;
         }
-        let before = self.ejected_until.load(Relaxed);
-        let until = now.as_micros().saturating_add(self.ejection_micros(settings, now));
-        self.ejected_until.store(until, Relaxed);
+        self.eject(settings, now, all)
+    }
+
+    /// Leaves the endpoint out, unless more than half would then be.
+    fn eject<'a>(
+        &self,
+        settings: &Outlier,
+        now: Time,
+        all: impl Iterator<Item = &'a OutlierState> + Clone,
+    ) -> Ejection {
+        let ejections = self.past_ejections(settings, now);
+        let until = now.plus(length(settings, ejections));
+        // Who ejects it at the same moment, for another failure, has ejected it once.
+        if self.out_until.compare_exchange(0, until.as_micros().max(1), Relaxed, Relaxed).is_err() {
+            return Ejection::None;
+        }
         // Eject first, count then: two workers that eject two endpoints at once see each other.
-        let (count, ejected) =
-            all.fold((0usize, 0usize), |(n, out), state| (n + 1, out + usize::from(state.is_ejected(now))));
-        if ejected * 2 > count {
-            self.ejected_until.store(before, Relaxed);
+        let (count, out) =
+            all.fold((0usize, 0usize), |(n, out), state| (n + 1, out + usize::from(state.is_out())));
+        if out * 2 > count {
+            self.out_until.store(0, Relaxed);
             return Ejection::Refused;
         }
         self.failures.store(0, Relaxed);
-        self.ejections.fetch_add(1, Relaxed);
-        Ejection::Until(Time::from_micros(until))
+        self.ejections.store(ejections + 1, Relaxed);
+        Ejection::Until(until)
     }
 
-    /// `base` × 2^ejections, capped. Each `base` spent in service takes one ejection back.
-    fn ejection_micros(&self, settings: &Outlier, now: Time) -> u64 {
+    /// Ejections in a row. Each `base` spent in service takes one back.
+    fn past_ejections(&self, settings: &Outlier, now: Time) -> u32 {
         let base = micros(settings.base_ejection).max(1);
-        let in_service = now.as_micros().saturating_sub(self.ejected_until.load(Relaxed));
+        let in_service = now.as_micros().saturating_sub(self.back_since.load(Relaxed));
         let forgiven = u32::try_from(in_service / base).unwrap_or(u32::MAX);
-        let ejections = self.ejections.load(Relaxed).saturating_sub(forgiven);
-        self.ejections.store(ejections, Relaxed);
-        base.saturating_mul(1u64 << ejections.min(32)).min(micros(settings.max_ejection).max(base))
+        self.ejections.load(Relaxed).saturating_sub(forgiven)
     }
+}
+
+impl Window {
+    fn take(&self) -> Seen {
+        Seen {
+            succeeded: self.succeeded.swap(0, Relaxed),
+            failed: self.failed.swap(0, Relaxed),
+            latency_micros: self.latency_micros.swap(0, Relaxed),
+        }
+    }
+}
+
+/// `base` × 2^ejections, capped.
+fn length(settings: &Outlier, ejections: u32) -> Duration {
+    let base = micros(settings.base_ejection).max(1);
+    let longest = micros(settings.max_ejection).max(base);
+    Duration::from_micros(base.saturating_mul(1u64 << ejections.min(32)).min(longest))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn settings() -> Outlier {
-        Outlier {
-            consecutive_failures: 3,
-            base_ejection: Duration::from_secs(1),
-            max_ejection: Duration::from_secs(4),
-        }
-    }
-
-    fn endpoints(count: usize) -> Vec<OutlierState> {
-        (0..count).map(|_| OutlierState::default()).collect()
-    }
-
-    fn eject(all: &[OutlierState], index: usize, now: Time) -> Ejection {
-        for _ in 0..2 {
-            assert_eq!(all[index].failed(&settings(), now, all.iter()), Ejection::None);
-        }
-        all[index].failed(&settings(), now, all.iter())
-    }
-
-    #[test]
-    fn ejects_after_exactly_n_failures_in_a_row() {
-        let all = endpoints(2);
-        let now = Time::from_millis(10_000);
-        assert_eq!(all[0].failed(&settings(), now, all.iter()), Ejection::None);
-        assert_eq!(all[0].failed(&settings(), now, all.iter()), Ejection::None);
-        all[0].succeeded();
-        assert_eq!(eject(&all, 0, now), Ejection::Until(Time::from_millis(11_000)));
-        assert!(all[0].is_ejected(Time::from_millis(10_999)));
-        assert!(!all[0].is_ejected(Time::from_millis(11_000)));
-    }
-
-    #[test]
-    fn the_time_doubles_up_to_the_cap_and_is_forgiven() {
-        let all = endpoints(2);
-        let mut now = Time::from_millis(10_000);
-        for seconds in [1, 2, 4, 4] {
-            let Ejection::Until(until) = eject(&all, 0, now) else { panic!("not ejected") };
-            assert_eq!(until.since(now), Duration::from_secs(seconds));
-            now = until;
-        }
-        now = now.plus(Duration::from_secs(60));
-        assert_eq!(eject(&all, 0, now), Ejection::Until(now.plus(Duration::from_secs(1))));
-    }
-
-    #[test]
-    fn never_more_than_half() {
-        let now = Time::from_millis(10_000);
-        for count in 1..=7 {
-            let all = endpoints(count);
-            for index in 0..count {
-                eject(&all, index, now);
-            }
-            assert_eq!(all.iter().filter(|s| s.is_ejected(now)).count(), count / 2, "of {count}");
-        }
-    }
-
-    #[test]
-    fn zero_never_ejects() {
-        let all = endpoints(4);
-        let settings = Outlier { consecutive_failures: 0, ..settings() };
-        for _ in 0..100 {
-            assert_eq!(all[0].failed(&settings, Time::ZERO, all.iter()), Ejection::None);
-        }
-    }
-}
+mod tests;

@@ -109,7 +109,7 @@ fn is_retriable(failure: Failure, method: &str, settings: &Retry) -> Result<(), 
         Failure::NotProcessed => (true, true),
         Failure::ReusedConnectionDied => (safe || on.connection_error, safe),
         Failure::ConnectionDied => (on.connection_error, safe),
-        Failure::TimedOut => (on.connection_error || on.has_status(504), safe),
+        Failure::TimedOut => (on.timeout || on.connection_error || on.has_status(504), safe),
         Failure::Status(status) => (on.has_status(status), idempotent),
         // Every gRPC call is a POST: naming a code is the operator's word.
         Failure::Grpc(code) => (on.grpc_codes.contains(&code), true),

@@ -54,6 +54,7 @@ fn endpoint(workload: &Workload, port: &ServicePort, view: &View<'_>) -> Option<
         weight: workload.weight,
         locality: workload.locality.clone(),
         labels: workload.meta.labels.clone().into_iter().collect(),
+        uid: workload.meta.uid.clone().unwrap_or_default(),
     })
 }
 

@@ -29,6 +29,8 @@ pub(crate) fn workload(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         authorization: authorization::for_workload(workload, &services, view),
         default_action: view.mesh().default_action,
         controls: policy::of_workload(name, &services, view),
+        locality: workload.locality.clone(),
+        health_checks: workload.health_checks.clone(),
     };
     Some(Product { resources: vec![Resource::InboundPolicy(compiled)], findings, ..Product::default() })
 }
@@ -47,6 +49,8 @@ pub(crate) fn gateway(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         default_action: view.mesh().default_action,
         // They stand with the rules that the Gateway follows.
         controls: Vec::new(),
+        locality: gateway.locality.clone(),
+        health_checks: Vec::new(),
     };
     Some(Product { resources: vec![Resource::InboundPolicy(compiled)], ..Product::default() })
 }

@@ -47,6 +47,7 @@ use byrnie_api::{GATEWAY_GROUP, Object, ObjectKey};
 use byrnie_plan::{Key, Resource};
 pub use compiler::Compiler;
 pub use policy::Holding;
+pub use read::health_checks;
 
 /// The `controllerName` under which we write status, and by which a GatewayClass is ours.
 pub const CONTROLLER_NAME: &str = "byrnie.dev/gateway-controller";

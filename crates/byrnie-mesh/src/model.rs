@@ -9,8 +9,8 @@ use byrnie_api::ObjectKey;
 use byrnie_api::kinds as api;
 use byrnie_api::labels::{Selector, has_all};
 use byrnie_plan::{
-    AppProtocol, Filter, HeaderMatch, HostPattern, ListenerProtocol, ObjectName, PathMatch, QueryMatch,
-    Retry, Timeouts,
+    AppProtocol, Filter, HeaderMatch, HealthCheck, HostPattern, ListenerProtocol, ObjectName, PathMatch,
+    QueryMatch, Retry, Timeouts,
 };
 
 use crate::graph::{Parent, Place, PolicyId, Refused, RouteId, Target};
@@ -132,6 +132,8 @@ pub(crate) struct Workload {
     pub(crate) http_proxy: bool,
     pub(crate) meshed: bool,
     pub(crate) locality: String,
+    /// What somebody asks the application to see whether it is healthy.
+    pub(crate) health_checks: Vec<HealthCheck>,
     pub(crate) weight: u32,
     /// Where its proxy is, as reported in this run.
     pub(crate) mesh_address: Option<SocketAddr>,
@@ -178,6 +180,8 @@ pub(crate) struct Gateway {
     pub(crate) allowed_sets: Option<AllowedNamespaces>,
     /// Something that the Gateway as a whole asks for and that there is not: field, reason and words.
     pub(crate) unsupported: Option<Unsupported>,
+    /// Region, zone and subzone of its proxy, empty when unknown.
+    pub(crate) locality: String,
 }
 
 /// What an object asks for and what there is not.

@@ -39,6 +39,8 @@ pub struct Endpoint {
     pub locality: String,
     /// The workload's labels that subsets choose by, sorted.
     pub labels: Vec<(String, String)>,
+    /// The workload's `metadata.uid`: what names it in sessions. Empty: it has none, and keeps no session.
+    pub uid: String,
 }
 
 /// How to get to an endpoint.

@@ -1,6 +1,7 @@
 //! What a workload accepts.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::{AppProtocol, AuthorizationPolicy, DefaultAction, InboundControls, ObjectName, WorkloadIdentity};
 
@@ -19,6 +20,48 @@ pub struct InboundPolicy {
     pub default_action: DefaultAction,
     /// Rate limits and faults that this side enforces. At most one entry has no Service.
     pub controls: Vec<InboundControls>,
+    /// Region, zone, subzone of the proxy joined by `/`, empty when unknown: which endpoints are near.
+    pub locality: String,
+    /// What its proxy asks the application to see whether it is healthy.
+    pub health_checks: Vec<HealthCheck>,
+}
+
+/// One question to an application, asked again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Where the application listens.
+    pub address: SocketAddr,
+    /// What is asked.
+    pub protocol: HealthProtocol,
+    /// From one question to the next. Default 10 s (Kubernetes).
+    pub interval: Duration,
+    /// Longest wait for an answer. Default 1 s (Kubernetes).
+    pub timeout: Duration,
+    /// Good answers in a row that make it healthy again. Default 1 (Kubernetes).
+    pub healthy_threshold: u32,
+    /// Bad answers in a row that make it unhealthy. Default 3 (Kubernetes).
+    pub unhealthy_threshold: u32,
+    /// By how much of itself the interval varies by chance, in percent. Default 10.
+    pub jitter_percent: u32,
+}
+
+/// What a health check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthProtocol {
+    /// A GET; good is 200 to 399.
+    Http {
+        /// Path and query.
+        path: String,
+        /// The Host header; empty: the address.
+        host: String,
+    },
+    /// `grpc.health.v1.Health/Check`; good is SERVING.
+    Grpc {
+        /// The service asked for; empty: the server as a whole.
+        service: String,
+    },
+    /// Good is a connection.
+    Tcp,
 }
 
 /// One declared port of a workload.

@@ -26,7 +26,7 @@ pub use controls::{
     RateUnit, TrafficMatch,
 };
 pub use endpoints::{Dialect, Endpoint, Endpoints, Hop, PortEndpoints};
-pub use inbound::{InboundPolicy, InboundPort, ServicePortRef};
+pub use inbound::{HealthCheck, HealthProtocol, InboundPolicy, InboundPort, ServicePortRef};
 pub use name::{ObjectName, SYSTEM_NAMESPACE, WorkloadIdentity};
 pub use names::{NAME_SHARDS, Name, Names, name_shard};
 pub use resource::{Key, Resource};
@@ -37,8 +37,9 @@ pub use route::{
     RouteName, Routes, TcpRule, Timeouts, ValueMatch,
 };
 pub use service::{
-    AppProtocol, Balancer, ConnectionLimits, HashSource, Outlier, Retry, RetryBudget, RetryOn, Service,
-    ServicePort, TrafficSettings,
+    AppProtocol, Balancer, ConnectionLimits, HashSource, LatencyOutlier, LocalityPreference, Outlier, Retry,
+    RetryBudget, RetryOn, Service, ServicePort, SessionCarrier, SessionPersistence, SuccessRateOutlier,
+    TrafficSettings,
 };
 pub use settings::{
     AccessLog, AccessLogFormat, DnsSettings, ForwardedHeaders, MeshSettings, Override, TrustBundle, Upstream,

@@ -93,6 +93,7 @@ fn shard(text: &str) -> Result<u8, ()> {
 
 /// What one [`Key`] holds. The variant always matches the key's.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "services are the most frequent ones, and nobody copies them")]
 pub enum Resource {
     /// Under [`Key::Service`].
     Service(Service),

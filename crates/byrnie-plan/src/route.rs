@@ -365,6 +365,6 @@ impl std::fmt::Display for RouteName {
 impl RetryOn {
     /// Whether a response with this status is worth another try.
     pub fn has_status(&self, status: u16) -> bool {
-        self.statuses.contains(&status)
+        self.statuses.contains(&status) || (self.server_errors && status >= 500)
     }
 }

@@ -65,6 +65,47 @@ pub struct TrafficSettings {
     pub outlier: Option<Outlier>,
     /// Time over which a new endpoint's share grows linearly. `None`: at once.
     pub slow_start: Option<Duration>,
+    /// Whether near endpoints are preferred. `None`: all are the same.
+    pub locality: Option<LocalityPreference>,
+    /// Whether a client stays with the endpoint that it began with.
+    pub session: Option<SessionPersistence>,
+    /// Longest time for which an endpoint that answers 429 or 503 with `Retry-After` is left alone. Zero: the header
+    /// says nothing. Default 30 s.
+    pub retry_after_max: Duration,
+}
+
+/// Near endpoints first, then those further away, as far as the near ones are healthy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalityPreference {
+    /// Regions (or region/zone) in the order in which they take over once the own region cannot; others come last.
+    pub failover: Vec<String>,
+    /// How much of its share of healthy endpoints a locality is believed to bear, in percent: with 140, 72 of 100
+    /// healthy endpoints still take everything. Default 140 (Envoy's).
+    pub overprovisioning_percent: u32,
+}
+
+/// A client stays with the endpoint that it began with (Gateway API GEP-1619).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPersistence {
+    /// Name of the cookie or header.
+    pub name: String,
+    /// What carries it.
+    pub carrier: SessionCarrier,
+    /// Longest life of a session. `None`: no limit.
+    pub absolute_timeout: Option<Duration>,
+    /// Longest pause of a session. `None`: no limit.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// What carries a session's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionCarrier {
+    /// A cookie that ends with the browser's session.
+    Cookie,
+    /// A cookie that the browser keeps for the absolute time-out.
+    PermanentCookie,
+    /// A header of response and request.
+    Header,
 }
 
 /// Which endpoint takes the next request.
@@ -123,6 +164,8 @@ pub struct Retry {
     pub backoff_max: Duration,
     /// How many retries are allowed in all.
     pub budget: RetryBudget,
+    /// Whether another try prefers an endpoint of another locality, not only another endpoint.
+    pub other_locality: bool,
 }
 
 /// What is worth another try.
@@ -136,6 +179,10 @@ pub struct RetryOn {
     pub connection_error: bool,
     /// Also methods that are not idempotent (an operator's explicit word).
     pub unsafe_methods: bool,
+    /// All statuses of 500 and above.
+    pub server_errors: bool,
+    /// The time-out of a single try.
+    pub timeout: bool,
 }
 
 /// Retries as a share of requests, always enforced.
@@ -156,6 +203,41 @@ pub struct Outlier {
     pub base_ejection: Duration,
     /// Longest ejection time.
     pub max_ejection: Duration,
+    /// When fewer of a locality's endpoints than this are in service, in percent, ejection is ignored there.
+    /// Default 50 (Envoy's).
+    pub panic_percent: u32,
+    /// How often success rates and latencies are compared. Default 10 s (Envoy's).
+    pub interval: Duration,
+    /// Ejection of endpoints that succeed less often than the others.
+    pub success_rate: Option<SuccessRateOutlier>,
+    /// Ejection of endpoints that are slower than the others.
+    pub latency: Option<LatencyOutlier>,
+}
+
+/// An endpoint that succeeds less often than the others, compared once per interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuccessRateOutlier {
+    /// Endpoints with enough requests that there must be for a comparison. Default 5 (Envoy's).
+    pub minimum_endpoints: u32,
+    /// Requests in an interval that make an endpoint's rate worth a comparison. Default 100 (Envoy's).
+    pub minimum_requests: u32,
+    /// Ejected is who is so many thousandths of a standard deviation below the mean. Default 1,900 (Envoy's).
+    pub deviation_thousandths: u32,
+    /// Ejected is, however the others are, who succeeds less often than this, in percent. Default 0: never.
+    pub threshold_percent: u32,
+}
+
+/// An endpoint that is slower than the others, compared once per interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatencyOutlier {
+    /// Endpoints with enough requests that there must be for a comparison. Default 3.
+    pub minimum_endpoints: u32,
+    /// Requests in an interval that make an endpoint's latency worth a comparison. Default 20.
+    pub minimum_requests: u32,
+    /// Ejected is whose mean time to the first byte is above this share of the median of all, in percent. Default 300.
+    pub factor_percent: u32,
+    /// Nobody below this mean is ejected. Default 50 ms.
+    pub minimum: Duration,
 }
 
 impl Default for TrafficSettings {
@@ -169,6 +251,46 @@ impl Default for TrafficSettings {
             limits: ConnectionLimits::default(),
             outlier: None,
             slow_start: None,
+            locality: None,
+            session: None,
+            retry_after_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Defaults as Envoy has them: 5 failures, 30 s, 5 min, 50 %, 10 s.
+impl Default for Outlier {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            base_ejection: Duration::from_secs(30),
+            max_ejection: Duration::from_secs(300),
+            panic_percent: 50,
+            interval: Duration::from_secs(10),
+            success_rate: None,
+            latency: None,
+        }
+    }
+}
+
+impl Default for SuccessRateOutlier {
+    fn default() -> Self {
+        Self {
+            minimum_endpoints: 5,
+            minimum_requests: 100,
+            deviation_thousandths: 1_900,
+            threshold_percent: 0,
+        }
+    }
+}
+
+impl Default for LatencyOutlier {
+    fn default() -> Self {
+        Self {
+            minimum_endpoints: 3,
+            minimum_requests: 20,
+            factor_percent: 300,
+            minimum: Duration::from_millis(50),
         }
     }
 }
@@ -188,6 +310,7 @@ impl Default for Retry {
             backoff: Duration::from_millis(25),
             backoff_max: Duration::from_millis(250),
             budget: RetryBudget::default(),
+            other_locality: false,
         }
     }
 }

@@ -85,6 +85,7 @@ async fn pass(
         timeouts: Timeouts::default(),
         retry: Retrying::Service(Arc::clone(&port.cluster.settings)),
         incoming: hop.remaining,
+        session: None,
     };
     tries::send(&plan, exchange, head, body).await.map_err(plain)
 }

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use http::{Request, Version, request};
 use http_body::{Body as _, Frame};
 use tokio::sync::mpsc;
 
-use crate::balance;
+use crate::balance::{self, Wish};
 use crate::config::MirrorTo;
 use crate::front::Front;
 use crate::hop::{self, Outgoing};
@@ -61,7 +62,7 @@ pub fn send_copy(
             )
         }
     };
-    let (worker, front, cluster) = (Rc::clone(worker), Rc::clone(front), std::sync::Arc::clone(cluster));
+    let (worker, front, cluster) = (Rc::clone(worker), Rc::clone(front), Arc::clone(cluster));
     tokio::task::spawn_local(async move {
         let sending = send(&worker, &front, &cluster, version, copy, heard);
         let counters = &worker.process.counters;
@@ -101,14 +102,14 @@ impl Drop for Place {
 async fn send(
     worker: &Rc<Worker>,
     front: &Rc<Front>,
-    cluster: &std::sync::Arc<crate::config::Cluster>,
+    cluster: &Arc<crate::config::Cluster>,
     version: Version,
     head: request::Parts,
     body: Body,
 ) -> bool {
     let now = worker.time(Instant::now());
-    let Ok(endpoint) = balance::pick(worker, cluster, now, None, None) else { return false };
-    let Some(_flight) = balance::start(worker, cluster, &endpoint) else { return false };
+    let Ok(flight) = balance::take(worker, cluster, now, &Wish::default()) else { return false };
+    let endpoint = Arc::clone(&flight.endpoint);
     let outgoing = Outgoing {
         cluster,
         endpoint: &endpoint,

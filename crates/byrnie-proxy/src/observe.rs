@@ -259,6 +259,9 @@ impl Exchange {
                 self.error =
                     Some((Kind::Timeout, Cow::Borrowed("the request's time ran out within the response")));
             }
+            (Some(BodyError::Idle(limit)), _) => {
+                self.error = Some((Kind::Timeout, Cow::Owned(format!("nothing moved for {limit:?} (idle)"))));
+            }
             (Some(error), _) if self.is_broken_off() => {
                 self.error =
                     Some((Kind::ClientGone, Cow::Owned(format!("within the request's body: {error}"))));
@@ -323,8 +326,10 @@ impl Exchange {
             Some((kind, _)) => kind.blames_endpoint(),
             None => matches!(self.status, 429 | 500..) || self.grpc_status.is_some_and(is_grpc_failure),
         };
+        let is_overload = self.error.is_none() && (self.status == 429 || self.grpc_status == Some(8));
         let outcome = match (blamed, self.first_byte) {
             _ if self.is_injected => Outcome::Unknown,
+            (true, _) if is_overload => Outcome::Overloaded(duration),
             (true, _) => Outcome::Failure(duration),
             (false, Some(first)) => Outcome::Success(first),
             (false, None) => Outcome::Unknown,
@@ -333,7 +338,7 @@ impl Exchange {
         if self.series.is_none() {
             self.series = Some(find_series(self, Some(&flight.endpoint), now));
         }
-        flight.finish(self.worker.time(now), outcome);
+        flight.finish(&self.worker, self.worker.time(now), outcome);
     }
 
     fn find_series(&self, now: Instant) -> Arc<RequestSeries> {

@@ -10,12 +10,13 @@ use byrnie_telemetry::Direction;
 use http::header::{CONNECTION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 
+use crate::balance::session;
 use crate::config::{Backend, Cluster, Destination, HttpRoutes, Rule, RuleFilters};
 use crate::controls::{self, Caller};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front, Target};
 use crate::http::Incoming;
-use crate::http::body::{Body, Watched};
+use crate::http::body::{Body, IdleTimer, Watched};
 use crate::http::headers::{is_grpc, strip_but_hear_wish, strip_hop_by_hop};
 use crate::http::upgrade::{BYRNIE_UPGRADE, strip_mesh_headers_but_switch};
 use crate::observe::{Exchange, Facts};
@@ -142,7 +143,9 @@ pub fn finish(
     }
     let deadline = deadline.remaining(worker.time(Instant::now()));
     let deadline = deadline.map(|left| Box::pin(tokio::time::sleep(left)));
-    response.map(|inner| Body::Watched(Box::new(Watched { inner, exchange, deadline })))
+    let idle = exchange.flight.as_ref().and_then(|flight| flight.cluster.settings.idle_timeout);
+    let idle = idle.map(|limit| Box::new(IdleTimer::new(limit)));
+    response.map(|inner| Body::Watched(Box::new(Watched { inner, exchange, deadline, idle })))
 }
 
 /// What stays the same while one request is worked on.
@@ -251,7 +254,9 @@ impl Work<'_> {
         if let Some(response) = policy::apply(&rule.filters, self.front, matched, &mut head)? {
             return Ok((response, Deadline::NEVER));
         }
-        let chosen = rule.choice.take().and_then(|index| rule.backends.get(index));
+        let chosen = self
+            .session_backend(rule, &head)
+            .or_else(|| rule.choice.take().and_then(|index| rule.backends.get(index)));
         let backend = chosen.ok_or_else(|| {
             ProxyError::unprocessed(
                 Kind::InvalidBackend,
@@ -276,6 +281,19 @@ impl Work<'_> {
         let (mut response, deadline) = sent?;
         answer_with(&backend.filters, origin.as_ref(), &mut response);
         Ok((response, deadline))
+    }
+
+    /// The backend that the request's session began with, whatever its share is now.
+    fn session_backend<'a>(&self, rule: &'a Rule, head: &request::Parts) -> Option<&'a Backend> {
+        if !rule.has_sessions {
+            return None;
+        }
+        let unix_ms = self.worker.process.unix_ms(Instant::now());
+        rule.backends.iter().find(|backend| {
+            let Ok(cluster) = &backend.cluster else { return false };
+            let claim = session::claim(&cluster.settings, &head.headers);
+            claim.is_some_and(|c| c.endpoint(&cluster.endpoints.load(), &cluster.settings, unix_ms).is_some())
+        })
     }
 
     /// Sends copies where the rule says so.
@@ -304,11 +322,19 @@ impl Work<'_> {
             timeouts: rule.map_or_else(Timeouts::default, |rule| rule.timeouts),
             retry: own.map_or_else(|| Retrying::Service(Arc::clone(&cluster.settings)), Retrying::Rule),
             rule: rule.cloned(),
+            session: session::claim(&cluster.settings, &head.headers),
             cluster,
             incoming: None,
         };
         let (mut response, deadline) = tries::send(&plan, exchange, head, body).await?;
         self.clean(exchange, &mut response);
+        if plan.cluster.settings.session.is_some()
+            && let Some(flight) = &exchange.flight
+        {
+            let unix_ms = self.worker.process.unix_ms(Instant::now());
+            let (settings, headers) = (&plan.cluster.settings, response.headers_mut());
+            session::tell(settings, &flight.endpoint, plan.session.as_ref(), unix_ms, headers);
+        }
         Ok((response, deadline))
     }
 

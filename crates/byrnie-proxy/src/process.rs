@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -69,6 +69,9 @@ pub struct Process {
     pub copies: AtomicUsize,
     /// Set before anything starts, where the workload's traffic is captured.
     pub captured: Option<Arc<Captured>>,
+    /// How often an ejection, or the probe of an ejected endpoint, has begun or ended: who keeps what ejections come to
+    /// compares it.
+    pub ejections: AtomicU64,
     started: Instant,
     started_unix_ms: u64,
 }
@@ -166,6 +169,7 @@ impl Process {
             open: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
             captured: None,
+            ejections: AtomicU64::new(0),
             started: Instant::now(),
             started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
         }

@@ -8,11 +8,13 @@ use byrnie_decide::{
     Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, Time, should_retry, try_timeout,
 };
 use byrnie_plan::{AppProtocol, Retry, Timeouts};
+use http::header::RETRY_AFTER;
 use http::{HeaderValue, Request, Response, Version, request};
 use smallvec::SmallVec;
 
-use crate::balance;
-use crate::config::{Cluster, Rule};
+use crate::balance::session::Claim;
+use crate::balance::{self, Wish};
+use crate::config::{Cluster, Endpoint, Rule};
 use crate::controls;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
@@ -43,6 +45,8 @@ pub struct Plan<'a> {
     pub retry: Retrying,
     /// What the caller's proxy says is left of the request's time.
     pub incoming: Option<Duration>,
+    /// The session that the request belongs to.
+    pub session: Option<Claim>,
 }
 
 /// The retries of the rule, or of the service.
@@ -131,7 +135,7 @@ pub async fn send(
         let unsent = message.take().map(Request::into_body);
         let again = replay.as_ref().and_then(ReplayBody::rewind).map(Body::Replay);
         message = Some(spare.map(|()| again.or(unsent).unwrap_or(Body::Empty)));
-        give_up(exchange, now, outcome);
+        give_up(plan, exchange, now, outcome);
         exchange.retries += 1;
         if !backoff.is_zero() {
             tokio::time::sleep(backoff).await;
@@ -156,10 +160,10 @@ fn prepare(plan: &Plan<'_>, exchange: &mut Exchange, body: Body) -> (Body, Optio
 }
 
 /// Tells the balancer that a try failed, before the next one takes its place in the exchange.
-fn give_up(exchange: &mut Exchange, now: Time, outcome: Outcome) {
+fn give_up(plan: &Plan<'_>, exchange: &mut Exchange, now: Time, outcome: Outcome) {
     exchange.lease = None;
     if let Some(flight) = exchange.flight.take() {
-        flight.finish(now, outcome);
+        flight.finish(plan.worker, now, outcome);
     }
 }
 
@@ -172,16 +176,50 @@ async fn once_in_time(
     now: Time,
 ) -> Result<Response<Body>, SendFailure> {
     let limit = try_timeout(plan.timeouts, plan.retry.per_try_timeout, deadline, now);
+    let idle = plan.cluster.settings.idle_timeout;
+    let upload = idle.and(exchange.upload.clone());
     let one = once(plan, exchange, message, except, deadline, now);
-    let Some(limit) = limit else { return one.await };
-    tokio::time::timeout(limit, one).await.unwrap_or_else(|_| {
-        let context = format!("{} did not answer within {limit:?}", plan.cluster.service.service);
-        Err(SendFailure {
-            error: ProxyError::new(Kind::Timeout, context),
-            failure: Failure::TimedOut,
-            request: None,
-        })
+    if limit.is_none() && idle.is_none() {
+        return one.await;
+    }
+    let late = async {
+        tokio::select! {
+            limit = after(limit) => format!("did not answer within {limit:?}"),
+            limit = stillness(idle, upload) => format!("did not answer, and nothing moved for {limit:?} (idle)"),
+        }
+    };
+    let why = tokio::select! {
+        biased;
+        done = one => return done,
+        why = late => why,
+    };
+    let context = format!("{} {why}", plan.cluster.service.service);
+    Err(SendFailure {
+        error: ProxyError::new(Kind::Timeout, context),
+        failure: Failure::TimedOut,
+        request: None,
     })
+}
+
+/// When the time is over; never without a limit.
+async fn after(limit: Option<Duration>) -> Duration {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+    limit.unwrap_or_default()
+}
+
+/// When nothing of the request's body has moved for so long; never without a limit.
+async fn stillness(limit: Option<Duration>, upload: Option<Rc<Upload>>) -> Duration {
+    let moved = || upload.as_ref().map(|upload| upload.bytes.get());
+    loop {
+        let before = moved();
+        let limit = after(limit).await;
+        if moved() == before {
+            return limit;
+        }
+    }
 }
 
 async fn once(
@@ -195,14 +233,10 @@ async fn once(
     let unsent = |error| SendFailure { failure: Failure::NotProcessed, error, request: None };
     let head = message.as_ref().map(|request| (request.headers(), request.uri()));
     let hash = balance::hash(&plan.cluster, plan.front.remote, head);
-    let endpoint = balance::pick_other(plan.worker, &plan.cluster, now, hash, except).map_err(unsent)?;
-    let Some(flight) = balance::start(plan.worker, &plan.cluster, &endpoint) else {
-        let error = ProxyError::unprocessed(
-            Kind::Overload,
-            "the endpoint's limit of requests in flight (maxInFlight)",
-        );
-        return Err(unsent(error));
-    };
+    let session = plan.session.as_ref();
+    let wish = Wish { hash, session, except, other_locality: plan.retry.other_locality };
+    let flight = balance::take(plan.worker, &plan.cluster, now, &wish).map_err(unsent)?;
+    let endpoint = Arc::clone(&flight.endpoint);
     exchange.flight = Some(flight);
     let outgoing = Outgoing {
         cluster: &plan.cluster,
@@ -217,7 +251,33 @@ async fn once(
     exchange.lease = Some(lease);
     exchange.is_injected = endpoint.is_secured() && controls::is_injected(response.headers());
     strip_hop_by_hop(response.headers_mut());
+    heed_retry_after(plan, &endpoint, &response);
     Ok(response)
+}
+
+/// An endpoint that turns requests away and says for how long is left alone for so long, up to the service's limit.
+fn heed_retry_after(plan: &Plan<'_>, endpoint: &Endpoint, response: &Response<Body>) {
+    if !matches!(response.status().as_u16(), 429 | 503) {
+        return;
+    }
+    let longest = plan.cluster.settings.retry_after_max;
+    if let Some(value) = response.headers().get(RETRY_AFTER)
+        && let Some(wait) = retry_after(value)
+        && !longest.is_zero()
+    {
+        let now = plan.worker.time(Instant::now());
+        endpoint.load.leave_alone(now.plus(wait.min(longest)));
+    }
+}
+
+/// Seconds, or a date (RFC 9110 section 10.2.3).
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Duration::try_from(date.duration_since(jiff::Timestamp::now())).ok()
 }
 
 /// The version that the application is to be spoken to where its port declares none: what the caller speaks. At a
@@ -274,6 +334,7 @@ impl Failed {
     fn outcome(&self) -> Outcome {
         match self {
             Self::Nothing(failed) if !failed.error.kind.blames_endpoint() => Outcome::Unknown,
+            Self::Answer(Failure::Status(429) | Failure::Grpc(8), _) => Outcome::Overloaded(Duration::ZERO),
             _ => Outcome::Failure(Duration::ZERO),
         }
     }

@@ -13,6 +13,9 @@ use crate::observe::SeriesCache;
 use crate::pool::Pools;
 use crate::process::Process;
 
+/// The fraction of the square root of 2, times 2^64, made odd.
+const SQRT_2: u64 = 0x6a09_e667_f3bc_c909;
+
 /// What the tasks of one thread share.
 pub struct Worker {
     /// 0, 1, …: the shard of metric cells.
@@ -26,6 +29,7 @@ pub struct Worker {
     /// Counters of authorization decisions.
     pub decisions: Decisions,
     random: Cell<u64>,
+    draws: Cell<u64>,
 }
 
 impl Worker {
@@ -39,6 +43,7 @@ impl Worker {
             series: RefCell::default(),
             decisions: Decisions::default(),
             random,
+            draws: Cell::new(rand::random()),
         })
     }
 
@@ -50,6 +55,14 @@ impl Worker {
     /// The decisions' clock.
     pub fn time(&self, now: Instant) -> Time {
         self.process.time(now)
+    }
+
+    /// 64 bits for the choice of an endpoint: spread as evenly as can be (multiples of the square root of 2), so that
+    /// shares hold over few requests, too. Not of the same sequence as the choice of a backend before.
+    pub fn draw(&self) -> u64 {
+        let draw = self.draws.get().wrapping_add(SQRT_2);
+        self.draws.set(draw);
+        draw
     }
 
     /// 64 bits for balancing and jitter (xorshift64*, Vigna 2016): fast, and nothing secret depends on it.

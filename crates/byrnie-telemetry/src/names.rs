@@ -134,6 +134,34 @@ pub const CONCURRENCY_LIMIT: Desc = Desc {
     labels: &[],
 };
 
+/// Endpoints that began to be left out.
+pub const OUTLIER_EJECTIONS: Desc = Desc {
+    name: "byrnie_outlier_ejections",
+    help: "Endpoints ejected, by service and reason",
+    labels: &["namespace", "service", "reason"],
+};
+
+/// Endpoints that are left out now.
+pub const ENDPOINT_EJECTED: Desc = Desc {
+    name: "byrnie_endpoint_ejected",
+    help: "1 while an endpoint is ejected, until a probe has succeeded; absent: it never was",
+    labels: &["namespace", "service", "workload"],
+};
+
+/// Questions of health checks.
+pub const HEALTH_CHECKS: Desc = Desc {
+    name: "byrnie_health_checks",
+    help: "Health checks of the workload's application, by result (success, failure)",
+    labels: &["result"],
+};
+
+/// What they come to.
+pub const WORKLOAD_HEALTHY: Desc = Desc {
+    name: "byrnie_workload_healthy",
+    help: "1 while the application answers its health checks well, or has none",
+    labels: &[],
+};
+
 /// Connections that are open: `downstream`, `upstream`.
 pub const CONNECTIONS: Desc =
     Desc { name: "byrnie_connections", help: "Open connections", labels: &["side", "protocol"] };

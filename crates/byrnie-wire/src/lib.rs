@@ -16,6 +16,7 @@ mod error;
 pub mod identity;
 mod limits;
 mod node;
+pub mod probe;
 pub mod report;
 pub mod server;
 pub mod snapshot;

@@ -61,6 +61,8 @@ pub struct NodeStatus {
     pub draining: bool,
     /// The supervisor's run.
     pub run: String,
+    /// Why the application is unhealthy; empty: it is not, as far as is known.
+    pub unhealthy: String,
 }
 
 /// Where a workload reaches a service.
@@ -127,6 +129,7 @@ impl NodeStatus {
             run: self.run.clone(),
             address: self.address.map(|address| address.to_string()).unwrap_or_default(),
             rules_restored: self.rules_restored,
+            unhealthy: self.unhealthy.clone(),
         }
     }
 
@@ -143,6 +146,7 @@ impl NodeStatus {
             run: at("run", field::text(status.run, MAX_TEXT))?,
             address: at("address", ip(&status.address))?,
             rules_restored: status.rules_restored,
+            unhealthy: at("unhealthy", field::text(status.unhealthy, MAX_TEXT))?,
         })
     }
 }

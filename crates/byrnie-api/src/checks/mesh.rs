@@ -3,7 +3,7 @@
 use super::Issues;
 use crate::codes;
 use crate::duration::Duration;
-use crate::kinds::{MeshSpec, WorkloadSpec};
+use crate::kinds::{HealthCheckProtocol, MeshSpec, WorkloadSpec};
 
 pub(super) fn mesh(spec: &MeshSpec, issues: &mut Issues) {
     within("spec.certificates.lifetime", spec.certificates.lifetime, 10_000, 720 * 3_600_000, issues);
@@ -67,7 +67,36 @@ pub(super) fn workload(spec: &WorkloadSpec, issues: &mut Issues) {
             format!("{part:.64?} holds a zero byte"),
         );
     }
+    health_checks(spec, issues);
     upstreams(spec, issues);
+}
+
+fn health_checks(spec: &WorkloadSpec, issues: &mut Issues) {
+    for (index, check) in spec.health_checks.iter().enumerate() {
+        let path = format!("spec.healthChecks[{index}]");
+        let is = |protocol| check.protocol == protocol;
+        let mut refuse = |field: &str, message: &str| {
+            issues.error(codes::HEALTH_CHECK, format!("{path}{field}"), message);
+        };
+        if check.port.is_none() && spec.ports.is_empty() {
+            refuse(".port", "the workload has no port, so one must be named here");
+        }
+        if (check.path.is_some() || check.host.is_some()) && !is(HealthCheckProtocol::Http) {
+            refuse("", "path and host are for http only");
+        }
+        if check.service.is_some() && !is(HealthCheckProtocol::Grpc) {
+            refuse(".service", "is for grpc only");
+        }
+        if check.host.as_ref().is_some_and(|host| !host.bytes().all(|byte| byte.is_ascii_graphic())) {
+            refuse(".host", "is no host");
+        }
+        if let Some(interval) = check.interval {
+            within(&format!("{path}.interval"), interval, 100, 3_600_000, issues);
+        }
+        if let Some(timeout) = check.timeout {
+            within(&format!("{path}.timeout"), timeout, 10, 600_000, issues);
+        }
+    }
 }
 
 fn upstreams(spec: &WorkloadSpec, issues: &mut Issues) {

@@ -6,8 +6,8 @@ use crate::codes;
 use crate::duration::Duration;
 use crate::kind::{GATEWAY_GROUP, MESH_GROUP};
 use crate::kinds::{
-    AuthorizationPolicySpec, Balancer, BalancerType, HashKeyType, Operation, PolicyTargetRef,
-    RequestOverride, Source, TrafficPolicySpec,
+    AuthorizationPolicySpec, Balancer, BalancerType, CookieLifetimeType, HashKeyType, Operation,
+    PolicyTargetRef, RequestOverride, SessionPersistence, SessionPersistenceType, Source, TrafficPolicySpec,
 };
 use crate::labels::Selector;
 use crate::names::{is_dns_label, is_dns_subdomain};
@@ -45,7 +45,19 @@ pub(super) fn traffic_policy(spec: &TrafficPolicySpec, issues: &mut Issues) {
         in_order("spec.retry.backoff", first, last, issues);
         within("spec.retry.backoff", first, 1, 3_600_000, issues);
     }
+    if let Some(session) = &spec.session_persistence {
+        session_persistence(session, issues);
+    }
+    if let Some(slow_start) = spec.slow_start.filter(|duration| !duration.is_zero()) {
+        within("spec.slowStart", slow_start, 1, 24 * 3_600_000, issues);
+    }
+    if let Some(longest) = spec.retry_after_max {
+        within("spec.retryAfterMax", longest, 0, 300_000, issues);
+    }
     if let Some(outlier) = &spec.outlier_ejection {
+        if let Some(interval) = outlier.interval {
+            within("spec.outlierEjection.interval", interval, 100, 3_600_000, issues);
+        }
         let first = outlier.base_ejection.unwrap_or(Duration::from_secs(30));
         let last = outlier.max_ejection.unwrap_or(Duration::from_secs(300));
         in_order("spec.outlierEjection.baseEjection", first, last, issues);
@@ -53,6 +65,36 @@ pub(super) fn traffic_policy(spec: &TrafficPolicySpec, issues: &mut Issues) {
     }
     if let Some(connect) = spec.timeouts.as_ref().and_then(|timeouts| timeouts.connect) {
         within("spec.timeouts.connect", connect, 1, 3_600_000, issues);
+    }
+}
+
+/// As the Gateway API's own validation has it.
+fn session_persistence(session: &SessionPersistence, issues: &mut Issues) {
+    let path = "spec.sessionPersistence";
+    let mut refuse = |field: &str, message: &str| {
+        issues.error(codes::SESSION_PERSISTENCE, format!("{path}{field}"), message)
+    };
+    let name = session.session_name.as_deref().unwrap_or("mesh-session");
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !name.bytes().all(is_token) {
+        refuse(".sessionName", "is no name of a cookie or header");
+    }
+    if name.to_ascii_lowercase().starts_with("byrnie-") {
+        refuse(".sessionName", "names that begin with byrnie- are the mesh's own");
+    }
+    let lifetime = session.cookie_config.as_ref().and_then(|config| config.lifetime_type);
+    let is_header = session.type_ == Some(SessionPersistenceType::Header);
+    if is_header && session.cookie_config.is_some() {
+        refuse(".cookieConfig", "only with type Cookie");
+    }
+    if lifetime == Some(CookieLifetimeType::Permanent) && session.absolute_timeout.is_none() {
+        refuse(".absoluteTimeout", "a permanent cookie needs it");
+    }
+    let absolute = session.absolute_timeout.filter(|duration| !duration.is_zero());
+    if let (Some(idle), Some(absolute)) = (session.idle_timeout, absolute)
+        && idle > absolute
+    {
+        refuse(".idleTimeout", "is longer than absoluteTimeout");
     }
 }
 

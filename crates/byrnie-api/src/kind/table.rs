@@ -246,7 +246,7 @@ pub static KINDS: &[KindInfo] = &[
         short_names: &["wl"],
         scope: Scope::Namespaced,
         acted_on: &["spec"],
-        not_acted_on: &["spec.locality"],
+        not_acted_on: NONE,
         cluster_only: NONE,
     },
     KindInfo {
@@ -260,7 +260,7 @@ pub static KINDS: &[KindInfo] = &[
         short_names: &["tp"],
         scope: Scope::Namespaced,
         acted_on: &["spec"],
-        not_acted_on: &["spec.slowStart"],
+        not_acted_on: NONE,
         cluster_only: NONE,
     },
     KindInfo {

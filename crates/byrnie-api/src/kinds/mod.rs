@@ -41,14 +41,15 @@ pub use traffic_match::{
     Direction, TrafficMatch, TrafficPathMatch, TrafficPathMatchType, TrafficValueMatch, TrafficValueMatchType,
 };
 pub use traffic_policy::{
-    Balancer, BalancerType, ConnectionLimits, HashKey, HashKeyType, OutlierEjection, OverrideTarget,
-    RequestOverride, RetryBudget, RetryCondition, RetrySettings, TrafficPolicy, TrafficPolicySpec,
-    TrafficTimeouts,
+    Balancer, BalancerType, ConnectionLimits, CookieConfig, CookieLifetimeType, HashKey, HashKeyType,
+    LatencyEjection, LocalityPreference, OutlierEjection, OverrideTarget, RequestOverride, RetryBudget,
+    RetryCondition, RetryKind, RetrySettings, SessionPersistence, SessionPersistenceType,
+    SuccessRateEjection, TrafficPolicy, TrafficPolicySpec, TrafficTimeouts,
 };
 pub use virtual_addresses::{VirtualAddressSettings, VirtualRange};
 pub use workload::{
-    EnvVar, ProxyMode, Workload, WorkloadPort, WorkloadProxyStatus, WorkloadSpec, WorkloadStatus,
-    WorkloadUpstream, WorkloadUpstreamStatus,
+    EnvVar, HealthCheck, HealthCheckProtocol, ProxyMode, Workload, WorkloadPort, WorkloadProxyStatus,
+    WorkloadSpec, WorkloadStatus, WorkloadUpstream, WorkloadUpstreamStatus,
 };
 
 use schemars::JsonSchema;

@@ -50,12 +50,93 @@ pub struct TrafficPolicySpec {
     /// When an endpoint is left out for a while. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlier_ejection: Option<OutlierEjection>,
-    /// Time over which a new endpoint's share grows linearly. Absent: at once.
+    /// Time over which a new endpoint's share grows linearly, from nothing to what it would have. Not with the
+    /// balancers that hash. Absent: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<Duration>,
+    /// Prefers endpoints that are near the caller's proxy (`spec.locality` of its Workload, the annotation
+    /// `byrnie.dev/locality` of a Gateway): of the same subzone, else zone, else region, else in the order of
+    /// `failover`, else any. A further one gets what the nearer ones cannot take. Absent: all are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locality: Option<LocalityPreference>,
+    /// A client stays with the endpoint that it began with, as long as that is there (Gateway API GEP-1619).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_persistence: Option<SessionPersistence>,
+    /// Longest time for which an endpoint that answers 429 or 503 with `Retry-After` is left alone, while there is
+    /// another one; `0s`: the header says nothing. Default `30s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_max: Option<Duration>,
     /// Lets single requests go elsewhere for staging. Absent: no request may.
     #[serde(rename = "override", default, skip_serializing_if = "Option::is_none")]
     pub override_: Option<RequestOverride>,
+}
+
+/// Which endpoints are near, and when further ones take over.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalityPreference {
+    /// Regions, or `region/zone`, in the order in which they take over once the caller's own region cannot; all
+    /// others come last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    pub failover: Vec<String>,
+    /// How much more than its share of endpoints in service a locality is believed to bear, in percent: with 140, a
+    /// locality keeps all its requests until fewer than 72 of 100 endpoints are in service. Default 140 (Envoy's
+    /// `overprovisioning_factor`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 1000))]
+    pub overprovisioning_percent: Option<u32>,
+}
+
+/// A client stays with the endpoint that it began with (Gateway API GEP-1619).
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionPersistence {
+    /// Name of the cookie or header. Default `mesh-session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub session_name: Option<String>,
+    /// What carries the session. Default `Cookie`.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub type_: Option<SessionPersistenceType>,
+    /// Longest life of a session; required for a permanent cookie. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absolute_timeout: Option<Duration>,
+    /// Longest pause between two requests of a session. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<Duration>,
+    /// Only with type `Cookie`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie_config: Option<CookieConfig>,
+}
+
+/// What carries a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum SessionPersistenceType {
+    /// A cookie.
+    #[default]
+    Cookie,
+    /// A header of the response, which the client sends back.
+    Header,
+}
+
+/// How long a client keeps the cookie of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CookieConfig {
+    /// Default `Session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime_type: Option<CookieLifetimeType>,
+}
+
+/// How long a client keeps a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum CookieLifetimeType {
+    /// Until the browser is closed.
+    #[default]
+    Session,
+    /// For the absolute time-out.
+    Permanent,
 }
 
 /// Where callers may send single requests instead, by the header `byrnie-override: [namespace/]service[:port]`. It
@@ -160,7 +241,8 @@ pub struct TrafficTimeouts {
     /// For a whole request including retries, where the route names none. Default, and `0s`: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Duration>,
-    /// Idle time after which a stream or TCP connection is closed. Default, and `0s`: no limit.
+    /// Time in which nothing moves in either direction after which a request (504), its response or a TCP connection
+    /// is ended. Default, and `0s`: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<Duration>,
 }
@@ -188,12 +270,19 @@ pub struct RetrySettings {
     /// How many retries are allowed in all; always enforced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<RetryBudget>,
+    /// Whether another try prefers an endpoint of another locality; otherwise just another endpoint. Default false.
+    #[serde(default)]
+    pub other_locality: bool,
 }
 
 /// What is worth another try.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryCondition {
+    /// Kinds of failure, beside what is named one by one below. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub conditions: Vec<RetryKind>,
     /// Response statuses, 400 to 599. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(range(min = 400, max = 599)))]
@@ -209,6 +298,32 @@ pub struct RetryCondition {
     /// Default false.
     #[serde(default)]
     pub unsafe_methods: bool,
+}
+
+/// A kind of failure, with Envoy's names of `retry_on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum RetryKind {
+    /// Any status of 500 and above, a reset and a try's time-out.
+    #[serde(rename = "5xx")]
+    ServerError,
+    /// Statuses 502, 503 and 504.
+    #[serde(rename = "gateway-error")]
+    GatewayError,
+    /// Status 409.
+    #[serde(rename = "retriable-4xx")]
+    Retriable4xx,
+    /// The connection died after the request was sent: the same as `connectionError`.
+    #[serde(rename = "reset")]
+    Reset,
+    /// The time-out of a single try (`perTryTimeout`).
+    #[serde(rename = "per-try-timeout")]
+    PerTryTimeout,
+    /// No connection came about. Always on: nothing was processed.
+    #[serde(rename = "connect-failure")]
+    ConnectFailure,
+    /// The server refused the stream before it looked at it. Always on.
+    #[serde(rename = "refused-stream")]
+    RefusedStream,
 }
 
 /// Retries as a share of requests.
@@ -258,4 +373,63 @@ pub struct OutlierEjection {
     /// Longest time out. Default `5m` (Envoy's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ejection: Option<Duration>,
+    /// When fewer of the endpoints (of a locality) than this are in service, in percent, ejection is ignored there.
+    /// Default 50 (Envoy's `healthy_panic_threshold`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub panic_threshold: Option<u32>,
+    /// How often success rates and latencies are compared. Default `10s` (Envoy's).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
+    /// Ejects endpoints that succeed less often than the others. Absent: does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_rate: Option<SuccessRateEjection>,
+    /// Ejects endpoints that are slower than the others. Absent: does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyEjection>,
+}
+
+/// Ejects endpoints that succeed less often than the others. Compared once per interval.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SuccessRateEjection {
+    /// Endpoints with enough requests that there must be for a comparison. Default 5 (Envoy's).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 100_000))]
+    pub minimum_endpoints: Option<u32>,
+    /// Requests (or connections) in an interval that make an endpoint's rate count. Default 100 (Envoy's).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub minimum_requests: Option<u32>,
+    /// Ejected is whose rate is so many thousandths of a standard deviation below the mean of all. Default 1900
+    /// (Envoy's `success_rate_stdev_factor`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub stdev_factor: Option<u32>,
+    /// Ejected is, however the others are, whose rate is below this, in percent. Default 0: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub threshold: Option<u32>,
+}
+
+/// Ejects endpoints that are slower than the others. Compared once per interval.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LatencyEjection {
+    /// Endpoints with enough requests that there must be for a comparison. Default 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 100_000))]
+    pub minimum_endpoints: Option<u32>,
+    /// Requests (or connections) in an interval that make an endpoint's latency count. Default 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub minimum_requests: Option<u32>,
+    /// Ejected is whose mean time to the first byte (of a connection: until it is established) is above this share of
+    /// the median of all, in percent. Default 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 101, max = 100_000))]
+    pub factor_percent: Option<u32>,
+    /// Nobody whose mean is below this is ejected. Default `50ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<Duration>,
 }

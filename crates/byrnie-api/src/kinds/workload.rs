@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::duration::Duration;
 use crate::meta::{Condition, ObjectMeta};
 
 /// An endpoint that is not a pod: a process on this machine or on another host. Its labels are what the
@@ -76,6 +77,12 @@ pub struct WorkloadSpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub locality: String,
+    /// Questions to the application that tell whether it is healthy; all must be answered well. While it is not, it is
+    /// no endpoint, and the condition `Ready` says why. Asked by its proxy, or, with `proxy: none`, by the control
+    /// plane. Absent: it is believed to be healthy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub health_checks: Vec<HealthCheck>,
     /// Relative share of a service's requests; 0 gets nothing. Default 1.
     #[serde(default = "default_weight")]
     #[schemars(range(min = 0, max = 1_000_000))]
@@ -100,6 +107,62 @@ pub struct WorkloadPort {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub app_protocol: Option<String>,
+}
+
+/// One question to an application, asked again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// What is asked.
+    pub protocol: HealthCheckProtocol,
+    /// Where: one of the workload's ports, or any other port of its address. Default: its first port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<u16>,
+    /// Path and query, for `http`. Default `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^/[!-~]*$"))]
+    pub path: Option<String>,
+    /// The Host header, for `http`. Default: address and port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub host: Option<String>,
+    /// The service asked for, for `grpc` (`grpc.health.v1.HealthCheckRequest.service`). Default: the server itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub service: Option<String>,
+    /// From one question to the next. Default `10s` (Kubernetes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
+    /// Longest wait for an answer. Default `1s` (Kubernetes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Good answers in a row that make it healthy again; at the start one is enough. Default 1 (Kubernetes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub healthy_threshold: Option<u32>,
+    /// Bad answers in a row that make it unhealthy. Default 3 (Kubernetes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub unhealthy_threshold: Option<u32>,
+    /// By how much of itself the interval is lengthened by chance, in percent, so that many checks do not come
+    /// together. Default 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub jitter_percent: Option<u32>,
+}
+
+/// What a health check asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum HealthCheckProtocol {
+    /// A GET in plaintext; good is a status of 200 to 399.
+    #[default]
+    Http,
+    /// `grpc.health.v1.Health/Check` in plaintext; good is `SERVING`.
+    Grpc,
+    /// A connection; good is that it comes about.
+    Tcp,
 }
 
 /// One variable of a command's environment.

@@ -382,6 +382,13 @@ fn policies() {
         &["6 spec.balancer.hashKey.name BYR0051"],
     );
     refused(&traffic("retry: {backoff: 1s}"), &["6 spec.retry.backoff BYR0052"]);
+    let session = |fields: &str| traffic(&format!("sessionPersistence: {{{fields}}}"));
+    let at = |field: &str| format!("6 spec.sessionPersistence.{field} BYR0160");
+    refused(&session("sessionName: 'a b'"), &[&at("sessionName")]);
+    refused(&session("sessionName: Byrnie-x"), &[&at("sessionName")]);
+    refused(&session("type: Header, cookieConfig: {}"), &[&at("cookieConfig")]);
+    refused(&session("cookieConfig: {lifetimeType: Permanent}"), &[&at("absoluteTimeout")]);
+    refused(&session("absoluteTimeout: 1s, idleTimeout: 2s"), &[&at("idleTimeout")]);
     refused(&traffic("timeouts: {connect: 0s}"), &["6 spec.timeouts.connect BYR0056"]);
     refused(
         &authorization("targetRefs: [{kind: Mesh, name: other}]"),

@@ -138,6 +138,7 @@ async fn connect(api: Client, plane: Arc<Plane>, number: usize) -> Result<(Handl
 
 fn status(not_after: i64) -> NodeStatus {
     NodeStatus {
+        unhealthy: String::new(),
         pid: std::process::id(),
         admin: None,
         mesh: None,

@@ -52,6 +52,12 @@ fn reasons(retry: &Retry) -> String {
     if !on.grpc_codes.is_empty() {
         reasons.push(format!("on gRPC {}", ranges(&on.grpc_codes)));
     }
+    if on.server_errors {
+        reasons.push("on 500 and above".to_owned());
+    }
+    if on.timeout {
+        reasons.push("after the time of one try".to_owned());
+    }
     if on.connection_error {
         reasons.push("on connection errors".to_owned());
     }

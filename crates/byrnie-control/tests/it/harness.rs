@@ -246,6 +246,7 @@ impl Proxy {
 
     pub fn say(&self, mesh: &str) {
         self.handle.status(NodeStatus {
+            unhealthy: String::new(),
             pid: 4711,
             admin: Some("127.0.0.1:15000".parse().unwrap()),
             mesh: Some(mesh.parse().unwrap()),

@@ -164,6 +164,7 @@ async fn a_proxy_that_drains_is_nobodys_endpoint() {
     web.subscribe(&["Endpoints/shop/web"]);
     web.until("Endpoints/shop/web", |r| !endpoints(r).is_empty()).await;
     web.handle.status(byrnie_wire::NodeStatus {
+        unhealthy: String::new(),
         pid: 4711,
         admin: None,
         mesh: Some("127.0.0.1:40001".parse().unwrap()),

@@ -127,6 +127,29 @@ fn weights_hold() {
     }
 }
 
+/// As the proxy draws: multiples of the square root of 2.
+#[test]
+fn weights_hold_within_a_point_over_ten_thousand_requests() {
+    let endpoints = [(60, "a"), (0, "b"), (30, "c"), (10, "d")];
+    for balancer in [Balancer::PeakEwma, Balancer::LeastRequest, Balancer::RoundRobin, Balancer::Random] {
+        for start in 0..20u64 {
+            let picker = Picker::new(&balancer, &endpoints);
+            let loads = idle(4);
+            let mut counts = [0u64; 4];
+            let mut random = second_draw(start);
+            for _ in 0..10_000 {
+                random = random.wrapping_add(0x6a09_e667_f3bc_c909);
+                let context = PickContext { now: Time::ZERO, random, hash: None };
+                counts[picker.pick(context, |i| &loads[i], |_| true).unwrap()] += 1;
+            }
+            for (count, (weight, _)) in counts.iter().zip(endpoints) {
+                let percent = *count as f64 / 100.0;
+                assert!((percent - f64::from(weight)).abs() < 1.0, "{balancer:?}: {counts:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn only_usable_endpoints_are_picked_and_one_that_is_left_is_always_found() {
     let endpoints: Vec<(u32, String)> = (0..7).map(|i| (u32::from(i != 3), i.to_string())).collect();

@@ -24,7 +24,7 @@ fn what_is_worth_another_try() {
         statuses: vec![503, 504],
         grpc_codes: vec![14],
         connection_error: true,
-        unsafe_methods: false,
+        ..RetryOn::default()
     };
     let reckless = RetryOn { unsafe_methods: true, ..wide.clone() };
     let columns = [&plain, &wide, &reckless];

@@ -5,7 +5,8 @@ use std::time::Duration;
 use byrnie_api::duration;
 use byrnie_api::kinds as api;
 use byrnie_plan::{
-    Balancer, ConnectionLimits, HashSource, HttpRule, ObjectName, Outlier, Retry, RetryBudget, RetryOn,
+    Balancer, ConnectionLimits, HashSource, HttpRule, LatencyOutlier, LocalityPreference, ObjectName,
+    Outlier, Retry, RetryBudget, RetryOn, SessionCarrier, SessionPersistence, SuccessRateOutlier,
     TrafficSettings,
 };
 
@@ -85,6 +86,9 @@ fn over(near: api::TrafficPolicySpec, far: &api::TrafficPolicySpec) -> api::Traf
         outlier_ejection,
         slow_start,
         override_,
+        locality,
+        session_persistence,
+        retry_after_max,
     } = near;
     api::TrafficPolicySpec {
         target_refs,
@@ -103,6 +107,9 @@ fn over(near: api::TrafficPolicySpec, far: &api::TrafficPolicySpec) -> api::Traf
         outlier_ejection: outlier_ejection.or_else(|| far.outlier_ejection.clone()),
         slow_start: slow_start.or(far.slow_start),
         override_: override_.or_else(|| far.override_.clone()),
+        locality: locality.or_else(|| far.locality.clone()),
+        session_persistence: session_persistence.or_else(|| far.session_persistence.clone()),
+        retry_after_max: retry_after_max.or(far.retry_after_max),
     }
 }
 
@@ -124,6 +131,9 @@ pub(super) fn fields(spec: &api::TrafficPolicySpec) -> Vec<(&'static str, Reach)
         outlier_ejection,
         slow_start,
         override_,
+        locality,
+        session_persistence,
+        retry_after_max,
     } = spec;
     let timeouts = timeouts.clone().unwrap_or_default();
     let all = [
@@ -136,6 +146,9 @@ pub(super) fn fields(spec: &api::TrafficPolicySpec) -> Vec<(&'static str, Reach)
         (outlier_ejection.is_some(), "spec.outlierEjection", Reach::Endpoints),
         (slow_start.is_some(), "spec.slowStart", Reach::Endpoints),
         (override_.is_some(), "spec.override", Reach::Endpoints),
+        (locality.is_some(), "spec.locality", Reach::Endpoints),
+        (session_persistence.is_some(), "spec.sessionPersistence", Reach::Endpoints),
+        (retry_after_max.is_some(), "spec.retryAfterMax", Reach::Endpoints),
     ];
     all.into_iter().filter(|(set, ..)| *set).map(|(_, path, reach)| (path, reach)).collect()
 }
@@ -152,6 +165,30 @@ fn effective(spec: &api::TrafficPolicySpec) -> TrafficSettings {
         limits: spec.limits.as_ref().map_or(default.limits, limits),
         outlier: spec.outlier_ejection.as_ref().map(outlier),
         slow_start: limit(spec.slow_start),
+        locality: spec.locality.as_ref().map(locality),
+        session: spec.session_persistence.as_ref().map(session),
+        retry_after_max: spec.retry_after_max.map_or(default.retry_after_max, duration::Duration::get),
+    }
+}
+
+fn locality(locality: &api::LocalityPreference) -> LocalityPreference {
+    LocalityPreference {
+        failover: locality.failover.clone(),
+        overprovisioning_percent: locality.overprovisioning_percent.unwrap_or(140),
+    }
+}
+
+fn session(session: &api::SessionPersistence) -> SessionPersistence {
+    let lifetime = session.cookie_config.as_ref().and_then(|config| config.lifetime_type);
+    SessionPersistence {
+        name: session.session_name.clone().unwrap_or_else(|| "mesh-session".to_owned()),
+        carrier: match (session.type_.unwrap_or_default(), lifetime.unwrap_or_default()) {
+            (api::SessionPersistenceType::Header, _) => SessionCarrier::Header,
+            (_, api::CookieLifetimeType::Permanent) => SessionCarrier::PermanentCookie,
+            (_, api::CookieLifetimeType::Session) => SessionCarrier::Cookie,
+        },
+        absolute_timeout: limit(session.absolute_timeout),
+        idle_timeout: limit(session.idle_timeout),
     }
 }
 
@@ -189,12 +226,8 @@ fn retry(retry: &api::RetrySettings) -> Retry {
     let backoff = retry.backoff.map_or(default.backoff, duration::Duration::get);
     Retry {
         attempts: retry.attempts.unwrap_or(default.attempts),
-        on: RetryOn {
-            statuses: on.statuses,
-            grpc_codes: on.grpc_codes,
-            connection_error: on.connection_error,
-            unsafe_methods: on.unsafe_methods,
-        },
+        on: retry_on(on),
+        other_locality: retry.other_locality,
         per_try_timeout: limit(retry.per_try_timeout),
         backoff,
         backoff_max: retry.backoff_max.map_or(default.backoff_max, duration::Duration::get).max(backoff),
@@ -203,6 +236,34 @@ fn retry(retry: &api::RetrySettings) -> Retry {
             min_per_second: budget.min_per_second.unwrap_or(default.budget.min_per_second),
         },
     }
+}
+
+/// What is named one by one, and what the conditions stand for.
+fn retry_on(on: api::RetryCondition) -> RetryOn {
+    let mut out = RetryOn {
+        statuses: on.statuses,
+        grpc_codes: on.grpc_codes,
+        connection_error: on.connection_error,
+        unsafe_methods: on.unsafe_methods,
+        ..RetryOn::default()
+    };
+    for condition in on.conditions {
+        match condition {
+            api::RetryKind::ServerError => {
+                out.server_errors = true;
+                out.connection_error = true;
+                out.timeout = true;
+            }
+            api::RetryKind::GatewayError => out.statuses.extend([502, 503, 504]),
+            api::RetryKind::Retriable4xx => out.statuses.push(409),
+            api::RetryKind::Reset => out.connection_error = true,
+            api::RetryKind::PerTryTimeout => out.timeout = true,
+            api::RetryKind::ConnectFailure | api::RetryKind::RefusedStream => {}
+        }
+    }
+    out.statuses.sort_unstable();
+    out.statuses.dedup();
+    out
 }
 
 fn limits(limits: &api::ConnectionLimits) -> ConnectionLimits {
@@ -214,15 +275,36 @@ fn limits(limits: &api::ConnectionLimits) -> ConnectionLimits {
     }
 }
 
-/// Defaults as Envoy has them: 5 failures, 30 s, 5 min.
 fn outlier(outlier: &api::OutlierEjection) -> Outlier {
-    let base = outlier.base_ejection.map_or(Duration::from_secs(30), duration::Duration::get);
+    let default = Outlier::default();
+    let base = outlier.base_ejection.map_or(default.base_ejection, duration::Duration::get);
     Outlier {
-        consecutive_failures: outlier.consecutive_failures.unwrap_or(5),
+        consecutive_failures: outlier.consecutive_failures.unwrap_or(default.consecutive_failures),
         base_ejection: base,
-        max_ejection: outlier
-            .max_ejection
-            .map_or(Duration::from_secs(300), duration::Duration::get)
-            .max(base),
+        max_ejection: outlier.max_ejection.map_or(default.max_ejection, duration::Duration::get).max(base),
+        panic_percent: outlier.panic_threshold.unwrap_or(default.panic_percent),
+        interval: limit(outlier.interval).unwrap_or(default.interval),
+        success_rate: outlier.success_rate.as_ref().map(success_rate),
+        latency: outlier.latency.as_ref().map(latency),
+    }
+}
+
+fn success_rate(rate: &api::SuccessRateEjection) -> SuccessRateOutlier {
+    let default = SuccessRateOutlier::default();
+    SuccessRateOutlier {
+        minimum_endpoints: rate.minimum_endpoints.unwrap_or(default.minimum_endpoints),
+        minimum_requests: rate.minimum_requests.unwrap_or(default.minimum_requests),
+        deviation_thousandths: rate.stdev_factor.unwrap_or(default.deviation_thousandths),
+        threshold_percent: rate.threshold.unwrap_or(default.threshold_percent),
+    }
+}
+
+fn latency(latency: &api::LatencyEjection) -> LatencyOutlier {
+    let default = LatencyOutlier::default();
+    LatencyOutlier {
+        minimum_endpoints: latency.minimum_endpoints.unwrap_or(default.minimum_endpoints),
+        minimum_requests: latency.minimum_requests.unwrap_or(default.minimum_requests),
+        factor_percent: latency.factor_percent.unwrap_or(default.factor_percent),
+        minimum: latency.minimum.map_or(default.minimum, duration::Duration::get),
     }
 }

@@ -9,6 +9,9 @@ use byrnie_plan::ObjectName;
 use crate::hosts;
 use crate::model::{AllowedNamespaces, Gateway, Grant, Listener, ListenerSet, Meta, Speaks, Unsupported};
 
+/// Where a Gateway's proxy is, as `spec.locality` of a Workload says it.
+const LOCALITY: &str = "byrnie.dev/locality";
+
 pub(super) fn gateway(meta: Meta, gateway: &api::Gateway) -> Gateway {
     let spec = &gateway.spec;
     let mut addresses: Vec<IpAddr> = Vec::new();
@@ -35,6 +38,7 @@ pub(super) fn gateway(meta: Meta, gateway: &api::Gateway) -> Gateway {
         bad_address,
         allowed_sets: allowed_sets(spec.allowed_listeners.as_ref()),
         unsupported: unsupported(spec),
+        locality: gateway.metadata.annotations.get(LOCALITY).cloned().unwrap_or_default(),
     }
 }
 

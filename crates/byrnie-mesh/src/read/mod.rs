@@ -10,6 +10,8 @@ pub(crate) mod rules;
 mod service;
 mod workload;
 
+pub use workload::health_checks;
+
 use byrnie_api::kinds::{DefaultInboundPolicy, Mesh};
 use byrnie_api::meta::ObjectMeta;
 use byrnie_api::{Kind, Object, ObjectKey, Typed};

@@ -77,6 +77,7 @@ fn rule(route: &ProfileRoute, budget: RetryBudget) -> Rule {
                 grpc_codes: GRPC_FAILURES.to_vec(),
                 connection_error: true,
                 unsafe_methods: true,
+                ..RetryOn::default()
             },
             budget,
             ..Retry::default()

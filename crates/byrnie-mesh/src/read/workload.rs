@@ -1,11 +1,12 @@
 //! `Workload`: address, ports, where its proxy is.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use byrnie_api::duration::Duration;
 use byrnie_api::kinds as api;
 use byrnie_api::meta::ConditionStatus;
-use byrnie_plan::{AppProtocol, ObjectName};
+use byrnie_plan::{AppProtocol, HealthCheck, HealthProtocol, ObjectName};
 
 use super::service::app_protocol;
 use crate::findings::{self, finding};
@@ -54,6 +55,7 @@ pub(super) fn workload(meta: Meta, workload: &api::Workload, run_id: &str) -> Wo
         http_proxy: spec.http_proxy,
         meshed: spec.proxy == api::ProxyMode::Sidecar,
         locality: spec.locality.clone(),
+        health_checks: health_checks(spec),
         weight: spec.weight,
         mesh_address: proxy.and_then(|proxy| proxy.mesh_address.as_ref()?.parse().ok()),
         unready: status.is_some_and(|status| {
@@ -62,6 +64,36 @@ pub(super) fn workload(meta: Meta, workload: &api::Workload, run_id: &str) -> Wo
         findings: found,
         meta,
     }
+}
+
+/// The questions that tell whether a Workload is healthy.
+pub fn health_checks(spec: &api::WorkloadSpec) -> Vec<HealthCheck> {
+    spec.health_checks.iter().filter_map(|check| health_check(spec, check)).collect()
+}
+
+/// Defaults as Kubernetes has them. `None`: there is no port to ask.
+fn health_check(spec: &api::WorkloadSpec, check: &api::HealthCheck) -> Option<HealthCheck> {
+    let or = |given: Option<Duration>, default| given.map_or(default, Duration::get);
+    let address = spec.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let protocol = match check.protocol {
+        api::HealthCheckProtocol::Http => HealthProtocol::Http {
+            path: check.path.clone().unwrap_or_else(|| "/".to_owned()),
+            host: check.host.clone().unwrap_or_default(),
+        },
+        api::HealthCheckProtocol::Grpc => {
+            HealthProtocol::Grpc { service: check.service.clone().unwrap_or_default() }
+        }
+        api::HealthCheckProtocol::Tcp => HealthProtocol::Tcp,
+    };
+    Some(HealthCheck {
+        address: SocketAddr::new(address, check.port.or_else(|| Some(spec.ports.first()?.port))?),
+        protocol,
+        interval: or(check.interval, std::time::Duration::from_secs(10)),
+        timeout: or(check.timeout, std::time::Duration::from_secs(1)),
+        healthy_threshold: check.healthy_threshold.unwrap_or(1),
+        unhealthy_threshold: check.unhealthy_threshold.unwrap_or(3),
+        jitter_percent: check.jitter_percent.unwrap_or(10),
+    })
 }
 
 fn upstream(meta: &Meta, upstream: &api::WorkloadUpstream) -> WantedUpstream {

@@ -211,3 +211,38 @@ fn the_mesh_decides_trust_domain_and_default() {
     assert_eq!(codes(&compiler), ["BYR0143 Mesh other"]);
     assert_eq!(conditions(&status(&compiler, "Mesh", "other")["conditions"]), ["Accepted=False/Conflicted"]);
 }
+
+#[test]
+fn localities_uids_and_health_checks_reach_the_proxies() {
+    use byrnie_plan::{HealthProtocol, InboundPolicy};
+    let spec = json!({"ports": [{"port": 80}], "locality": "eu/eu-1", "healthChecks": [
+        {"protocol": "http", "path": "/healthz", "interval": "2s", "unhealthyThreshold": 5},
+        {"protocol": "grpc", "port": 9000, "service": "shop.Cart"},
+        {"protocol": "tcp"}]});
+    let gateway =
+        json!({"gatewayClassName": "byrnie", "listeners": [{"name": "h", "port": 8000, "protocol": "HTTP"}]});
+    let mut gateway = object("Gateway", "a/g", 1, gateway).to_value();
+    gateway["metadata"]["annotations"] = json!({"byrnie.dev/locality": "us/us-2"});
+    let gateway = Object::from_value(gateway).unwrap();
+    let web = service("a/web", "web", json!([{"port": 80}]));
+    let compiler = compile(&[workload("a/w", json!({"app": "web"}), 15008, spec), web, gateway]);
+    let Some(Resource::Endpoints(found)) = compiler.resource(&Key::Endpoints(name("a/web"))) else {
+        panic!()
+    };
+    assert_eq!(found.ports[0].endpoints[0].locality, "eu/eu-1");
+    let policy = |of: &str| -> InboundPolicy {
+        match compiler.resource(&Key::InboundPolicy(name(of))) {
+            Some(Resource::InboundPolicy(policy)) => policy.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(policy("a/g").locality, "us/us-2");
+    let own = policy("a/w");
+    assert_eq!(own.locality, "eu/eu-1");
+    let [http, grpc, tcp] = &own.health_checks[..] else { panic!("{own:?}") };
+    assert_eq!(http.protocol, HealthProtocol::Http { path: "/healthz".to_owned(), host: String::new() });
+    assert_eq!((http.address.port(), http.unhealthy_threshold, http.healthy_threshold), (80, 5, 1));
+    assert_eq!(grpc.protocol, HealthProtocol::Grpc { service: "shop.Cart".to_owned() });
+    assert_eq!((grpc.address.port(), tcp.address.port()), (9000, 80));
+    assert_eq!(tcp.interval, std::time::Duration::from_secs(10));
+}

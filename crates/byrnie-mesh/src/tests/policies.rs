@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use byrnie_api::codes;
 use byrnie_plan::{
-    Action, AuthorizationPolicy, Balancer, HashSource, Key, Resource, TextMatch, TrafficSettings,
+    Action, AuthorizationPolicy, Balancer, HashSource, Key, Resource, SessionCarrier, TextMatch,
+    TrafficSettings,
 };
 use serde_json::{Value, json};
 
@@ -48,6 +49,47 @@ fn effective_settings_with_their_defaults() {
     assert_eq!((found.limits.max_pending, found.limits.max_in_flight), (0, 1024));
     let outlier = found.outlier.unwrap();
     assert_eq!((outlier.consecutive_failures, outlier.max_ejection), (5, Duration::from_secs(600)));
+}
+
+#[test]
+fn settings_of_balancing_and_resilience() {
+    let spec = json!({
+        "locality": {"failover": ["us", "ap/ap-1"]},
+        "sessionPersistence": {"sessionName": "sid", "absoluteTimeout": "1h",
+                               "cookieConfig": {"lifetimeType": "Permanent"}},
+        "retryAfterMax": "5s",
+        "retry": {"on": {"statuses": [409], "conditions": ["gateway-error", "5xx", "retriable-4xx"]},
+                  "otherLocality": true},
+        "outlierEjection": {"panicThreshold": 30, "interval": "2s", "successRate": {"threshold": 80},
+                            "latency": {"factorPercent": 500}},
+    });
+    let compiler = compile(&[backend("a/s"), object("TrafficPolicy", "a/p", 1, on_service("s", spec))]);
+    let found = settings(&compiler, "a/s");
+    let near = found.locality.unwrap();
+    assert_eq!(
+        (near.failover, near.overprovisioning_percent),
+        (vec!["us".to_owned(), "ap/ap-1".to_owned()], 140)
+    );
+    let session = found.session.unwrap();
+    assert_eq!((session.name.as_str(), session.carrier), ("sid", SessionCarrier::PermanentCookie));
+    assert_eq!((session.absolute_timeout, session.idle_timeout), (Some(Duration::from_secs(3600)), None));
+    assert_eq!(found.retry_after_max, Duration::from_secs(5));
+    assert_eq!(found.retry.on.statuses, [409, 502, 503, 504]);
+    assert!(
+        found.retry.on.has_status(500) && found.retry.on.has_status(599) && !found.retry.on.has_status(404)
+    );
+    assert!(found.retry.on.connection_error && found.retry.on.timeout && found.retry.other_locality);
+    let outlier = found.outlier.unwrap();
+    assert_eq!((outlier.panic_percent, outlier.interval), (30, Duration::from_secs(2)));
+    let (rate, latency) = (outlier.success_rate.unwrap(), outlier.latency.unwrap());
+    assert_eq!((rate.threshold_percent, rate.minimum_endpoints, rate.deviation_thousandths), (80, 5, 1_900));
+    assert_eq!((latency.factor_percent, latency.minimum), (500, Duration::from_millis(50)));
+    let empty = json!({"sessionPersistence": {}, "locality": {}, "outlierEjection": {}});
+    let compiler = compile(&[backend("a/s"), object("TrafficPolicy", "a/p", 1, on_service("s", empty))]);
+    let found = settings(&compiler, "a/s");
+    let session = found.session.unwrap();
+    assert_eq!((session.name.as_str(), session.carrier), ("mesh-session", SessionCarrier::Cookie));
+    assert_eq!(found.outlier, Some(byrnie_plan::Outlier::default()));
 }
 
 #[test]

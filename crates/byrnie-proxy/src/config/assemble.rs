@@ -296,7 +296,8 @@ impl Assembler {
             true => self.names(),
             false => Arc::clone(&self.config.names),
         };
-        let mut round = Round::new(&self.clusters, &self.held, &self.limits);
+        let own_locality = self.inbound_policy().map(|policy| policy.locality.clone()).unwrap_or_default();
+        let mut round = Round::new(&self.clusters, &self.held, &self.limits, &own_locality);
         let mut cache = Cache::default();
         let mut build = Build { assembler: self, round: &mut round, cache: &mut cache };
         let destinations = build.destinations();

@@ -1,16 +1,18 @@
 //! Endpoints and what the process knows about them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use byrnie_decide::{EndpointLoad, OutlierState, Picker, RetryBudget, Time};
+use byrnie_decide::{EndpointLoad, OutlierClock, OutlierState, RetryBudget, Time};
 use byrnie_plan::{AppProtocol, Hop, ServicePortRef, TrafficSettings};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Controls;
+use super::EndpointSet;
 use super::peer::Peer;
+use super::session::SessionKey;
 use crate::hop::header::hop_prefix;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -26,6 +28,10 @@ pub struct Cluster {
     pub settings: Arc<TrafficSettings>,
     /// Swapped in place when endpoints come or go.
     pub endpoints: ArcSwap<EndpointSet>,
+    /// Where this proxy is: region, zone, subzone.
+    pub own_locality: Arc<str>,
+    /// When its endpoints are compared with each other next.
+    pub outlier_clock: OutlierClock,
     /// Shared by all clusters of one service.
     pub budget: Arc<RetryBudget>,
     /// Requests that wait for a connection now.
@@ -36,14 +42,6 @@ pub struct Cluster {
     pub controls: Option<Arc<Controls>>,
 }
 
-/// The endpoints at one moment, compiled for picking.
-pub struct EndpointSet {
-    /// Same order as the picker's.
-    pub endpoints: Vec<Arc<Endpoint>>,
-    /// Picks an index.
-    pub picker: Picker,
-}
-
 /// One endpoint. Kept across changes as long as address, port, workload and hop stay the same.
 pub struct Endpoint {
     /// Unique in this process: the key of pools whose connections carry one request at a time.
@@ -52,6 +50,8 @@ pub struct Endpoint {
     pub peer: Arc<Peer>,
     /// As compiled by the control plane.
     pub plan: byrnie_plan::Endpoint,
+    /// When it appeared, also if it was changed since.
+    pub since: Time,
     /// Latency and requests in flight.
     pub load: EndpointLoad,
     /// Failures in a row, ejection.
@@ -68,21 +68,11 @@ pub struct Endpoint {
     pub gone: CancellationToken,
     /// Whether any request ever was answered: for the first request's patience.
     pub answered: AtomicBool,
-}
-
-impl EndpointSet {
-    /// Compiles.
-    pub fn new(settings: &TrafficSettings, endpoints: Vec<Arc<Endpoint>>) -> Self {
-        let named: Vec<(u32, String)> = endpoints
-            .iter()
-            .map(|e| (e.plan.weight, format!("{}|{}", e.plan.address, e.plan.app_port)))
-            .collect();
-        Self { picker: Picker::new(&settings.balancer, &named), endpoints }
-    }
+    session: OnceLock<Option<SessionKey>>,
 }
 
 impl Cluster {
-    /// A cluster with these endpoints.
+    /// A cluster with these endpoints, called from nowhere in particular.
     pub fn new(
         service: ServicePortRef,
         protocol: AppProtocol,
@@ -90,18 +80,34 @@ impl Cluster {
         budget: Arc<RetryBudget>,
         endpoints: Vec<Arc<Endpoint>>,
     ) -> Self {
-        let endpoints = ArcSwap::from_pointee(EndpointSet::new(&settings, endpoints));
-        let hop_prefix = hop_prefix(&service);
+        let set = EndpointSet::new(&settings, "", endpoints);
         Self {
+            hop_prefix: hop_prefix(&service),
+            endpoints: ArcSwap::from_pointee(set),
             service,
             protocol,
             settings,
-            endpoints,
+            own_locality: Arc::from(""),
+            outlier_clock: OutlierClock::default(),
             budget,
             pending: AtomicU32::new(0),
-            hop_prefix,
             controls: None,
         }
+    }
+
+    /// The same, called from a proxy that is there.
+    pub fn called_from(self, own_locality: &Arc<str>) -> Self {
+        let cluster = Self { own_locality: Arc::clone(own_locality), ..self };
+        if cluster.settings.locality.is_some() {
+            let endpoints = cluster.endpoints.load().endpoints.clone();
+            cluster.set_endpoints(endpoints);
+        }
+        cluster
+    }
+
+    /// Swaps the endpoints.
+    pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
+        self.endpoints.store(Arc::new(EndpointSet::new(&self.settings, &self.own_locality, endpoints)));
     }
 
     /// What a request is addressed to that names no host.
@@ -123,6 +129,7 @@ impl Endpoint {
             id: NEXT_ID.fetch_add(1, Relaxed),
             peer,
             plan,
+            since: now,
             load: EndpointLoad::new(now),
             outlier: OutlierState::default(),
             connections: AtomicU32::new(0),
@@ -131,7 +138,18 @@ impl Endpoint {
             wanted: Notify::new(),
             gone: CancellationToken::new(),
             answered: AtomicBool::new(false),
+            session: OnceLock::new(),
         }
+    }
+
+    /// The same endpoint as before, with another weight for example: it is not new.
+    pub fn known_since(self, since: Time) -> Self {
+        Self { since, ..self }
+    }
+
+    /// Its name in sessions; `None`: it has none.
+    pub fn session(&self) -> Option<&SessionKey> {
+        self.session.get_or_init(|| SessionKey::new(&self.plan.uid)).as_ref()
     }
 
     /// It is no longer an endpoint.

@@ -7,9 +7,11 @@
 mod assemble;
 mod cluster;
 mod controls;
+mod endpoint_set;
 mod names;
 mod peer;
 mod routes;
+mod session;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,13 +23,15 @@ use byrnie_plan::{
 use foldhash::HashMap;
 
 pub use assemble::{Assembler, CALLED_LIMIT, Refusal};
-pub use cluster::{Cluster, Endpoint, EndpointSet};
+pub use cluster::{Cluster, Endpoint};
 pub use controls::{Controls, Faults, KnownLimits, Limits, quoted};
+pub use endpoint_set::{EndpointSet, HealthView};
 pub use names::{NameEntry, NameTable};
 pub use peer::Peer;
 #[cfg(test)]
 pub use routes::Turns;
 pub use routes::{Backend, Carries, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
+pub use session::SessionId;
 
 /// Everything that decides about traffic, at one moment.
 #[derive(Default)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use byrnie_plan::Hop;
 use foldhash::HashMap;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -17,6 +18,14 @@ pub struct Peer {
     pub id: u64,
     /// HTTP/2 connections of all workers that carry requests.
     pub connections: AtomicU32,
+    /// Requests of all workers that wait for one.
+    pub waiting: AtomicU32,
+    /// Connections that end because others wait for their place.
+    pub yielding: AtomicU32,
+    /// A connection was closed: somebody who waits may open one.
+    pub freed: Notify,
+    /// Somebody waits: a worker that has a connection gives it up after a while.
+    pub wanted: Notify,
     /// Cancelled when its last endpoint has left: nothing new begins, streams in flight end by themselves.
     pub gone: CancellationToken,
     /// Endpoints that stand behind it.
@@ -28,6 +37,10 @@ impl Default for Peer {
         Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
             connections: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+            yielding: AtomicU32::new(0),
+            freed: Notify::new(),
+            wanted: Notify::new(),
             gone: CancellationToken::new(),
             endpoints: AtomicU32::new(0),
         }

@@ -41,6 +41,8 @@ pub struct Rule {
     pub hop_part: String,
     /// Rate limits and faults of this rule; what is missing is the service's.
     pub controls: Option<Arc<Controls>>,
+    /// Whether clients of any of several backends stay where they began.
+    pub has_sessions: bool,
 }
 
 /// Where a share of a rule's requests goes.
@@ -165,7 +167,11 @@ impl HttpRoutes {
                 let cluster = resolve(&backend.target, Carries::Requests);
                 backends.push(Backend { cluster, filters: RuleFilters::compile(&backend.filters, resolve)? });
             }
+            let has_session = |backend: &Backend| {
+                backend.cluster.as_ref().is_ok_and(|cluster| cluster.settings.session.is_some())
+            };
             rules.push(Arc::new(Rule {
+                has_sessions: backends.len() > 1 && backends.iter().any(has_session),
                 name: rule.name.clone(),
                 hop_part: hop_part(&rule.name),
                 filters: RuleFilters::compile(&rule.filters, resolve)?,

@@ -16,6 +16,9 @@ use crate::process::Role;
 use crate::run::RunError;
 use crate::tls::TlsState;
 
+/// Longest explanation in a status, in bytes.
+const MAX_WHY: usize = 256;
+
 /// A start that takes longer says what it waits for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -30,6 +33,8 @@ impl Control {
             endpoint.leave();
         }
         self.trust();
+        let checks = self.assembler.inbound_policy().map(|policy| policy.health_checks.as_slice());
+        self.health.run(checks.unwrap_or_default(), self.voice.is_ready());
         self.subscribe();
         self.listen();
         self.acknowledge(&settled.in_force);
@@ -213,8 +218,15 @@ impl Control {
                 .captured
                 .as_ref()
                 .map_or(0, |captured| captured.restored.load(Relaxed)),
+            unhealthy: short(self.health.unhealthy()),
         }
     }
+}
+
+/// As much as a status may say.
+fn short(mut why: String) -> String {
+    why.truncate(why.floor_char_boundary(MAX_WHY));
+    why
 }
 
 fn seconds(moment: SystemTime) -> i64 {

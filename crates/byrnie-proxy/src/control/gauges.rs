@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
-use byrnie_plan::Key;
+use byrnie_plan::{Key, ObjectName};
 use byrnie_telemetry::{Gauge, Registry, names};
 
 use super::xds::Xds;
+use crate::balance::state;
 use crate::config::Assembler;
 use crate::overload::{Overload, Pressure};
+use crate::process::Process;
 
 /// Gauges that only the control thread sets.
 pub struct Gauges {
@@ -20,6 +24,10 @@ pub struct Gauges {
     descriptors: Arc<Gauge>,
     requests: Arc<Gauge>,
     concurrency: Arc<Gauge>,
+    /// By service and workload.
+    ejected: BTreeMap<(ObjectName, ObjectName), Arc<Gauge>>,
+    /// The number of ejections that `ejected` is of.
+    ejections: u64,
 }
 
 impl Gauges {
@@ -34,6 +42,8 @@ impl Gauges {
             stuck: metrics.gauge(&names::WORKERS_STUCK, &[]),
             metrics: metrics.clone(),
             resources: BTreeMap::new(),
+            ejected: BTreeMap::new(),
+            ejections: 0,
         }
     }
 
@@ -53,6 +63,28 @@ impl Gauges {
         self.descriptors.set(pressure.descriptors.into());
         self.requests.set(overload.requests().into());
         self.concurrency.set(overload.concurrency_limit().into());
+    }
+
+    /// Endpoints that are left out, where that has changed.
+    pub(super) fn ejected(&mut self, process: &Process) {
+        let ejections = process.ejections.load(Relaxed);
+        if ejections == self.ejections {
+            return;
+        }
+        self.ejections = ejections;
+        for gauge in self.ejected.values() {
+            gauge.set(0);
+        }
+        let now = process.time(Instant::now());
+        for endpoint in state::endpoints(&process.config.load(), now) {
+            if endpoint.ejected_for.is_none() {
+                continue;
+            }
+            let (service, workload) = (&endpoint.service.service, &endpoint.workload);
+            let names = [service.namespace.as_str(), service.name.as_str(), workload.name.as_str()];
+            let make = || self.metrics.gauge(&names::ENDPOINT_EJECTED, &names);
+            self.ejected.entry((service.clone(), workload.clone())).or_insert_with(make).set(1);
+        }
     }
 
     /// Resources by kind: what is held, as the last word of the control plane or from before it went away, and what

@@ -11,6 +11,7 @@ mod called;
 mod connect;
 mod gauges;
 mod handover;
+mod health;
 mod identity;
 mod inspect;
 mod listeners;
@@ -46,6 +47,7 @@ use crate::run::{LocalState, ProxyOptions, RunError};
 use addresses::Addresses;
 use called::Waiters;
 use gauges::Gauges;
+use health::Health;
 use identity::IdentityEvent;
 use inspect::Question;
 use listeners::Listeners;
@@ -90,6 +92,7 @@ pub struct Control {
     snapshot: Snapshot,
     gauges: Gauges,
     watchdog: Watchdog,
+    health: Health,
     /// As written last.
     addresses: Option<Addresses>,
     /// As told last.
@@ -153,6 +156,7 @@ impl Control {
         let (mut second, mut tap, mut disk) = (every(SECOND), every(TAP), every(DISK));
         let mut pressure = every(PRESSURE);
         let restart = Arc::clone(&self.options.orders.restart);
+        let unwell = Arc::clone(&self.health.changed);
         tokio::pin!(end);
         loop {
             tokio::select! {
@@ -168,6 +172,7 @@ impl Control {
                 came = handover::came(&mut self.successor) => self.succeeded(came),
                 Some(question) = self.questions.recv() => self.answer(question),
                 _ = pressure.tick() => self.look_at_the_machine(),
+                () = unwell.notified() => self.tell(),
                 _ = second.tick() => self.each_second(),
                 _ = disk.tick(), if self.snapshot.is_behind() => {
                     self.snapshot.save_if_due(&self.assembler, &mut self.trouble.files);
@@ -216,6 +221,7 @@ impl Control {
         self.watch_workers();
         self.send_report();
         self.gauges.resources(&self.assembler, &self.xds, !self.trouble.local.is_empty());
+        self.gauges.ejected(&self.process);
         if self.listeners.failures().next().is_some() || self.assembler.is_waiting() {
             self.apply();
         }

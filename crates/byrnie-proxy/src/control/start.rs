@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use super::addresses::Addresses;
 use super::called::Waiters;
 use super::gauges::Gauges;
+use super::health::Health;
 use super::identity::{self, CREDENTIAL, IDENTITY, Keeper};
 use super::inspect::Question;
 use super::listeners::Listeners;
@@ -73,6 +74,7 @@ impl Control {
             snapshot: Snapshot::new(options.source.state_dir()),
             gauges: Gauges::new(&process.metrics),
             watchdog: super::watchdog::Watchdog::default(),
+            health: Health::new(&process.metrics),
             addresses: None,
             status: None,
             trouble: Trouble::default(),

@@ -4,12 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+
+use tokio::time::Instant;
 
 use super::expect::Gated;
 use super::upgrade::Tunnel;
@@ -28,6 +31,9 @@ pub enum BodyError {
     /// The time for the request ran out while its body was on the way.
     #[error("the request's time ran out")]
     TimedOut,
+    /// Nothing moved for as long as the service allows.
+    #[error("nothing moved for {0:?}")]
+    Idle(Duration),
     /// The request that this one is a copy of broke off, or the copy was too slow.
     #[error("the mirrored request ended")]
     CopyEnded,
@@ -79,6 +85,42 @@ pub struct Watched {
     pub exchange: Exchange,
     /// When the request's time is over. The body counts, too.
     pub deadline: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// How long nothing may move, neither here nor in the request's body.
+    pub idle: Option<Box<IdleTimer>>,
+}
+
+/// Ends a response in which nothing moves.
+pub struct IdleTimer {
+    limit: Duration,
+    timer: Pin<Box<tokio::time::Sleep>>,
+    /// When something moved last, as far as was seen.
+    moved: Instant,
+    /// Bytes of the request's body at that time.
+    uploaded: u64,
+}
+
+impl IdleTimer {
+    /// From now on.
+    pub fn new(limit: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep(limit));
+        Self { limit, timer, moved: Instant::now(), uploaded: 0 }
+    }
+
+    /// Ready when nothing has moved for as long as is allowed.
+    fn poll(&mut self, cx: &mut Context<'_>, uploaded: u64) -> Poll<Duration> {
+        if uploaded != self.uploaded {
+            self.uploaded = uploaded;
+            self.moved = Instant::now();
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let due = self.moved + self.limit;
+            if due <= Instant::now() {
+                return Poll::Ready(self.limit);
+            }
+            self.timer.as_mut().reset(due);
+        }
+    }
 }
 
 impl Body {
@@ -159,14 +201,27 @@ impl HttpBody for Body {
 }
 
 impl Watched {
+    /// Ready when the response must not go on.
+    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(BodyError::TimedOut);
+        }
+        let Some(idle) = &mut self.idle else { return Poll::Pending };
+        let uploaded = self.exchange.upload.as_ref().map_or(0, |upload| upload.bytes.get());
+        idle.poll(cx, uploaded).map(BodyError::Idle)
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                let Some(deadline) = &mut self.deadline else { return Poll::Pending };
-                ready!(deadline.as_mut().poll(cx));
-                Some(Err(BodyError::TimedOut))
+            Poll::Ready(frame) => {
+                if let Some(idle) = &mut self.idle {
+                    idle.moved = Instant::now();
+                }
+                frame
             }
+            Poll::Pending => Some(Err(ready!(self.poll_limits(cx)))),
         };
         match &frame {
             Some(Ok(frame)) => {

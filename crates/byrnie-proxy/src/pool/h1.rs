@@ -156,7 +156,8 @@ pub async fn acquire(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) ->
                 () = pool.endpoint.freed.notified() => {}
             }
         };
-        wait_for_turn(worker, cluster, &pool.endpoint, turn).await?;
+        let queue = (&pool.endpoint.waiting, &pool.endpoint.wanted);
+        wait_for_turn(worker, cluster, queue, turn).await?;
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -17,8 +17,9 @@ use h2::Reason;
 use h2::client::SendRequest;
 use http::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
-use super::{Lease as AnyLease, SendFailure, reserve, retirement};
+use super::{Lease as AnyLease, SendFailure, reserve, retirement, wait_for_turn};
 use crate::config::{Cluster, Endpoint, Peer};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
@@ -38,6 +39,16 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS;
 const SEND_BUFFER: usize = 256 * 1024;
 
+/// A connection that others wait for serves so long at least: opening another one for each request would be dear.
+const TENURE: Duration = Duration::from_millis(50);
+
+/// The place that a connection takes.
+struct Place {
+    counted: Counted,
+    retires: Instant,
+    pool: Weak<Pool>,
+}
+
 /// The connections of one worker to one peer.
 pub struct Pool {
     /// The one that came first: its address and identity are those of all.
@@ -45,6 +56,10 @@ pub struct Pool {
     connections: RefCell<Vec<Rc<Connection>>>,
     /// The one that is being opened: everybody who needs it waits for it.
     dialing: RefCell<Option<Dialing>>,
+    /// This worker begins to open one.
+    begun: Notify,
+    /// Requests of this worker that wait for a place of another worker's connection.
+    waiting: Cell<u32>,
 }
 
 type Dialing = Shared<LocalBoxFuture<'static, Result<Rc<Connection>, Rc<ProxyError>>>>;
@@ -85,7 +100,28 @@ impl Pool {
             endpoint: Arc::clone(endpoint),
             connections: RefCell::default(),
             dialing: RefCell::default(),
+            begun: Notify::new(),
+            waiting: Cell::new(0),
         })
+    }
+
+    /// Requests of other workers that wait for a connection to the peer.
+    fn waiting_elsewhere(&self) -> u32 {
+        self.endpoint.peer.waiting.load(Relaxed).saturating_sub(self.waiting.get())
+    }
+
+    /// Waits until another worker has closed a connection, or this one opens one.
+    async fn wait(&self, worker: &Worker, cluster: &Cluster) -> Result<(), ProxyError> {
+        let peer = &self.endpoint.peer;
+        self.waiting.set(self.waiting.get() + 1);
+        let _waits = Waits(&self.waiting);
+        let turn = async {
+            tokio::select! {
+                () = self.begun.notified() => {}
+                () = peer.freed.notified() => {}
+            }
+        };
+        wait_for_turn(worker, cluster, (&peer.waiting, &peer.wanted), turn).await
     }
 
     /// The connection with the fewest streams, if there is one below `limit`.
@@ -124,17 +160,51 @@ impl Connection {
     }
 }
 
+/// One request of this worker that waits.
+struct Waits<'a>(&'a Cell<u32>);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 /// One connection to a peer, counted until it is closed.
 struct Counted {
     worker: Rc<Worker>,
     peer: Arc<Peer>,
+    /// It ends because others wait for its place.
+    yields: bool,
 }
 
 impl Counted {
     /// Counts a connection whose place is reserved.
     fn new(worker: &Rc<Worker>, peer: &Arc<Peer>) -> Self {
         worker.process.counters.upstream.add(1);
-        Self { worker: Rc::clone(worker), peer: Arc::clone(peer) }
+        Self { worker: Rc::clone(worker), peer: Arc::clone(peer), yields: false }
+    }
+
+    /// Returns when the connection is to end, because another worker's request waits for a place: the limit is the
+    /// process's. As many yield as wait.
+    async fn until_wanted(&mut self, pool: &Weak<Pool>) {
+        let tenure = tokio::time::Instant::now() + TENURE;
+        let peer = Arc::clone(&self.peer);
+        loop {
+            let mut wanted = std::pin::pin!(peer.wanted.notified());
+            // From here on no call is missed; what was called before is seen in the count.
+            wanted.as_mut().enable();
+            let is_wanted = || pool.upgrade().is_some_and(|pool| pool.waiting_elsewhere() > 0);
+            if is_wanted() {
+                tokio::time::sleep_until(tenure).await;
+                let waiting = peer.waiting.load(Relaxed);
+                let claim = |yielding: u32| (yielding < waiting).then_some(yielding + 1);
+                if is_wanted() && peer.yielding.fetch_update(Relaxed, Relaxed, claim).is_ok() {
+                    self.yields = true;
+                    return;
+                }
+            }
+            wanted.await;
+        }
     }
 }
 
@@ -142,6 +212,10 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.worker.process.counters.upstream.add(-1);
         self.peer.connections.fetch_sub(1, Relaxed);
+        if self.yields {
+            self.peer.yielding.fetch_sub(1, Relaxed);
+        }
+        self.peer.freed.notify_one();
     }
 }
 
@@ -175,12 +249,10 @@ pub async fn acquire(
             // As many connections as allowed: share them beyond what is good.
             None => match pool.least_loaded(generation, u32::MAX) {
                 Some(lease) => return Ok(lease),
-                // Other workers have them all, and a connection cannot be shared between threads: each worker may have
-                // one (as in Envoy), or its requests would fail for ever.
+                // Other workers have them all, and a connection cannot be shared between threads.
                 None => {
-                    worker.process.counters.limit_upstream_connections.inc();
-                    pool.endpoint.peer.connections.fetch_add(1, Relaxed);
-                    begin(worker, cluster, pool, alpn, generation)
+                    pool.wait(worker, cluster).await?;
+                    continue;
                 }
             },
         };
@@ -214,9 +286,8 @@ fn begin(
     let counted = Counted::new(&worker, &endpoint.peer);
     let retires = retirement(&worker);
     let dialing = async move {
-        let opened =
-            dial::within(limit, &endpoint, open(&worker, &endpoint, alpn, (counted, retires), generation))
-                .await;
+        let place = Place { counted, retires, pool: pool_weak.clone() };
+        let opened = dial::within(limit, &endpoint, open(&worker, &endpoint, alpn, place, generation)).await;
         if let Some(pool) = pool_weak.upgrade() {
             pool.dialing.borrow_mut().take();
             if let Ok(connection) = &opened {
@@ -227,6 +298,7 @@ fn begin(
     };
     let dialing = dialing.boxed_local().shared();
     *pool.dialing.borrow_mut() = Some(dialing.clone());
+    pool.begun.notify_waiters();
     // It goes on when who asked for it goes away: others may wait for it, too.
     tokio::task::spawn_local(dialing.clone().map(drop));
     dialing
@@ -236,25 +308,19 @@ async fn open(
     worker: &Rc<Worker>,
     endpoint: &Arc<Endpoint>,
     alpn: Option<Alpn>,
-    (counted, retires): (Counted, Instant),
+    place: Place,
     generation: u64,
 ) -> Result<Rc<Connection>, ProxyError> {
     match alpn {
-        Some(alpn) => {
-            handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, (counted, retires), generation)
-                .await
-        }
-        None => {
-            let stream = dial::tcp(worker, endpoint).await?;
-            handshake(endpoint, stream, (counted, retires), generation).await
-        }
+        Some(alpn) => handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, place, generation).await,
+        None => handshake(endpoint, dial::tcp(worker, endpoint).await?, place, generation).await,
     }
 }
 
 async fn handshake<S>(
     endpoint: &Arc<Endpoint>,
     stream: S,
-    (counted, retires): (Counted, Instant),
+    place: Place,
     tls_generation: u64,
 ) -> Result<Rc<Connection>, ProxyError>
 where
@@ -277,20 +343,37 @@ where
         tls_generation,
         used: Cell::new(true),
         idle_since: Cell::new(None),
-        retires,
+        retires: place.retires,
     });
     let watched = Rc::downgrade(&connection);
     let address = endpoint.plan.address;
     tokio::task::spawn_local(async move {
-        let _counted = counted;
-        if let Err(error) = driver.await {
+        let Place { mut counted, pool, .. } = place;
+        let mut driver = std::pin::pin!(driver);
+        let ended = tokio::select! {
+            ended = &mut driver => Some(ended),
+            () = counted.until_wanted(&pool) => None,
+        };
+        leave(&watched, &pool);
+        let ended = match ended {
+            Some(ended) => ended,
+            // What is on it goes on to its end.
+            None => driver.await,
+        };
+        if let Err(error) = ended {
             tracing::debug!("HTTP/2 connection to {address}: {error}");
-        }
-        if let Some(connection) = watched.upgrade() {
-            connection.leaving.set(true);
         }
     });
     Ok(connection)
+}
+
+/// The connection takes nothing new.
+fn leave(connection: &Weak<Connection>, pool: &Weak<Pool>) {
+    let Some(connection) = connection.upgrade() else { return };
+    connection.leaving.set(true);
+    if let Some(pool) = pool.upgrade() {
+        pool.connections.borrow_mut().retain(|known| !Rc::ptr_eq(known, &connection));
+    }
 }
 
 impl Lease {

@@ -14,6 +14,8 @@ use byrnie_decide::Failure;
 use foldhash::HashMap;
 use http::{Request, Response};
 
+use tokio::sync::Notify;
+
 use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
 use crate::http::body::Body;
@@ -160,13 +162,13 @@ impl Drop for Counted {
 async fn wait_for_turn(
     worker: &Worker,
     cluster: &Cluster,
-    endpoint: &Endpoint,
+    (count, wanted): (&AtomicU32, &Notify),
     turn: impl Future<Output = ()>,
 ) -> Result<(), ProxyError> {
     let limit = cluster.settings.limits.max_pending;
-    let waiting = Waiting { cluster, endpoint };
-    endpoint.waiting.fetch_add(1, Relaxed);
-    endpoint.wanted.notify_waiters();
+    let waiting = Waiting { cluster, count };
+    count.fetch_add(1, Relaxed);
+    wanted.notify_waiters();
     if cluster.pending.fetch_add(1, Relaxed) >= limit {
         drop(waiting);
         worker.process.counters.limit_pending.inc();
@@ -181,13 +183,14 @@ async fn wait_for_turn(
 
 struct Waiting<'a> {
     cluster: &'a Cluster,
-    endpoint: &'a Endpoint,
+    /// Who waits at the same endpoint or peer.
+    count: &'a AtomicU32,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.cluster.pending.fetch_sub(1, Relaxed);
-        self.endpoint.waiting.fetch_sub(1, Relaxed);
+        self.count.fetch_sub(1, Relaxed);
     }
 }
 

@@ -11,11 +11,12 @@ use byrnie_decide::{Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision,
 use byrnie_plan::{Dialect, Hop, HostPattern, InvalidBackend, RouteName};
 use byrnie_telemetry::Direction;
 use http::Request;
+use smallvec::SmallVec;
 use tokio::net::TcpStream;
 
 use super::duplex::Duplex;
 use super::observe::Story;
-use crate::balance::{self, InFlight};
+use crate::balance::{self, InFlight, Wish};
 use crate::config::{Cluster, Controls, Endpoint, Listener, TcpRoute};
 use crate::controls::{self, Caller};
 use crate::error::{Kind, ProxyError};
@@ -125,13 +126,16 @@ pub(super) async fn connect(
     let cluster = &way.cluster;
     permit(worker, way, remote, story).await?;
     let hash = balance::hash(cluster, remote, None);
-    let mut except = None;
+    let mut except: SmallVec<[u64; 4]> = SmallVec::new();
     cluster.budget.deposit(worker.time(Instant::now()));
     for retries in 0.. {
         story.tries = retries + 1;
-        let endpoint = balance::pick(worker, cluster, worker.time(Instant::now()), hash, except)?;
+        let other_locality = cluster.settings.retry.other_locality;
+        let wish = Wish { hash, session: None, except: &except, other_locality };
+        let flight = balance::take(worker, cluster, worker.time(Instant::now()), &wish)?;
+        let endpoint = Arc::clone(&flight.endpoint);
         story.goes_to(Some(&endpoint.plan));
-        let error = match attempt(worker, way, &endpoint, remote).await {
+        let error = match attempt(worker, way, &endpoint, flight, remote).await {
             Ok(connected) => return Ok(connected),
             Err(error) => error,
         };
@@ -139,7 +143,7 @@ pub(super) async fn connect(
             return Err(error);
         }
         tracing::debug!("{error}; another endpoint of {} is tried", cluster.service.service);
-        except = Some(endpoint.id);
+        except.push(endpoint.id);
     }
     Err(ProxyError::unprocessed(Kind::Internal, "no endpoint was tried"))
 }
@@ -187,12 +191,11 @@ async fn attempt(
     worker: &Rc<Worker>,
     way: &Way,
     endpoint: &Arc<Endpoint>,
+    mut flight: InFlight,
     remote: SocketAddr,
 ) -> Result<Box<Connected>, ProxyError> {
     let cluster = &way.cluster;
     let place = Place::take(worker, cluster, endpoint)?;
-    let flight = balance::start(worker, cluster, endpoint)
-        .ok_or_else(|| ProxyError::unprocessed(Kind::Overload, "the endpoint has maxInFlight connections"))?;
     let begun = Instant::now();
     let opened = match &endpoint.plan.hop {
         Hop::Plaintext => plain(worker, cluster, endpoint).await.map(Upstream::Socket),
@@ -205,12 +208,13 @@ async fn attempt(
     match opened {
         Ok(upstream) => {
             let outcome = Outcome::Success(now.saturating_duration_since(begun));
+            flight.connected(worker, worker.time(now), outcome);
             Ok(Box::new(Connected { upstream, flight, outcome, _place: place }))
         }
         Err(error) => {
             if error.kind.blames_endpoint() {
                 let took = now.saturating_duration_since(begun);
-                flight.finish(worker.time(now), Outcome::Failure(took));
+                flight.finish(worker, worker.time(now), Outcome::Failure(took));
             }
             Err(error)
         }

@@ -198,7 +198,7 @@ pub(super) async fn to_application(
 ) -> Result<Box<Opened>, ProxyError> {
     let (cluster, endpoint) = (&port.cluster, &port.application);
     let place = Place::take(worker, cluster, endpoint)?;
-    let flight = balance::start(worker, cluster, endpoint).ok_or_else(|| {
+    let flight = balance::take_own(worker, cluster, endpoint).ok_or_else(|| {
         ProxyError::unprocessed(Kind::Overload, "the application has maxInFlight connections")
     })?;
     let begun = Instant::now();
@@ -259,7 +259,7 @@ async fn run(
         opened.application.reset();
     }
     story.ended(&ended, &meter);
-    opened.flight.finish(worker.time(Instant::now()), opened.outcome);
+    opened.flight.finish(&worker, worker.time(Instant::now()), opened.outcome);
 }
 
 /// Returns when a change of configuration takes away what allowed the connection.

@@ -50,6 +50,11 @@ impl Meter {
         }
     }
 
+    /// Whether the server has said nothing so far.
+    pub(super) fn is_mute(&self) -> bool {
+        self.sent.get() == 0
+    }
+
     /// Returns when nothing has moved for as long as is allowed.
     pub(super) async fn idle(&self) {
         let Some(limit) = self.idle else { return std::future::pending().await };

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
 
+use byrnie_decide::Outcome;
 use byrnie_plan::ListenerProtocol;
 use byrnie_telemetry::Direction;
 use tokio::time::{sleep_until, timeout};
@@ -12,7 +13,7 @@ use tokio::time::{sleep_until, timeout};
 use super::connect::{self, Connected, Upstream, Way};
 use super::duplex::Duplex;
 use super::observe::{Meter, Story};
-use super::relay;
+use super::relay::{self, Broken};
 use crate::detect::{Prefixed, Spoken, count_timeout};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Front, Target};
@@ -187,6 +188,7 @@ fn run<S: Duplex>(
 ) -> Pin<Box<impl Future<Output = ()>>> {
     let idle = connected.flight.cluster.settings.idle_timeout;
     let meter = Meter::open(worker, &story.labels, idle);
+    let worker = Rc::clone(worker);
     Box::pin(async move {
         let ended = match &mut connected.upstream {
             Upstream::Socket(socket) => relay::sockets(&mut client, socket, &meter).await,
@@ -197,7 +199,11 @@ fn run<S: Duplex>(
             connected.upstream.reset();
         }
         story.ended(&ended, &meter);
-        connected.flight.finish(worker.time(Instant::now()), connected.outcome);
+        let outcome = match (&ended, connected.outcome) {
+            (Err(Broken::Server(_)), Outcome::Success(took)) if meter.is_mute() => Outcome::Failure(took),
+            (_, outcome) => outcome,
+        };
+        connected.flight.closed(&worker, worker.time(Instant::now()), outcome);
     })
 }
 

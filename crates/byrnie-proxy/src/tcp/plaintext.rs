@@ -36,7 +36,7 @@ pub async fn serve(worker: &Rc<Worker>, mut client: TcpStream, remote: SocketAdd
         opened.application.reset();
     }
     story.ended(&ended, &meter);
-    opened.flight.finish(worker.time(Instant::now()), opened.outcome);
+    opened.flight.finish(worker, worker.time(Instant::now()), opened.outcome);
 }
 
 async fn open(

@@ -3,15 +3,19 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use byrnie_plan::TrafficSettings;
+use byrnie_plan::{AppProtocol, Balancer, Hop, HttpTable, TrafficSettings};
 use http::Request;
 use hyper::body::Incoming;
 
 use super::client::{Client, get};
-use super::kit::{Reply, direct, origin, status, text};
-use crate::tcp::tests::mesh::{run, until};
+use super::kit::{Reply, direct, origin, plain, routed, rule, status, text, under};
+use crate::config::Endpoint;
+use crate::front::Entrance;
+use crate::tcp::tests::mesh::{self, Mesh, call, listen, run, until, web};
+use crate::worker::Worker;
 
 async fn endpoint<F: Future<Output = Reply> + 'static>(
     answer: impl Fn() -> F + Clone + 'static,
@@ -106,5 +110,76 @@ fn a_request_is_load_until_its_body_ends() {
         assert_eq!(set.endpoints[0].load.in_flight(), 1);
         client.take(20 << 20).await;
         until("it is over", || set.endpoints[0].load.in_flight() == 0).await;
+    });
+}
+
+#[test]
+fn a_routes_weights_hold_within_a_point_over_ten_thousand_requests() {
+    for count in [1, 3] {
+        run(async move {
+            let endpoints =
+                [endpoint(|| after(0)).await, endpoint(|| after(0)).await, endpoint(|| after(0)).await];
+            let names = ["a", "b", "c"];
+            let clusters: Vec<_> = names.iter().zip(&endpoints).map(|(name, e)| plain(name, e.0)).collect();
+            let table = HttpTable {
+                matches: vec![under("/", 0)],
+                rules: vec![rule(&[("a", 900), ("b", 75), ("c", 25)])],
+                scopes: Vec::new(),
+            };
+            let (worker, first) = routed(&table, &clusters).await;
+            let mut addresses = vec![first];
+            for index in 1..count {
+                let other = Worker::new(index, Arc::clone(&worker.process));
+                addresses.push(listen(&other, Entrance::Upstream(web())).await);
+            }
+            let each = 10_000 / addresses.len() as u32;
+            let loads = addresses.iter().map(|address| load(*address, each));
+            futures_util::future::join_all(loads).await;
+            let counts = endpoints.each_ref().map(|e| f64::from(e.1.get()));
+            let total: f64 = counts.iter().sum();
+            for (count, percent) in counts.iter().zip([90.0, 7.5, 2.5]) {
+                assert!((count / total * 100.0 - percent).abs() < 1.0, "{counts:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_new_endpoints_share_grows_linearly() {
+    run(async {
+        let (old, new) = (endpoint(|| after(0)).await, endpoint(|| after(0)).await);
+        let window = Duration::from_secs(3);
+        let settings = TrafficSettings {
+            balancer: Balancer::Random,
+            slow_start: Some(window),
+            ..TrafficSettings::default()
+        };
+        let worker = Mesh::new().proxy("front");
+        let plan = mesh::endpoint(new.0, Hop::Plaintext).plan.clone();
+        // It is there since the process began.
+        let age = || worker.time(Instant::now()).since(byrnie_decide::Time::ZERO);
+        until("the old one is old", || age() > window).await;
+        let began = Instant::now();
+        let fresh = Arc::new(Endpoint::new(plan, worker.time(began)));
+        call(&worker, AppProtocol::Http1, settings, vec![mesh::endpoint(old.0, Hop::Plaintext), fresh]);
+        let address = listen(&worker, Entrance::Upstream(web())).await;
+        let mut client = Client::to(address).await;
+        // What it should get, by the time at which each request was made.
+        let (mut expected, mut halves, mut requests) = (0.0, [(0.0, 0); 2], 0.0);
+        while began.elapsed() < window {
+            let before = new.1.get();
+            let part = began.elapsed().as_secs_f64() / window.as_secs_f64();
+            client.ask(get("/")).await;
+            let half = &mut halves[usize::from(part >= 0.5)];
+            half.0 += part / 2.0;
+            half.1 += new.1.get() - before;
+            expected += part / 2.0;
+            requests += 1.0;
+        }
+        assert!(requests > 100.0, "{requests} requests say nothing");
+        for (expected, got) in halves.into_iter().chain([(expected, new.1.get())]) {
+            let off = (f64::from(got) - expected).abs();
+            assert!(off < 0.1 * requests / 2.0, "{got} instead of {expected} of {requests}");
+        }
     });
 }

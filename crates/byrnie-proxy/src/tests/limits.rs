@@ -236,3 +236,112 @@ fn streams_of_a_connection_are_limited() {
         }
     });
 }
+
+#[test]
+fn connections_of_http2_are_limited_for_all_workers_together() {
+    for limit in [1, 2] {
+        run(async move {
+            let (open, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+            let (first, address) = direct2(limits(limit, 100, 100), counting2(&open, &most).await).await;
+            let mut addresses = vec![address];
+            for index in 1..3 {
+                let worker = Worker::new(index, Arc::clone(&first.process));
+                addresses.push(listen(&worker, Entrance::Upstream(web())).await);
+            }
+            let clients = (0..12).map(|number| {
+                let address = addresses[number % 3];
+                async move {
+                    let mut client = Client::to(address).await;
+                    for _ in 0..20 {
+                        assert_eq!(client.ask(get("/")).await.text(), "ok");
+                    }
+                }
+            });
+            futures_util::future::join_all(clients).await;
+            assert!((1..=limit).contains(&most.get()), "{} of {limit}", most.get());
+            let peer = &first.config().destinations[&web()].cluster.endpoints.load().endpoints[0].peer;
+            let relaxed = std::sync::atomic::Ordering::Relaxed;
+            assert_eq!((peer.waiting.load(relaxed), first.process.counters.limit_pending.get()), (0, 0));
+        });
+    }
+}
+
+/// An HTTP/2 application that counts its connections, and how many there were at most.
+async fn counting2(open: &Rc<Cell<u32>>, most: &Rc<Cell<u32>>) -> SocketAddr {
+    let (open, most) = (Rc::clone(open), Rc::clone(most));
+    application(move |stream: tokio::net::TcpStream| {
+        let (open, most) = (Rc::clone(&open), Rc::clone(&most));
+        async move {
+            open.set(open.get() + 1);
+            most.set(most.get().max(open.get()));
+            let service = hyper::service::service_fn(|_: Request<Incoming>| async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Ok::<_, std::convert::Infallible>(text("ok"))
+            });
+            let builder = hyper::server::conn::http2::Builder::new(super::kit::Local);
+            let _ = builder.serve_connection(hyper_util::rt::TokioIo::new(stream), service).await;
+            open.set(open.get() - 1);
+        }
+    })
+    .await
+}
+
+#[test]
+fn who_waits_for_another_workers_connection_is_limited_too() {
+    run(async {
+        let app = super::kit::origin2(|_: Request<Incoming>| async {
+            std::future::pending::<()>().await;
+            text("never")
+        })
+        .await;
+        let (first, address) = direct2(limits(1, 1, 100), app).await;
+        let second = Worker::new(1, Arc::clone(&first.process));
+        let other = listen(&second, Entrance::Upstream(web())).await;
+        let mut holder = Client::to(address).await;
+        holder.say(get("/")).await;
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        let peer =
+            Arc::clone(&first.config().destinations[&web()].cluster.endpoints.load().endpoints[0].peer);
+        until("it is open", || peer.connections.load(relaxed) == 1).await;
+        let mut waits = Client::to(other).await;
+        waits.say(get("/")).await;
+        until("one waits", || peer.waiting.load(relaxed) == 1).await;
+        let answer = ask(other, get("/")).await;
+        assert_eq!((answer.status, &answer.header("byrnie-error")[..7]), (503, "BYR0209"));
+        assert_eq!((peer.connections.load(relaxed), first.process.counters.limit_pending.get()), (1, 1));
+    });
+}
+
+#[test]
+fn three_workers_have_one_limit_of_requests_in_flight_and_one_of_those_that_wait() {
+    run(async {
+        let (app, gate, waiting) = gated().await;
+        for (settings, answered) in [(limits(100, 100, 2), 2), (limits(1, 2, 100), 3)] {
+            let (first, address) = direct(settings, &[app]).await;
+            let mut addresses = vec![address];
+            for index in 1..3 {
+                let worker = Worker::new(index, Arc::clone(&first.process));
+                addresses.push(listen(&worker, Entrance::Upstream(web())).await);
+            }
+            let mut clients = Vec::new();
+            for number in 0..answered {
+                let mut client = Client::to(addresses[number % 3]).await;
+                client.say(get("/")).await;
+                clients.push(client);
+            }
+            let cluster = Arc::clone(&first.config().destinations[&web()].cluster);
+            let set = cluster.endpoints.load_full();
+            until("all are there", || set.endpoints[0].load.in_flight() as usize == answered).await;
+            let pending = || cluster.pending.load(std::sync::atomic::Ordering::Relaxed) as usize;
+            until("those who must wait do", || waiting.get() + pending() == answered).await;
+            for address in &addresses {
+                let answer = ask(*address, get("/")).await;
+                assert_eq!((answer.status, &answer.header("byrnie-error")[..7]), (503, "BYR0209"));
+            }
+            gate.add_permits(answered);
+            for client in &mut clients {
+                assert_eq!(client.answer().await.text(), "ok");
+            }
+        }
+    });
+}

@@ -355,6 +355,7 @@ fn taps_end_with_the_stream() {
 fn the_status_is_told_on_change_and_on_each_stream() {
     let mut session = session();
     let status = NodeStatus {
+        unhealthy: String::new(),
         pid: 1,
         admin: None,
         mesh: Some("127.0.0.1:9".parse().unwrap()),

@@ -9,6 +9,7 @@ use super::controls::{inbound_controls_from_proto, inbound_controls_to_proto};
 use super::field::{
     MAX_LIST, address, address_to_proto, at, filled, identity, list, name, port, required, same_names, short,
 };
+use super::health;
 use super::service::{protocol_from_proto, protocol_to_proto};
 use crate::error::DecodeError;
 use crate::generated as pb;
@@ -31,6 +32,8 @@ pub(super) fn inbound_to_proto(policy: &InboundPolicy) -> pb::InboundPolicy {
         authorization: policy.authorization.iter().map(policy_to_proto).collect(),
         default_action: default_to_proto(policy.default_action),
         controls: policy.controls.iter().map(inbound_controls_to_proto).collect(),
+        locality: policy.locality.clone(),
+        health_checks: policy.health_checks.iter().map(health::to_proto).collect(),
     }
 }
 
@@ -42,6 +45,8 @@ pub(super) fn inbound_from_proto(wire: pb::InboundPolicy) -> Result<InboundPolic
         authorization: list("authorization", wire.authorization, MAX_LIST, policy_from_proto)?,
         default_action: at("default_action", default_from_proto(wire.default_action))?,
         controls: list("controls", wire.controls, MAX_LIST, inbound_controls_from_proto)?,
+        locality: at("locality", short(wire.locality))?,
+        health_checks: list("health_checks", wire.health_checks, MAX_LIST, health::from_proto)?,
     })
 }
 

@@ -47,6 +47,7 @@ fn endpoint_to_proto(endpoint: &Endpoint) -> pb::Endpoint {
         weight: endpoint.weight,
         locality: endpoint.locality.clone(),
         labels: labels_to_proto(&endpoint.labels),
+        uid: endpoint.uid.clone(),
     }
 }
 
@@ -59,6 +60,7 @@ fn endpoint_from_proto(wire: pb::Endpoint) -> Result<Endpoint, DecodeError> {
         weight: wire.weight,
         locality: at("locality", short(wire.locality))?,
         labels: labels("labels", wire.labels)?,
+        uid: at("uid", short(wire.uid))?,
     })
 }
 

@@ -8,6 +8,7 @@ mod authorization;
 mod controls;
 mod endpoints;
 pub(crate) mod field;
+mod health;
 mod names;
 mod route;
 mod route_parts;

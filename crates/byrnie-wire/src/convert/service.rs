@@ -1,8 +1,9 @@
 //! `Service` and its traffic settings.
 
 use byrnie_plan::{
-    AppProtocol, Balancer, ConnectionLimits, HashSource, Outlier, Retry, RetryBudget, RetryOn, Service,
-    ServicePort, TrafficSettings,
+    AppProtocol, Balancer, ConnectionLimits, HashSource, LatencyOutlier, LocalityPreference, Outlier, Retry,
+    RetryBudget, RetryOn, Service, ServicePort, SessionCarrier, SessionPersistence, SuccessRateOutlier,
+    TrafficSettings,
 };
 
 use super::controls::{controls_from_proto, controls_to_proto};
@@ -20,6 +21,14 @@ same_names!(
     AppProtocol,
     pb::AppProtocol,
     [Detect, Http1, Http2, Grpc, Tcp, Tls]
+);
+
+same_names!(
+    carrier_to_proto,
+    carrier_from_proto,
+    SessionCarrier,
+    pb::SessionCarrier,
+    [Cookie, PermanentCookie, Header]
 );
 
 pub(super) fn to_proto(service: &Service) -> pb::Service {
@@ -76,8 +85,33 @@ fn settings_to_proto(settings: &TrafficSettings) -> pb::TrafficSettings {
             consecutive_failures: Some(outlier.consecutive_failures),
             base_ejection_ns: Some(nanos(outlier.base_ejection)),
             max_ejection_ns: Some(nanos(outlier.max_ejection)),
+            panic_percent: Some(outlier.panic_percent),
+            interval_ns: Some(nanos(outlier.interval)),
+            success_rate: outlier.success_rate.map(|rate| pb::SuccessRateOutlier {
+                minimum_endpoints: Some(rate.minimum_endpoints),
+                minimum_requests: Some(rate.minimum_requests),
+                deviation_thousandths: Some(rate.deviation_thousandths),
+                threshold_percent: Some(rate.threshold_percent),
+            }),
+            latency: outlier.latency.map(|latency| pb::LatencyOutlier {
+                minimum_endpoints: Some(latency.minimum_endpoints),
+                minimum_requests: Some(latency.minimum_requests),
+                factor_percent: Some(latency.factor_percent),
+                minimum_ns: Some(nanos(latency.minimum)),
+            }),
         }),
         slow_start_ns: maybe_nanos(settings.slow_start),
+        locality: settings.locality.as_ref().map(|locality| pb::LocalityPreference {
+            failover: locality.failover.clone(),
+            overprovisioning_percent: Some(locality.overprovisioning_percent),
+        }),
+        session: settings.session.as_ref().map(|session| pb::SessionPersistence {
+            name: session.name.clone(),
+            carrier: carrier_to_proto(session.carrier),
+            absolute_timeout_ns: maybe_nanos(session.absolute_timeout),
+            idle_timeout_ns: maybe_nanos(session.idle_timeout),
+        }),
+        retry_after_max_ns: Some(nanos(settings.retry_after_max)),
     }
 }
 
@@ -91,6 +125,43 @@ fn settings_from_proto(wire: pb::TrafficSettings) -> Result<TrafficSettings, Dec
         limits: required("limits", wire.limits, limits_from_proto)?,
         outlier: maybe("outlier", wire.outlier, outlier_from_proto)?,
         slow_start: maybe_duration(wire.slow_start_ns),
+        locality: maybe("locality", wire.locality, locality_from_proto)?,
+        session: maybe("session", wire.session, session_from_proto)?,
+        retry_after_max: duration("retry_after_max", wire.retry_after_max_ns)?,
+    })
+}
+
+fn locality_from_proto(wire: pb::LocalityPreference) -> Result<LocalityPreference, DecodeError> {
+    Ok(LocalityPreference {
+        failover: list("failover", wire.failover, MAX_LIST, short)?,
+        overprovisioning_percent: number("overprovisioning_percent", wire.overprovisioning_percent)?,
+    })
+}
+
+fn session_from_proto(wire: pb::SessionPersistence) -> Result<SessionPersistence, DecodeError> {
+    Ok(SessionPersistence {
+        name: at("name", filled(wire.name))?,
+        carrier: at("carrier", carrier_from_proto(wire.carrier))?,
+        absolute_timeout: maybe_duration(wire.absolute_timeout_ns),
+        idle_timeout: maybe_duration(wire.idle_timeout_ns),
+    })
+}
+
+fn success_rate_from_proto(wire: pb::SuccessRateOutlier) -> Result<SuccessRateOutlier, DecodeError> {
+    Ok(SuccessRateOutlier {
+        minimum_endpoints: number("minimum_endpoints", wire.minimum_endpoints)?,
+        minimum_requests: number("minimum_requests", wire.minimum_requests)?,
+        deviation_thousandths: number("deviation_thousandths", wire.deviation_thousandths)?,
+        threshold_percent: number("threshold_percent", wire.threshold_percent)?,
+    })
+}
+
+fn latency_from_proto(wire: pb::LatencyOutlier) -> Result<LatencyOutlier, DecodeError> {
+    Ok(LatencyOutlier {
+        minimum_endpoints: number("minimum_endpoints", wire.minimum_endpoints)?,
+        minimum_requests: number("minimum_requests", wire.minimum_requests)?,
+        factor_percent: number("factor_percent", wire.factor_percent)?,
+        minimum: duration("minimum", wire.minimum_ns)?,
     })
 }
 
@@ -107,6 +178,10 @@ fn outlier_from_proto(wire: pb::Outlier) -> Result<Outlier, DecodeError> {
         consecutive_failures: number("consecutive_failures", wire.consecutive_failures)?,
         base_ejection: duration("base_ejection", wire.base_ejection_ns)?,
         max_ejection: duration("max_ejection", wire.max_ejection_ns)?,
+        panic_percent: number("panic_percent", wire.panic_percent)?,
+        interval: duration("interval", wire.interval_ns)?,
+        success_rate: maybe("success_rate", wire.success_rate, success_rate_from_proto)?,
+        latency: maybe("latency", wire.latency, latency_from_proto)?,
     })
 }
 
@@ -176,6 +251,9 @@ pub(super) fn retry_to_proto(retry: &Retry) -> pb::Retry {
         backoff_max_ns: Some(nanos(retry.backoff_max)),
         budget_percent: Some(retry.budget.percent),
         budget_min_per_second: Some(retry.budget.min_per_second),
+        server_errors: retry.on.server_errors,
+        timeout: retry.on.timeout,
+        other_locality: retry.other_locality,
     }
 }
 
@@ -187,6 +265,8 @@ pub(super) fn retry_from_proto(wire: pb::Retry) -> Result<Retry, DecodeError> {
             grpc_codes: list("grpc_codes", wire.grpc_codes, MAX_LIST, |code| within(code, 0, u16::MAX))?,
             connection_error: wire.connection_error,
             unsafe_methods: wire.unsafe_methods,
+            server_errors: wire.server_errors,
+            timeout: wire.timeout,
         },
         per_try_timeout: maybe_duration(wire.per_try_timeout_ns),
         backoff: duration("backoff", wire.backoff_ns)?,
@@ -195,5 +275,6 @@ pub(super) fn retry_from_proto(wire: pb::Retry) -> Result<Retry, DecodeError> {
             percent: number("budget_percent", wire.budget_percent)?,
             min_per_second: number("budget_min_per_second", wire.budget_min_per_second)?,
         },
+        other_locality: wire.other_locality,
     })
 }

@@ -31,6 +31,9 @@ pub struct NodeStatus {
     /// How often the rules that capture its traffic had to be restored in this life.
     #[prost(uint64, tag = "11")]
     pub rules_restored: u64,
+    /// Why the application is unhealthy; empty: it is not, as far as is known.
+    #[prost(string, tag = "12")]
+    pub unhealthy: ::prost::alloc::string::String,
 }
 /// Where a workload reaches a service.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1182,6 +1185,34 @@ pub struct TrafficSettings {
     pub outlier: ::core::option::Option<Outlier>,
     #[prost(uint64, optional, tag = "9")]
     pub slow_start_ns: ::core::option::Option<u64>,
+    /// may be missing
+    #[prost(message, optional, tag = "10")]
+    pub locality: ::core::option::Option<LocalityPreference>,
+    /// may be missing
+    #[prost(message, optional, tag = "11")]
+    pub session: ::core::option::Option<SessionPersistence>,
+    /// required
+    #[prost(uint64, optional, tag = "12")]
+    pub retry_after_max_ns: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LocalityPreference {
+    #[prost(string, repeated, tag = "1")]
+    pub failover: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// required
+    #[prost(uint32, optional, tag = "2")]
+    pub overprovisioning_percent: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionPersistence {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "SessionCarrier", tag = "2")]
+    pub carrier: i32,
+    #[prost(uint64, optional, tag = "3")]
+    pub absolute_timeout_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub idle_timeout_ns: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HashSource {
@@ -1244,6 +1275,12 @@ pub struct Retry {
     /// required
     #[prost(uint32, optional, tag = "10")]
     pub budget_min_per_second: ::core::option::Option<u32>,
+    #[prost(bool, tag = "11")]
+    pub server_errors: bool,
+    #[prost(bool, tag = "12")]
+    pub timeout: bool,
+    #[prost(bool, tag = "13")]
+    pub other_locality: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Outlier {
@@ -1256,6 +1293,48 @@ pub struct Outlier {
     /// required
     #[prost(uint64, optional, tag = "3")]
     pub max_ejection_ns: ::core::option::Option<u64>,
+    /// required
+    #[prost(uint32, optional, tag = "4")]
+    pub panic_percent: ::core::option::Option<u32>,
+    /// required
+    #[prost(uint64, optional, tag = "5")]
+    pub interval_ns: ::core::option::Option<u64>,
+    /// may be missing
+    #[prost(message, optional, tag = "6")]
+    pub success_rate: ::core::option::Option<SuccessRateOutlier>,
+    /// may be missing
+    #[prost(message, optional, tag = "7")]
+    pub latency: ::core::option::Option<LatencyOutlier>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SuccessRateOutlier {
+    /// required
+    #[prost(uint32, optional, tag = "1")]
+    pub minimum_endpoints: ::core::option::Option<u32>,
+    /// required
+    #[prost(uint32, optional, tag = "2")]
+    pub minimum_requests: ::core::option::Option<u32>,
+    /// required
+    #[prost(uint32, optional, tag = "3")]
+    pub deviation_thousandths: ::core::option::Option<u32>,
+    /// required
+    #[prost(uint32, optional, tag = "4")]
+    pub threshold_percent: ::core::option::Option<u32>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LatencyOutlier {
+    /// required
+    #[prost(uint32, optional, tag = "1")]
+    pub minimum_endpoints: ::core::option::Option<u32>,
+    /// required
+    #[prost(uint32, optional, tag = "2")]
+    pub minimum_requests: ::core::option::Option<u32>,
+    /// required
+    #[prost(uint32, optional, tag = "3")]
+    pub factor_percent: ::core::option::Option<u32>,
+    /// required
+    #[prost(uint64, optional, tag = "4")]
+    pub minimum_ns: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Address {
@@ -1300,6 +1379,8 @@ pub struct Endpoint {
     pub locality: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "8")]
     pub labels: ::prost::alloc::vec::Vec<Label>,
+    #[prost(string, tag = "9")]
+    pub uid: ::prost::alloc::string::String,
     #[prost(oneof = "endpoint::Hop", tags = "4, 5")]
     pub hop: ::core::option::Option<endpoint::Hop>,
 }
@@ -1645,6 +1726,56 @@ pub struct InboundPolicy {
     pub default_action: i32,
     #[prost(message, repeated, tag = "6")]
     pub controls: ::prost::alloc::vec::Vec<InboundControls>,
+    #[prost(string, tag = "7")]
+    pub locality: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "8")]
+    pub health_checks: ::prost::alloc::vec::Vec<HealthCheck>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HealthCheck {
+    #[prost(message, optional, tag = "1")]
+    pub address: ::core::option::Option<Address>,
+    /// required
+    #[prost(uint64, optional, tag = "5")]
+    pub interval_ns: ::core::option::Option<u64>,
+    /// required
+    #[prost(uint64, optional, tag = "6")]
+    pub timeout_ns: ::core::option::Option<u64>,
+    /// required
+    #[prost(uint32, optional, tag = "7")]
+    pub healthy_threshold: ::core::option::Option<u32>,
+    /// required
+    #[prost(uint32, optional, tag = "8")]
+    pub unhealthy_threshold: ::core::option::Option<u32>,
+    /// required
+    #[prost(uint32, optional, tag = "9")]
+    pub jitter_percent: ::core::option::Option<u32>,
+    #[prost(oneof = "health_check::Protocol", tags = "2, 3, 4")]
+    pub protocol: ::core::option::Option<health_check::Protocol>,
+}
+/// Nested message and enum types in `HealthCheck`.
+pub mod health_check {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Protocol {
+        #[prost(message, tag = "2")]
+        Http(super::HttpHealthCheck),
+        #[prost(message, tag = "3")]
+        Grpc(super::GrpcHealthCheck),
+        #[prost(message, tag = "4")]
+        Tcp(super::Flag),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HttpHealthCheck {
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrpcHealthCheck {
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InboundPort {
@@ -2048,6 +2179,38 @@ impl AppProtocol {
             "APP_PROTOCOL_GRPC" => Some(Self::Grpc),
             "APP_PROTOCOL_TCP" => Some(Self::Tcp),
             "APP_PROTOCOL_TLS" => Some(Self::Tls),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SessionCarrier {
+    Unspecified = 0,
+    Cookie = 1,
+    PermanentCookie = 2,
+    Header = 3,
+}
+impl SessionCarrier {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SESSION_CARRIER_UNSPECIFIED",
+            Self::Cookie => "SESSION_CARRIER_COOKIE",
+            Self::PermanentCookie => "SESSION_CARRIER_PERMANENT_COOKIE",
+            Self::Header => "SESSION_CARRIER_HEADER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SESSION_CARRIER_UNSPECIFIED" => Some(Self::Unspecified),
+            "SESSION_CARRIER_COOKIE" => Some(Self::Cookie),
+            "SESSION_CARRIER_PERMANENT_COOKIE" => Some(Self::PermanentCookie),
+            "SESSION_CARRIER_HEADER" => Some(Self::Header),
             _ => None,
         }
     }

@@ -145,6 +145,7 @@ async fn status_reports_and_taps_go_both_ways() {
     let (plane, mut said) = Plane::new();
     let (handle, mut events) = start(plane.pipes());
     let status = NodeStatus {
+        unhealthy: String::new(),
         pid: 7,
         admin: Some("127.0.0.1:1".parse().unwrap()),
         mesh: None,

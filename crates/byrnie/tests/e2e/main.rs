@@ -11,6 +11,7 @@ mod harness;
 mod alone;
 mod analyze;
 mod authorization;
+mod balance;
 mod certificates;
 mod changes;
 mod clients;

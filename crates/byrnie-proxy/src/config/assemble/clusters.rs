@@ -13,7 +13,7 @@ use foldhash::HashMap;
 
 use super::Held;
 use crate::config::peer::Peers;
-use crate::config::{Carries, Cluster, Endpoint, EndpointSet, KnownLimits};
+use crate::config::{Carries, Cluster, Endpoint, KnownLimits};
 
 /// What exists now.
 #[derive(Default)]
@@ -37,6 +37,8 @@ pub(super) struct Round<'a> {
     before: &'a Clusters,
     held: &'a BTreeMap<Key, Held>,
     pub(super) known: &'a KnownLimits,
+    /// Where this proxy is.
+    own_locality: Arc<str>,
     clusters: HashMap<ClusterKey, Arc<Cluster>>,
     settings: HashMap<ObjectName, Arc<TrafficSettings>>,
     budgets: HashMap<ServicePortRef, Arc<RetryBudget>>,
@@ -87,7 +89,7 @@ impl Clusters {
         let plan: Vec<byrnie_plan::Endpoint> = self.members(key).iter().map(|e| e.plan.clone()).collect();
         let current = cluster.endpoints.load().endpoints.clone();
         let (kept, gone) = merge(current, &plan, &mut Peers::default(), now);
-        cluster.endpoints.store(Arc::new(EndpointSet::new(&cluster.settings, kept)));
+        cluster.set_endpoints(kept);
         gone
     }
 
@@ -98,7 +100,7 @@ impl Clusters {
         let same = current.endpoints.len() == wanted.len()
             && current.endpoints.iter().zip(&wanted).all(|(a, b)| Arc::ptr_eq(a, b));
         if !same {
-            cluster.endpoints.store(Arc::new(EndpointSet::new(&cluster.settings, wanted)));
+            cluster.set_endpoints(wanted);
         }
     }
 
@@ -140,8 +142,13 @@ fn merge(
                 let at = list.iter().position(|endpoint| endpoint.is_same(plan))?;
                 Some(list.swap_remove(at))
             });
-            let mut appeared = || Endpoint::behind(peers.get(plan.address, &plan.hop), plan.clone(), now);
-            found.unwrap_or_else(|| Arc::new(appeared()))
+            found.unwrap_or_else(|| {
+                let changed = by_address.get(&plan.address).into_iter().flatten();
+                let since =
+                    changed.filter(|old| old.plan.workload == plan.workload).map(|old| old.since).min();
+                let endpoint = Endpoint::behind(peers.get(plan.address, &plan.hop), plan.clone(), now);
+                Arc::new(endpoint.known_since(since.unwrap_or(now)))
+            })
         })
         .collect();
     (kept, by_address.into_values().flatten().collect())
@@ -151,11 +158,17 @@ fn merge(
 type Called<'a> = (&'a ServicePort, &'a TrafficSettings, Option<&'a Controls>);
 
 impl<'a> Round<'a> {
-    pub(super) fn new(before: &'a Clusters, held: &'a BTreeMap<Key, Held>, known: &'a KnownLimits) -> Self {
+    pub(super) fn new(
+        before: &'a Clusters,
+        held: &'a BTreeMap<Key, Held>,
+        known: &'a KnownLimits,
+        own_locality: &str,
+    ) -> Self {
         Self {
             before,
             held,
             known,
+            own_locality: own_locality.into(),
             clusters: HashMap::default(),
             settings: HashMap::default(),
             budgets: HashMap::default(),
@@ -198,6 +211,7 @@ impl<'a> Round<'a> {
             before.protocol == port.protocol
                 && *before.settings == *settings
                 && before.controls.as_ref().map(|controls| &controls.plan) == controls
+                && (settings.locality.is_none() || before.own_locality == self.own_locality)
         });
         let cluster = match same {
             Some(before) => Arc::clone(before),
@@ -211,6 +225,7 @@ impl<'a> Round<'a> {
                 let cluster = Cluster::new(service.clone(), port.protocol, settings, budget, members);
                 // Whether it compiles was looked at before it was accepted.
                 let controls = self.known.compile(controls).unwrap_or_default();
+                let cluster = cluster.called_from(&self.own_locality);
                 Arc::new(Cluster { controls, ..cluster })
             }
         };

@@ -63,6 +63,7 @@ fn port(
         hop: Hop::Plaintext,
         weight: 1,
         locality: String::new(),
+        uid: String::new(),
         labels: Vec::new(),
     };
     let known = before.filter(|before| before.application.is_same(&endpoint));

@@ -77,6 +77,8 @@ mod tests {
             services: services.iter().map(service).collect(),
         };
         InboundPolicy {
+            locality: String::new(),
+            health_checks: Vec::new(),
             workload: "shop/web-1".parse().unwrap(),
             identity: format!("spiffe://cluster.local/ns/shop/sa/{account}").parse().unwrap(),
             ports: ports.iter().map(port).collect(),

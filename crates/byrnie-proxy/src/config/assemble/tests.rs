@@ -43,6 +43,7 @@ fn endpoints(service: &str, list: &[(u16, &str)]) -> Resource {
         hop: Hop::Mesh { identity: identity("web"), dialect: Dialect::Byrnie },
         weight: 1,
         locality: String::new(),
+        uid: String::new(),
         labels: vec![("version".into(), (*version).into())],
     };
     let ports = vec![PortEndpoints { port: 80, endpoints: list.iter().map(endpoint).collect() }];
@@ -105,6 +106,8 @@ fn inbound(ports: &[u16], authorization: Vec<AuthorizationPolicy>) -> Resource {
         services: vec![port_of("shop/bot")],
     };
     Resource::InboundPolicy(InboundPolicy {
+        locality: String::new(),
+        health_checks: Vec::new(),
         workload: name("shop/bot"),
         identity: identity("bot"),
         ports: ports.iter().map(port).collect(),

@@ -19,7 +19,7 @@ pub(super) fn endpoints(process: &Process) -> Vec<Value> {
             Hop::Plaintext => ("plaintext", String::new()),
             Hop::Mesh { identity, .. } => ("mTLS", identity.to_string()),
         };
-        let ejected = endpoint.outlier.ejected_until(now);
+        let ejected = endpoint.outlier.out_until();
         json!({
             "endpoint": endpoint.plan.address.to_string(), "workload": endpoint.plan.workload.to_string(),
             "status": if ejected.is_some() { "EJECTED" } else { "HEALTHY" },

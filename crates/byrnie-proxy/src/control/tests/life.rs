@@ -21,6 +21,8 @@ fn inbound(workload: &str, account: &str) -> Resource {
         services: vec![ServicePortRef { service: name("shop/web"), port: 80 }],
     };
     Resource::InboundPolicy(InboundPolicy {
+        locality: String::new(),
+        health_checks: Vec::new(),
         workload: name(workload),
         identity: identity_of(account),
         ports: vec![port],

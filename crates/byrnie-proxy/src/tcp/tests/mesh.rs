@@ -163,6 +163,7 @@ impl Accepts {
             hop: Hop::Plaintext,
             weight: 1,
             locality: String::new(),
+            uid: String::new(),
             labels: Vec::new(),
         };
         let application = Arc::new(Endpoint::new(plan, Time::ZERO));
@@ -176,6 +177,8 @@ impl Accepts {
             cluster,
         });
         let policy = Arc::new(InboundPolicy {
+            locality: String::new(),
+            health_checks: Vec::new(),
             workload,
             identity: worker.process.identity().unwrap(),
             ports: Vec::new(),
@@ -209,6 +212,7 @@ pub(crate) fn endpoint(address: SocketAddr, hop: Hop) -> Arc<Endpoint> {
         hop,
         weight: 1,
         locality: String::new(),
+        uid: String::new(),
         labels: Vec::new(),
     };
     Arc::new(Endpoint::new(plan, Time::ZERO))

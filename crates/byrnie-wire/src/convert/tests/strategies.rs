@@ -82,15 +82,11 @@ fn settings() -> impl Strategy<Value = TrafficSettings> {
     let limits = any::<(u32, u32, u32)>().prop_map(|(max_connections, max_pending, max_in_flight)| {
         ConnectionLimits { max_connections, max_pending, max_in_flight }
     });
-    let outlier = (any::<u32>(), duration(), duration());
-    let outlier = outlier.prop_map(|(consecutive_failures, base_ejection, max_ejection)| Outlier {
-        consecutive_failures,
-        base_ejection,
-        max_ejection,
-    });
-    let times = (duration(), of(duration()), of(duration()), of(duration()));
-    (balancer(), times, retry(), limits, of(outlier)).prop_map(|(balancer, times, retry, limits, outlier)| {
-        let (connect_timeout, request_timeout, idle_timeout, slow_start) = times;
+    let times = (duration(), of(duration()), of(duration()), of(duration()), duration());
+    let near = (of(locality()), of(session()));
+    let parts = (balancer(), times, retry(), limits, of(outlier()), near);
+    parts.prop_map(|(balancer, times, retry, limits, outlier, (locality, session))| {
+        let (connect_timeout, request_timeout, idle_timeout, slow_start, retry_after_max) = times;
         TrafficSettings {
             balancer,
             connect_timeout,
@@ -100,8 +96,84 @@ fn settings() -> impl Strategy<Value = TrafficSettings> {
             limits,
             outlier,
             slow_start,
+            locality,
+            session,
+            retry_after_max,
         }
     })
+}
+
+fn outlier() -> impl Strategy<Value = Outlier> {
+    let rate = any::<[u32; 4]>().prop_map(|[a, b, c, d]| SuccessRateOutlier {
+        minimum_endpoints: a,
+        minimum_requests: b,
+        deviation_thousandths: c,
+        threshold_percent: d,
+    });
+    let latency = (any::<[u32; 3]>(), duration()).prop_map(|([a, b, c], minimum)| LatencyOutlier {
+        minimum_endpoints: a,
+        minimum_requests: b,
+        factor_percent: c,
+        minimum,
+    });
+    (any::<(u32, u32)>(), duration(), duration(), duration(), of(rate), of(latency)).prop_map(
+        |(
+            (consecutive_failures, panic_percent),
+            base_ejection,
+            max_ejection,
+            interval,
+            success_rate,
+            latency,
+        )| {
+            Outlier {
+                consecutive_failures,
+                base_ejection,
+                max_ejection,
+                panic_percent,
+                interval,
+                success_rate,
+                latency,
+            }
+        },
+    )
+}
+
+fn locality() -> impl Strategy<Value = LocalityPreference> {
+    (vec(any_text(), 0..3), any::<u32>()).prop_map(|(failover, overprovisioning_percent)| {
+        LocalityPreference { failover, overprovisioning_percent }
+    })
+}
+
+fn session() -> impl Strategy<Value = SessionPersistence> {
+    use SessionCarrier::*;
+    let carrier = prop::sample::select(vec![Cookie, PermanentCookie, Header]);
+    (some_text(), carrier, of(duration()), of(duration())).prop_map(
+        |(name, carrier, absolute_timeout, idle_timeout)| SessionPersistence {
+            name,
+            carrier,
+            absolute_timeout,
+            idle_timeout,
+        },
+    )
+}
+
+fn health_check() -> impl Strategy<Value = HealthCheck> {
+    let protocol = prop_oneof![
+        (any_text(), any_text()).prop_map(|(path, host)| HealthProtocol::Http { path, host }),
+        any_text().prop_map(|service| HealthProtocol::Grpc { service }),
+        Just(HealthProtocol::Tcp),
+    ];
+    (address(), protocol, duration(), duration(), any::<[u32; 3]>()).prop_map(
+        |(address, protocol, interval, timeout, [a, b, c])| HealthCheck {
+            address,
+            protocol,
+            interval,
+            timeout,
+            healthy_threshold: a,
+            unhealthy_threshold: b,
+            jitter_percent: c,
+        },
+    )
 }
 
 fn balancer() -> impl Strategy<Value = Balancer> {
@@ -124,21 +196,28 @@ fn balancer() -> impl Strategy<Value = Balancer> {
 }
 
 fn retry() -> impl Strategy<Value = Retry> {
-    let on = (vec(100u16..=999, 0..3), vec(any::<u16>(), 0..3), any::<bool>(), any::<bool>());
-    let on = on.prop_map(|(statuses, grpc_codes, connection_error, unsafe_methods)| RetryOn {
+    let on = (vec(100u16..=999, 0..3), vec(any::<u16>(), 0..3), any::<[bool; 4]>());
+    let on = on.prop_map(|(statuses, grpc_codes, [a, b, c, d])| RetryOn {
         statuses,
         grpc_codes,
-        connection_error,
-        unsafe_methods,
+        connection_error: a,
+        unsafe_methods: b,
+        server_errors: c,
+        timeout: d,
     });
-    (any::<u32>(), on, of(duration()), duration(), duration(), any::<(u32, u32)>()).prop_map(
-        |(attempts, on, per_try_timeout, backoff, backoff_max, (percent, min_per_second))| Retry {
-            attempts,
-            on,
-            per_try_timeout,
-            backoff,
-            backoff_max,
-            budget: RetryBudget { percent, min_per_second },
+    let numbers = any::<(u32, u32, u32, bool)>();
+    (on, of(duration()), duration(), duration(), numbers).prop_map(
+        |(on, per_try_timeout, backoff, backoff_max, numbers)| {
+            let (attempts, percent, min_per_second, other_locality) = numbers;
+            Retry {
+                attempts,
+                on,
+                per_try_timeout,
+                backoff,
+                backoff_max,
+                budget: RetryBudget { percent, min_per_second },
+                other_locality,
+            }
         },
     )
 }
@@ -149,10 +228,18 @@ fn endpoints() -> impl Strategy<Value = Endpoints> {
         Just(Hop::Plaintext),
         (identity(), dialect).prop_map(|(identity, dialect)| Hop::Mesh { identity, dialect }),
     ];
-    let endpoint = (object(), address(), port(), hop, any::<u32>(), any_text(), pairs());
-    let endpoint = endpoint.prop_map(|(workload, address, app_port, hop, weight, locality, labels)| {
-        Endpoint { workload, address, app_port, hop, weight, locality, labels }
-    });
+    let endpoint = (object(), address(), port(), hop, any::<u32>(), (any_text(), any_text()), pairs());
+    let endpoint =
+        endpoint.prop_map(|(workload, address, app_port, hop, weight, (locality, uid), labels)| Endpoint {
+            workload,
+            address,
+            app_port,
+            hop,
+            weight,
+            locality,
+            labels,
+            uid,
+        });
     let ports = (port(), vec(endpoint, 0..4)).prop_map(|(port, endpoints)| PortEndpoints { port, endpoints });
     (object(), by_port(ports, |port| port.port)).prop_map(|(service, ports)| Endpoints { service, ports })
 }
@@ -371,8 +458,11 @@ fn inbound() -> impl Strategy<Value = InboundPolicy> {
     let controls = (of(object()), controls::controls())
         .prop_map(|(service, controls)| InboundControls { service, controls });
     let lists = (vec(port, 0..3), vec(authorization(), 0..3), vec(controls, 0..3));
-    (object(), identity(), lists, default_action).prop_map(
-        |(workload, identity, (ports, authorization, controls), default_action)| InboundPolicy {
+    let own = (any_text(), vec(health_check(), 0..3));
+    (object(), identity(), lists, default_action, own).prop_map(
+        |(workload, identity, (ports, authorization, controls), default_action, own)| InboundPolicy {
+            locality: own.0,
+            health_checks: own.1,
             workload,
             identity,
             ports,

@@ -12,7 +12,7 @@ use crate::cli::failure::Failure;
 use crate::output::table::Table;
 
 /// What a Service without any TrafficPolicy has, by field. A test compares it with what the compiler makes of none.
-pub(super) const TRAFFIC_DEFAULTS: [(&str, &str); 16] = [
+pub(super) const TRAFFIC_DEFAULTS: [(&str, &str); 20] = [
     ("balancer.type", "peakEwma"),
     ("timeouts.connect", "1s"),
     ("timeouts.request", "none"),
@@ -29,6 +29,10 @@ pub(super) const TRAFFIC_DEFAULTS: [(&str, &str); 16] = [
     ("limits.maxInFlight", "1024"),
     ("outlierEjection", "never"),
     ("slowStart", "none"),
+    ("locality", "none"),
+    ("retry.otherLocality", "false"),
+    ("retryAfterMax", "30s"),
+    ("sessionPersistence", "none"),
 ];
 /// Settings of a TrafficPolicy whose parts are settings of their own.
 const JOINED: [&str; 2] = ["timeouts", "limits"];
@@ -415,6 +419,8 @@ spec: {gatewayClassName: byrnie, listeners: [{name: http, port: 8080, protocol: 
         assert_eq!(shown["limits.maxInFlight"], of.limits.max_in_flight.to_string());
         assert_eq!((of.request_timeout, of.idle_timeout, of.retry.per_try_timeout), (None, None, None));
         assert!(of.outlier.is_none() && of.slow_start.is_none());
+        assert!(of.locality.is_none() && of.session.is_none() && !of.retry.other_locality);
+        assert_eq!(shown["retryAfterMax"], format!("{:?}", of.retry_after_max));
         assert_eq!(of.balancer, byrnie_plan::Balancer::PeakEwma);
     }
 }
