@@ -22,7 +22,7 @@ fn pages_and_crds_are_up_to_date() {
 #[test]
 fn crds_are_structural() {
     let crds = byrnie_api::crds();
-    assert_eq!(crds.len(), 5);
+    assert_eq!(crds.len(), 7);
     for (name, text) in crds {
         let crd: Value = serde_saphyr::from_str(&text).unwrap();
         let version = &crd["spec"]["versions"][0];
