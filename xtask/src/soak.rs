@@ -148,9 +148,9 @@ fn report(options: &Options, tally: &Tally, samples: &[u64]) -> String {
 
 fn page(report: &str) -> String {
     format!(
-        "# Soak\n\nWritten by `cargo xtask soak --write`. Every protocol goes through a Gateway and the workloads' proxies,\n\
-         while hot restarts, changes of configuration and new certificates (10 s each) never end. No client retries what\n\
-         may have been processed. Memory is the proportional set size of the whole mesh.\n\n{report}"
+        "# Soak\n\nWritten by `cargo xtask soak --write`. Every protocol goes through a Gateway and the workloads'\n\
+         proxies, while hot restarts, changes of configuration and new certificates (10 s each) never end. No client\n\
+         retries what may have been processed. Memory is the proportional set size of the whole mesh.\n\n{report}"
     )
 }
 

@@ -79,6 +79,8 @@ pub async fn serve(listener: TcpListener, desk: Arc<Desk>) {
             let mut server = hyper::server::conn::http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
             server.max_buf_size(HEAD_LIMIT).max_headers(HEADERS);
+            // Who says at once that nothing more comes wants an answer all the same.
+            server.half_close(true);
             // A client that breaks off is no news.
             let _ = server.serve_connection(TokioIo::new(stream), answer).await;
             drop(place);

@@ -42,6 +42,12 @@ impl Shop {
         shop
     }
 
+    fn log(&self, gateway: &str) -> String {
+        let path = self.mesh.data_dir().join("gateways/shop").join(gateway).join("log");
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// The text of a proxy's metrics.
     fn metrics(&self, proxy: &str) -> String {
         let admin = until("the proxy has an admin address", || {
             self.mesh.proxy(proxy)?["admin"].as_str().map(str::to_owned)
@@ -84,7 +90,7 @@ fn a_delay_counts_for_the_timeout_and_is_seen() {
     let begun = Instant::now();
     assert_eq!(get(&shop.gateway, "/", &[]).unwrap().status, 200);
     assert!(begun.elapsed() >= Duration::from_millis(300));
-    until("the log tells it", || shop.mesh.log().contains("BYR0252").then_some(()));
+    until("the log tells it", || shop.log("front").contains("BYR0252").then_some(()));
     shop.mesh.apply(&policy("slow", target, "", "{delay: {uniform: {min: 50s, max: 60s}}}"));
     let traffic = "---
 apiVersion: mesh.byrnie.dev/v1alpha1
@@ -119,6 +125,7 @@ kind: TrafficPolicy
 metadata: {name: eject, namespace: shop}
 spec:
   targetRefs: [{kind: Service, name: web}]
+  balancer: {type: roundRobin}
   outlierEjection: {consecutiveFailures: 2, baseEjection: 1h, maxEjection: 1h}
 ";
     let second = Origin::start("web");

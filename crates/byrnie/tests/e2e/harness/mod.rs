@@ -11,6 +11,7 @@ pub mod yaml;
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use command::{Run, Sandbox};
@@ -39,7 +40,16 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 
 /// A port that nobody listens on now. The kernel hands the next caller another one, so tests do not meet.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Below those that the kernel gives away by itself, and a hundred for each process: nobody takes one meanwhile.
+    let first = std::process::id() % 200 * 100;
+    loop {
+        let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Counts and names a test that cannot run here; `cargo xtask test` prints the list, and fails on it in CI.
