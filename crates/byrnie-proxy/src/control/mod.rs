@@ -202,7 +202,7 @@ impl Control {
         let connections = counters.downstream.get().saturating_add(counters.upstream.get());
         let pressure = self.watch.look(u64::try_from(connections).unwrap_or(0));
         let settings = Arc::clone(&self.process.config.load().settings);
-        self.gauges.pressure(pressure, &self.process.overload);
+        self.gauges.pressure(pressure, &self.process);
         if self.process.overload.set(pressure, &settings) {
             let words = match (self.process.overload.is_shedding(), self.process.overload.is_draining()) {
                 (true, _) => "what is new is refused (BYR0241)",
@@ -219,6 +219,9 @@ impl Control {
 
     fn each_second(&mut self) {
         self.watch_workers();
+        let percent = self.process.config.load().settings.buffer_percent;
+        self.process.budget.set(self.watch.allowed(), percent);
+        byrnie_net::allocator::give_back();
         self.send_report();
         self.gauges.resources(&self.assembler, &self.xds, !self.trouble.local.is_empty());
         self.gauges.ejected(&self.process);

@@ -63,10 +63,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let settings = Arc::clone(&worker.config().settings);
+    let windows = worker.process.budget.windows(STREAM_WINDOW, connection_window(front));
     let mut builder = h2::server::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(connection_window(front))
+        .initial_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_header_list_size(header_limit(front, &settings))
         .max_send_buffer_size(SEND_BUFFER)
