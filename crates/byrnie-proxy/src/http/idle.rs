@@ -14,16 +14,16 @@ use crate::front::Front;
 /// Looks per limit.
 const LOOKS: u32 = 4;
 
-/// How long a client of HTTP/1 that has closed its half, and so may have gone, waits for an answer of which nothing comes.
-/// Others cut it off at once (Envoy, nginx), which those who close their half in good faith do not deserve.
+/// How long a client of HTTP/1 that has closed its half, and so may have gone, waits for an answer of which nothing
+/// comes. Others cut it off at once (Envoy, nginx), which those who close their half in good faith do not deserve.
 const FAITH: Duration = Duration::from_secs(30);
 
 /// Returns when no request began for `idle`, and none is in flight; or, where `head` is given, when the head of one has
 /// been on its way for that long (`is_partial` says whether bytes of a head have come). While the process `is_short` of
 /// memory or descriptors, whatever is idle at a look is.
 ///
-/// HTTP/1, where `head` is given, does not read while it answers: a client that has gone is found out here, so that what
-/// it asked for does not keep its place until the application has an answer.
+/// HTTP/1, where `head` is given, does not read while it answers: a client that has gone is found out here, so that
+/// what it asked for does not keep its place until the application has an answer.
 pub async fn expired(
     front: &Rc<Front>,
     idle: Duration,
