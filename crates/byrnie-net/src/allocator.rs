@@ -1,12 +1,12 @@
 //! What the allocator keeps of freed memory, and when it gives it back.
 //!
-//! mimalloc returns what was freed when a thread asks for more a while later. A process in which nothing happens any more
-//! asks for nothing, so it would stay as large as it ever was.
+//! mimalloc returns what was freed when a thread asks for more a while later. A process in which nothing happens any
+//! more asks for nothing, so it would stay as large as it ever was.
 
 use std::ffi::{c_int, c_long};
 
-/// mimalloc's number for the time that freed memory is kept, in ms; the same in its versions 2 and 3. The crate gives it
-/// no name.
+/// mimalloc's number for the time that freed memory is kept, in ms; the same in its versions 2 and 3. The crate gives
+/// it no name.
 const PURGE_DELAY: c_int = 15;
 
 /// Gives back what this thread has freed and has not used again for a while. Some microseconds.

@@ -286,7 +286,8 @@ impl H2Body {
 pub const REPLAY_LIMIT_BYTES: usize = 64 * 1024;
 
 /// A request's body that several tries read one after the other. What was read is kept up to
-/// [`REPLAY_LIMIT_BYTES`], as long as the process has room for it; past that, or when the caller's side broke, there is no other try.
+/// [`REPLAY_LIMIT_BYTES`], as long as the process has room for it; past that, or when the caller's side broke, there is
+/// no other try.
 #[derive(Clone)]
 pub struct ReplayBody {
     shared: Rc<RefCell<Replay>>,

@@ -112,8 +112,8 @@ impl<S> Noting<S> {
         self
     }
 
-    /// Whether there is room for `more` bytes that have just come. `begins`: they are not of a head that had begun. What
-    /// a head took is counted until something else comes: the codec keeps it as long.
+    /// Whether there is room for `more` bytes that have just come. `begins`: they are not of a head that had begun.
+    /// What a head took is counted until something else comes: the codec keeps it as long.
     fn has_room(&mut self, begins: bool, more: usize) -> bool {
         let ends = !self.guard.is_within_head();
         if begins && ends && self.head == 0 {

@@ -69,7 +69,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let settings = Arc::clone(&worker.config().settings);
-    let windows = worker.process.budget.windows(STREAM_WINDOW, for_peers(front, PEER_WINDOW, CONNECTION_WINDOW));
+    let windows =
+        worker.process.budget.windows(STREAM_WINDOW, for_peers(front, PEER_WINDOW, CONNECTION_WINDOW));
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(windows.stream)
