@@ -9,6 +9,7 @@ mod codegen;
 mod docs;
 mod gate;
 mod generate;
+mod limits;
 mod shell;
 mod soak;
 mod test;
@@ -70,6 +71,7 @@ fn run(recipe: Recipe) -> anyhow::Result<()> {
         Recipe::Tidy => tidy::run(),
         Recipe::Generate => {
             generate::run()?;
+            limits::write(&shell::root())?;
             docs::run()
         }
         Recipe::Bench(options) => bench::run_all(&options),

@@ -1,9 +1,11 @@
 //! `cargo xtask soak`: every protocol through a mesh whose proxies are replaced, whose configuration changes and whose
 //! certificates are renewed every few seconds. Not one request may fail, and memory may not grow.
 
+mod crowd;
 mod disturb;
 mod mesh;
 mod origins;
+mod overload;
 mod streams;
 mod tally;
 mod web;
@@ -44,14 +46,23 @@ pub struct Options {
     /// Use this program instead of building one
     #[arg(long, value_name = "FILE")]
     byrnie: Option<PathBuf>,
-    /// Put the result into docs/soak.md
+    /// Put the result into docs/soak.md, or docs/overload.md
     #[arg(long)]
     write: bool,
+    /// Instead: a proxy with little memory and three times more to do than it can, for a minute (needs root)
+    #[arg(long)]
+    overload: bool,
+    /// Of the overload
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
 }
 
 /// Runs it, prints what happened; an error says what must not have.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let program = program(options)?;
+    if options.overload {
+        return overload::run(&program, options.seconds, options.write);
+    }
     let scratch = target_dir()?.join("xtask/soak");
     // What an earlier run left there would be found by this one's mesh.
     let _ = std::fs::remove_dir_all(&scratch);

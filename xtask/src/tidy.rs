@@ -21,6 +21,8 @@ pub fn run() -> anyhow::Result<()> {
     let mut breaches = arrows::check()?;
     breaches.extend(text::check(&root())?);
     breaches.extend(codes::check(&root())?);
+    let limits = crate::limits::check(&root())?;
+    breaches.extend(limits.into_iter().map(|what| Breach { place: "docs/limits.md".to_owned(), what }));
     for breach in &breaches {
         eprintln!("{}: {}", breach.place, breach.what);
     }

@@ -3,12 +3,14 @@
 //! First kept-alive connections end with their next answer, then what is new is refused. The workers read two atomics;
 //! the control thread looks at the machine.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use byrnie_decide::{Concurrency, Time};
 use byrnie_net::cgroup::Memory;
 use byrnie_plan::MeshSettings;
+use tokio::sync::Notify;
 
 use crate::error::{Kind, ProxyError};
 
@@ -29,10 +31,19 @@ pub struct Overload {
     descriptors: u64,
     requests: AtomicU32,
     concurrency: Concurrency,
+    /// Where there is little.
+    memory: OnceLock<Memory>,
+    /// Connections and requests since the start.
+    begun: AtomicU32,
+    /// Told while kept-alive connections are to end.
+    room: Notify,
 }
 
 /// A control group with less than this has nothing to spare for memory that is free already.
 const SMALL: u64 = 256 << 20;
+
+/// Connections and requests between two looks there: together they take less than lies between refusing and the end.
+const EACH: u32 = 32;
 
 /// What runs out. Kept by the control thread.
 pub struct Watch {
@@ -55,6 +66,9 @@ impl Default for Overload {
             descriptors: byrnie_net::limits::descriptors(),
             requests: AtomicU32::new(0),
             concurrency: Concurrency::default(),
+            memory: OnceLock::new(),
+            begun: AtomicU32::new(0),
+            room: Notify::new(),
         }
     }
 }
@@ -78,8 +92,37 @@ impl Overload {
         }
     }
 
+    /// From now on memory is looked at with every few connections and requests, too.
+    pub fn watch_closely(&self, memory: Memory) {
+        // Set once, before anything is served.
+        let _ = self.memory.set(memory);
+    }
+
+    /// A connection or request has come. Where there is little memory, 100 ms between two looks are enough to fill it.
+    pub fn look(&self, settings: &MeshSettings) {
+        let Some(memory) = self.memory.get() else { return };
+        if !self.begun.fetch_add(1, Relaxed).is_multiple_of(EACH) || settings.shed_percent == 0 {
+            return;
+        }
+        let share = memory.read().map_or(0, |(used, limit)| percent(used, limit));
+        if share >= settings.shed_percent {
+            self.pressure.store(SHED, Relaxed);
+        }
+    }
+
+    /// Asks connections on which nothing happens to end.
+    pub fn make_room(&self) {
+        self.room.notify_waiters();
+    }
+
+    /// Returns when connections on which nothing happens are asked to end.
+    pub async fn room_is_wanted(&self) {
+        self.room.notified().await;
+    }
+
     /// Whether one more request is taken; it counts already.
     pub fn admit(&self, settings: &MeshSettings) -> Result<(), ProxyError> {
+        self.look(settings);
         let in_flight = self.requests.load(Relaxed);
         let refuse = |kind, why| Err(ProxyError::unprocessed(kind, why));
         if self.is_shedding() {
@@ -142,9 +185,10 @@ impl Watch {
         group.or_else(byrnie_net::cgroup::machine)
     }
 
-    /// Whether freed memory is to go back at once.
-    pub fn is_small(&self) -> bool {
-        self.memory.as_ref().and_then(Memory::read).is_some_and(|(_, limit)| limit < SMALL)
+    /// The group's memory, if it is so little that freed memory is to go back at once, and looks are to be many.
+    pub fn small(&self) -> Option<&Memory> {
+        let is_small = |memory: &&Memory| memory.read().is_some_and(|(_, limit)| limit < SMALL);
+        self.memory.as_ref().filter(is_small)
     }
 
     /// The share of memory in use, in percent; 0 where nothing limits it.

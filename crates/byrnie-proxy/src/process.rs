@@ -201,6 +201,7 @@ impl Process {
     pub fn admit_connection(self: &Arc<Self>) -> Option<OpenConnection> {
         let config = self.config.load();
         let settings = &config.settings;
+        self.overload.look(settings);
         // A burst between two looks must not take the last descriptor.
         let has_room = settings.shed_percent == 0 || self.descriptors() < settings.shed_percent;
         if self.overload.is_shedding() || !has_room {

@@ -27,6 +27,7 @@ pub fn check(skipped: &mut Vec<String>) -> anyhow::Result<()> {
     } else {
         skipped.push("generated code of the Gateway API: go is not installed".to_owned());
     }
+    crate::limits::write(&root())?;
     docs::run()?;
     let after = contents()?;
     let differs = |path: &&PathBuf| before.get(*path) != after.get(*path);

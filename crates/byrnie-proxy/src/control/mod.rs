@@ -201,7 +201,11 @@ impl Control {
         let pressure = Pressure { memory: self.watch.memory(), descriptors: self.process.descriptors() };
         let settings = Arc::clone(&self.process.config.load().settings);
         self.gauges.pressure(pressure, &self.process);
-        if self.process.overload.set(pressure, &settings) {
+        let is_another = self.process.overload.set(pressure, &settings);
+        if self.process.overload.is_draining() {
+            self.process.overload.make_room();
+        }
+        if is_another {
             let words = match (self.process.overload.is_shedding(), self.process.overload.is_draining()) {
                 (true, _) => "what is new is refused (BYR0241)",
                 (false, true) => "kept-alive connections end",

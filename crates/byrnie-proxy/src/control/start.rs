@@ -177,8 +177,9 @@ impl Control {
 /// Finds what limits this process. One that may have little memory keeps nothing that is free.
 fn within_limits(process: &Process) -> Watch {
     let watch = Watch::new();
-    if watch.is_small() {
+    if let Some(memory) = watch.small() {
         byrnie_net::allocator::give_back_at_once();
+        process.overload.watch_closely(memory.clone());
     }
     process.budget.set(watch.allowed(), process.config.load().settings.buffer_percent);
     watch

@@ -8,35 +8,47 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use byrnie_net::socket::OtherEnd;
+use tokio::time::Instant;
 
 use crate::front::Front;
+use crate::worker::Worker;
 
 /// Looks per limit.
 const LOOKS: u32 = 4;
+
+/// Of the connections that are idle when room is wanted, one in so many ends: room is wanted ten times a second.
+const YIELDING: u64 = 8;
 
 /// How long a client of HTTP/1 that has closed its half, and so may have gone, waits for an answer of which nothing
 /// comes. Others cut it off at once (Envoy, nginx), which those who close their half in good faith do not deserve.
 const FAITH: Duration = Duration::from_secs(30);
 
 /// Returns when no request began for `idle`, and none is in flight; or, where `head` is given, when the head of one has
-/// been on its way for that long (`is_partial` says whether bytes of a head have come). While the process `is_short` of
-/// memory or descriptors, whatever is idle at a look is.
+/// been on its way for that long (`is_partial` says whether bytes of a head have come). While the process is short of
+/// memory or descriptors, a share of those that are idle ends with each of its looks.
 ///
 /// HTTP/1, where `head` is given, does not read while it answers: a client that has gone is found out here, so that
 /// what it asked for does not keep its place until the application has an answer.
 pub async fn expired(
+    worker: &Rc<Worker>,
     front: &Rc<Front>,
     idle: Duration,
     head: Option<Duration>,
     is_partial: impl Fn() -> bool,
-    is_short: impl Fn() -> bool,
 ) {
     let step = head.map_or(idle, |head| head.min(idle)) / LOOKS;
     let step = step.max(Duration::from_millis(10));
     let (mut seen, mut quiet, mut partial) = (u64::MAX, Duration::ZERO, Duration::ZERO);
     let mut finished = Duration::ZERO;
     loop {
-        tokio::time::sleep(step).await;
+        let look = Instant::now() + step;
+        let is_idle = || front.in_flight.get() == 0 && front.requests.get() > 0 && !is_partial();
+        while is_wanted_before(worker, look).await {
+            if is_idle() && worker.random().is_multiple_of(YIELDING) {
+                return;
+            }
+        }
+        let is_short = head.is_some() && worker.process.overload.is_shedding();
         if head.is_some() && front.in_flight.get() > 0 && front.requests.get() == seen {
             let says_nothing = !front.notes.said.swap(false, Relaxed);
             match front.client() {
@@ -44,7 +56,7 @@ pub async fn expired(
                 OtherEnd::Finished if says_nothing => finished += step,
                 _ => finished = Duration::ZERO,
             }
-            if finished >= FAITH || (finished > step && is_short()) {
+            if finished >= FAITH || (finished > step && is_short) {
                 return;
             }
         }
@@ -55,8 +67,17 @@ pub async fn expired(
         }
         quiet += step;
         partial = if is_partial() { partial + step } else { Duration::ZERO };
-        if quiet >= idle || is_short() || head.is_some_and(|head| partial >= head) {
+        if quiet >= idle || is_short || head.is_some_and(|head| partial >= head) {
             return;
         }
+    }
+}
+
+/// Whether room is wanted before then.
+async fn is_wanted_before(worker: &Rc<Worker>, then: Instant) -> bool {
+    tokio::select! {
+        biased;
+        () = worker.process.overload.room_is_wanted() => true,
+        () = tokio::time::sleep_until(then) => false,
     }
 }

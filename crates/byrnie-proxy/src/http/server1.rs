@@ -50,11 +50,11 @@ where
     }
     let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
     let mut expired = std::pin::pin!(idle::expired(
+        worker,
         front,
         settings.client_idle_timeout,
         Some(settings.header_timeout),
-        || front.notes.heard.load(Relaxed),
-        || worker.process.overload.is_shedding()
+        || front.notes.heard.load(Relaxed)
     ));
     let mut draining = std::pin::pin!(worker.process.draining.cancelled());
     let mut parting = std::pin::pin!(worker.process.parting.cancelled());

@@ -85,7 +85,7 @@ where
         Ok(Err(error)) => return tracing::debug!("HTTP/2 handshake with {}: {error}", front.remote),
         Err(_) => return tracing::debug!("HTTP/2 handshake with {}: not within {HANDSHAKE:?}", front.remote),
     };
-    let idle = idle::expired(front, settings.client_idle_timeout, None, || false, || false);
+    let idle = idle::expired(worker, front, settings.client_idle_timeout, None, || false);
     let mut idle = std::pin::pin!(idle);
     let draining = worker.process.draining.clone();
     let mut drain = std::pin::pin!(draining.cancelled());
