@@ -142,7 +142,8 @@ async fn run(
     }
 }
 
-/// Shows that this thread still gets to its tasks, and lets go of a configuration that is replaced.
+/// Shows that this thread still gets to its tasks, gives back what they have freed, and lets go of a configuration that
+/// is replaced.
 async fn beat(worker: Weak<Worker>, seats: Arc<[Seat]>) {
     while let Some(worker) = worker.upgrade() {
         if let Some(seat) = seats.get(worker.index) {
@@ -150,6 +151,7 @@ async fn beat(worker: Weak<Worker>, seats: Arc<[Seat]>) {
         }
         worker.config();
         drop(worker);
+        byrnie_net::allocator::give_back();
         tokio::time::sleep(BEAT).await;
     }
 }

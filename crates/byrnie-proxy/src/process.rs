@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::budget::Budget;
 use crate::called::Calls;
 use crate::config::Config;
 use crate::error::{Kind, ProxyError};
@@ -61,6 +62,8 @@ pub struct Process {
     pub connections: TaskTracker,
     /// Requests in flight, and whether memory or descriptors run out.
     pub overload: Overload,
+    /// Bytes held for others.
+    pub budget: Arc<Budget>,
     /// Client connections that are open, for the operator.
     pub listing: Arc<Listing>,
     /// Their number.
@@ -156,7 +159,6 @@ impl Process {
             config: Arc::default(),
             tls: ArcSwapOption::empty(),
             counters: Counters::new(&metrics),
-            metrics,
             access_log: log,
             tap,
             calls: Calls::default(),
@@ -165,6 +167,7 @@ impl Process {
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
             overload: Overload::default(),
+            budget: Budget::new(metrics.counter(&names::LIMIT_REJECTIONS, &["buffers"])),
             listing: Arc::default(),
             open: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
@@ -172,6 +175,7 @@ impl Process {
             ejections: AtomicU64::new(0),
             started: Instant::now(),
             started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            metrics,
         }
     }
 
