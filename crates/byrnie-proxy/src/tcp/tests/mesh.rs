@@ -230,7 +230,7 @@ pub(crate) fn call(
         name: Arc::new(web()),
         protocol,
         http: None,
-        tcp: None,
+        tcp: Vec::new(),
         cluster,
         overrides: Vec::new(),
     });
