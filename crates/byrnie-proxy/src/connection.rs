@@ -20,12 +20,12 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr, e
     match entrance {
         Entrance::Mesh => Box::pin(hop::serve::serve(worker, stream, remote)).await,
         Entrance::HttpProxy => {
-            Box::pin(http::serve(worker, &Front::new(entrance, None, remote), stream)).await
+            Box::pin(http::serve(worker, &Front::plain(entrance, &stream, remote), stream)).await
         }
         Entrance::Outbound => Box::pin(transparent::outbound::serve(worker, stream, remote)).await,
         Entrance::Inbound => Box::pin(transparent::inbound::serve(worker, stream, remote)).await,
         Entrance::Upstream(_) | Entrance::Gateway(_) | Entrance::Endpoint(_) => {
-            serve_stream(worker, &Front::new(entrance, None, remote), stream).await;
+            serve_stream(worker, &Front::plain(entrance, &stream, remote), stream).await;
         }
     }
 }

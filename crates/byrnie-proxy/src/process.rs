@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::budget::Budget;
 use crate::called::Calls;
 use crate::config::Config;
 use crate::error::{Kind, ProxyError};
@@ -61,6 +62,8 @@ pub struct Process {
     pub connections: TaskTracker,
     /// Requests in flight, and whether memory or descriptors run out.
     pub overload: Overload,
+    /// Bytes held for others.
+    pub budget: Arc<Budget>,
     /// Client connections that are open, for the operator.
     pub listing: Arc<Listing>,
     /// Their number.
@@ -156,7 +159,6 @@ impl Process {
             config: ArcSwap::default(),
             tls: ArcSwapOption::empty(),
             counters: Counters::new(&metrics),
-            metrics,
             access_log: log,
             tap,
             calls: Calls::default(),
@@ -165,6 +167,7 @@ impl Process {
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
             overload: Overload::default(),
+            budget: Budget::new(metrics.counter(&names::LIMIT_REJECTIONS, &["buffers"])),
             listing: Arc::default(),
             open: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
@@ -172,6 +175,7 @@ impl Process {
             ejections: AtomicU64::new(0),
             started: Instant::now(),
             started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            metrics,
         }
     }
 
@@ -195,11 +199,15 @@ impl Process {
 
     /// Takes a place for one more client connection. `None`: the limit is reached (and counted).
     pub fn admit_connection(self: &Arc<Self>) -> Option<OpenConnection> {
-        if self.overload.is_shedding() {
+        let config = self.config.load();
+        let settings = &config.settings;
+        // A burst between two looks must not take the last descriptor.
+        let has_room = settings.shed_percent == 0 || self.descriptors() < settings.shed_percent;
+        if self.overload.is_shedding() || !has_room {
             self.counters.limit_shed.inc();
             return None;
         }
-        let limit = self.config.load().settings.max_connections as usize;
+        let limit = settings.max_connections as usize;
         if self.open.fetch_add(1, Relaxed) >= limit {
             self.open.fetch_sub(1, Relaxed);
             self.counters.limit_connections.inc();
@@ -207,6 +215,12 @@ impl Process {
         }
         self.counters.downstream.add(1);
         Some(OpenConnection(Arc::clone(self)))
+    }
+
+    /// The share of descriptors in use, in percent.
+    pub fn descriptors(&self) -> u8 {
+        let connections = self.counters.downstream.get().saturating_add(self.counters.upstream.get());
+        self.overload.descriptors(u64::try_from(connections).unwrap_or(0))
     }
 
     /// Whether one more request is taken (a refusal is counted).

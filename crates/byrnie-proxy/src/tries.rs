@@ -158,7 +158,7 @@ fn prepare(plan: &Plan<'_>, exchange: &mut Exchange, body: Body) -> (Body, Optio
     if plan.upgrade.is_some() || plan.retry.attempts == 0 {
         return (body, None);
     }
-    let replay = ReplayBody::new(body);
+    let replay = ReplayBody::new(body, plan.worker.process.budget.holder());
     (Body::Replay(replay.clone()), Some(replay))
 }
 
@@ -249,7 +249,7 @@ async fn once(
         attempt: exchange.retries,
         remaining: deadline.remaining(now),
         version: version(plan, exchange),
-        client: plan.front.client(),
+        client: plan.front.client_text(),
         shown: plan.shown,
     };
     let (mut response, lease) = hop::send(plan.worker, plan.front, &outgoing, message).await?;

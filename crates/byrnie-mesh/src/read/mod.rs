@@ -148,6 +148,7 @@ fn effective(mesh: &Mesh) -> Effective {
             max_requests: proxy.max_requests,
             drain_percent: proxy.overload.drain_percent,
             shed_percent: proxy.overload.shed_percent,
+            buffer_percent: proxy.overload.buffer_percent,
             adaptive_concurrency: proxy.adaptive_concurrency,
             forwarded_headers: match proxy.forwarded_headers {
                 api::ForwardedHeaders::Append => ForwardedHeaders::Append,

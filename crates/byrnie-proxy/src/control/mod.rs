@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::Workers;
 use crate::config::Assembler;
-use crate::overload::Watch;
+use crate::overload::{Pressure, Watch};
 use crate::process::Process;
 use crate::run::{LocalState, ProxyOptions, RunError};
 use addresses::Addresses;
@@ -198,11 +198,9 @@ impl Control {
     }
 
     fn look_at_the_machine(&mut self) {
-        let counters = &self.process.counters;
-        let connections = counters.downstream.get().saturating_add(counters.upstream.get());
-        let pressure = self.watch.look(u64::try_from(connections).unwrap_or(0));
+        let pressure = Pressure { memory: self.watch.memory(), descriptors: self.process.descriptors() };
         let settings = Arc::clone(&self.process.config.load().settings);
-        self.gauges.pressure(pressure, &self.process.overload);
+        self.gauges.pressure(pressure, &self.process);
         if self.process.overload.set(pressure, &settings) {
             let words = match (self.process.overload.is_shedding(), self.process.overload.is_draining()) {
                 (true, _) => "what is new is refused (BYR0241)",
@@ -219,6 +217,9 @@ impl Control {
 
     fn each_second(&mut self) {
         self.watch_workers();
+        let percent = self.process.config.load().settings.buffer_percent;
+        self.process.budget.set(self.watch.allowed(), percent);
+        byrnie_net::allocator::give_back();
         self.send_report();
         self.gauges.resources(&self.assembler, &self.xds, !self.trouble.local.is_empty());
         self.gauges.ejected(&self.process);

@@ -48,6 +48,7 @@ impl Control {
         let predecessor = inherited.remove(handover::PREDECESSOR);
         let notifier = Rc::new(notifier);
         let process = process(&options, &mut inherited)?;
+        let watch = within_limits(&process);
         let workers = Workers::start(&process, options.workers).map_err(RunError::Threads)?;
         confine(&process, &options).map_err(RunError::Capture)?;
         let (told, identity) = mpsc::channel(4);
@@ -86,7 +87,7 @@ impl Control {
             successor: None,
             predecessor,
             retiring: false,
-            watch: Watch::new(),
+            watch,
             questions,
             admin: None,
             notifier,
@@ -174,6 +175,16 @@ impl Control {
         };
         tokio::spawn(keeper.run());
     }
+}
+
+/// Finds what limits this process. One that may have little memory keeps nothing that is free.
+fn within_limits(process: &Process) -> Watch {
+    let watch = Watch::new();
+    if watch.is_small() {
+        byrnie_net::allocator::give_back_at_once();
+    }
+    process.budget.set(watch.allowed(), process.config.load().settings.buffer_percent);
+    watch
 }
 
 fn process(options: &ProxyOptions, inherited: &mut Inherited) -> Result<Arc<Process>, RunError> {

@@ -6,6 +6,8 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
+
 use crate::harness::{Mesh, Origin, Sandbox, free_port, get, skip, until};
 
 /// A proxy alone, started by a shell that does this first.
@@ -79,6 +81,13 @@ impl Alone {
         }
     }
 
+    /// A connection with a request that is never answered, unless it is refused.
+    fn hang(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let _ = stream.write_all(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n"); // the connection may be refused
+        stream
+    }
+
     fn is_well(&self) {
         until("it is well again", || (get(&self.address, "/", &[]).ok()?.status == 200).then_some(()));
     }
@@ -87,12 +96,7 @@ impl Alone {
 #[test]
 fn requests_beyond_the_limit_get_503_and_a_code() {
     let alone = alone("", "maxRequests: 2");
-    let hang = || {
-        let mut stream = TcpStream::connect(&alone.address).unwrap();
-        stream.write_all(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        stream
-    };
-    let _held = [hang(), hang()];
+    let _held = [alone.hang(), alone.hang()];
     until("both are in flight", || (alone.metric("byrnie_requests_in_flight") == 2.0).then_some(()));
     assert_eq!(get(&alone.address, "/", &[]).unwrap().status, 503);
     assert_eq!(alone.refused("requests"), 1.0);
@@ -100,24 +104,32 @@ fn requests_beyond_the_limit_get_503_and_a_code() {
 }
 
 #[test]
-fn descriptors_that_run_out_harm_only_what_is_new() {
-    let alone = alone("ulimit -n 200", "");
-    let mut kept: Vec<TcpStream> = Vec::new();
-    let mut refused = 0;
-    while refused < 50 {
-        match alone.keep() {
-            Ok(stream) => kept.push(stream),
-            Err(_) => refused += 1,
-        }
-        assert!(kept.len() < 200, "nothing is refused");
-    }
-    assert!(kept.len() > 30, "{}", kept.len());
-    assert!(alone.metric("byrnie_pressure_percent{resource=\"descriptors\"}") >= 85.0);
-    drop(kept);
+fn clients_that_break_off_give_their_places_back() {
+    let alone = alone("", "maxRequests: 2, headerTimeout: 1s");
+    let mut held = [alone.hang(), alone.hang()];
+    until("both are in flight", || (alone.metric("byrnie_requests_in_flight") == 2.0).then_some(()));
+    held.iter_mut().for_each(|stream| set_socket_linger(stream, Some(Duration::ZERO)).unwrap());
+    drop(held); // which resets them
+    until("nothing is in flight", || (alone.metric("byrnie_requests_in_flight") == 0.0).then_some(()));
     alone.is_well();
-    until("the pressure is gone", || {
-        (alone.metric("byrnie_pressure_percent{resource=\"descriptors\"}") < 85.0).then_some(())
-    });
+}
+
+#[test]
+fn descriptors_that_run_out_harm_only_what_is_new() {
+    // It looks at its connections four times in that time.
+    let alone = alone("ulimit -n 200", "headerTimeout: 1s");
+    // Their answers never come: what only drains, closing each connection after its answer, frees none of these.
+    let mut held: Vec<TcpStream> = Vec::new();
+    while alone.refused("shed") == 0.0 {
+        assert!(held.len() < 200, "nothing is refused");
+        held.push(alone.hang());
+    }
+    assert!(held.len() > 30, "{}", held.len());
+    let pressure = || alone.metric("byrnie_pressure_percent{resource=\"descriptors\"}");
+    until("the pressure shows", || (pressure() >= 85.0).then_some(()));
+    drop(held);
+    alone.is_well();
+    until("the pressure is gone", || (pressure() < 85.0).then_some(()));
 }
 
 /// A control group of this size, of version 1 or 2; removed with it.
@@ -153,14 +165,20 @@ impl Drop for Group {
     }
 }
 
+/// A proxy in a group of 64 MiB. `None`: no group can be made here.
+fn in_little_memory(settings: &str) -> Option<(Group, Alone)> {
+    let group = Group::of(LIMIT)?;
+    let enter = format!("echo $$ > {}/cgroup.procs", group.0.display());
+    let alone = alone(&enter, settings);
+    Some((group, alone))
+}
+
+const LIMIT: u64 = 64 << 20;
+const NO_GROUP: &str = "no control group with a memory limit can be made";
+
 #[test]
 fn memory_that_runs_out_ends_nothing() {
-    const LIMIT: u64 = 64 << 20;
-    let Some(group) = Group::of(LIMIT) else {
-        return skip("no control group with a memory limit can be made");
-    };
-    let enter = format!("echo $$ > {}/cgroup.procs", group.0.display());
-    let alone = alone(&enter, "");
+    let Some((group, alone)) = in_little_memory("") else { return skip(NO_GROUP) };
     let (mut kept, mut refused) = (Vec::new(), 0_u32);
     // Each holds its buffers; what does not fit is refused, and what is there stays.
     for _ in 0..4_000 {
@@ -169,9 +187,37 @@ fn memory_that_runs_out_ends_nothing() {
             Err(_) => refused += 1,
         }
     }
-    assert!(group.used() <= LIMIT && kept.len() > 500, "{} kept, {refused} refused", kept.len());
-    eprintln!("{} kept, {refused} refused, {} MiB", kept.len(), group.used() >> 20);
+    let most = group.used();
+    assert!(most <= LIMIT && kept.len() > 500, "{} kept, {refused} refused", kept.len());
+    assert!(most > LIMIT / 2, "{} kept need no more than {} MiB", kept.len(), most >> 20);
     drop(kept);
-    alone.is_well();
+    until("memory is given back", || (group.used() < LIMIT / 2).then_some(()));
+    for _ in 0..50 {
+        alone.keep().expect("there is room again");
+    }
+    drop(alone);
+}
+
+#[test]
+fn heads_that_never_end_do_not_fill_memory() {
+    let Some((group, alone)) = in_little_memory("") else { return skip(NO_GROUP) };
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}", format!("x: {}\r\n", "a".repeat(900)).repeat(66));
+    let mut unfinished = Vec::new();
+    for _ in 0..1_000 {
+        let Ok(mut stream) = TcpStream::connect(&alone.address) else { continue };
+        // Closed meanwhile: the buffers of all together are full.
+        let _ = stream.write_all(head.as_bytes());
+        unfinished.push(stream);
+    }
+    // 60 MB are on their way. Who has a head of ordinary size is served, and nothing was killed.
+    for _ in 0..20 {
+        alone.keep().expect("a small head has room");
+    }
+    assert!(alone.refused("buffers") > 0.0);
+    let held = alone.metric("byrnie_buffered_bytes");
+    assert!(held > 1e6 && held <= LIMIT as f64 / 4.0, "{held} bytes held");
+    assert!(group.used() <= LIMIT);
+    drop(unfinished);
+    until("what they held is free", || (alone.metric("byrnie_buffered_bytes") == 0.0).then_some(()));
     drop(alone);
 }
