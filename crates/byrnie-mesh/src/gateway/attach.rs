@@ -7,7 +7,7 @@ use byrnie_plan::{GatewayListener, HostPattern, HttpTable, ListenerProtocol, Rou
 use super::allows;
 use super::listeners::Judged;
 use crate::findings::{self, Code};
-use crate::graph::{Parent, RouteId};
+use crate::graph::{self, Parent, RouteId};
 use crate::hosts::{self, HostSet};
 use crate::model::{Gateway, ParentRef};
 use crate::outputs::Attachment;
@@ -38,6 +38,12 @@ pub(crate) fn to_nothing(parent: &Parent, routes: &[&Compiled], code: Code, mess
     all
 }
 
+/// Where the policies of a listener stand.
+fn policy_places(gateway: &Gateway, listener: &Judged<'_>) -> Vec<graph::Place> {
+    let set = listener.set.map(|set| &set.meta.name);
+    policy::listener_places(&gateway.meta.name, set, &listener.listener.name)
+}
+
 /// What stands on one port: the listeners that share it, and the routes so far.
 struct Port<'a> {
     names: Vec<&'a str>,
@@ -63,6 +69,28 @@ pub(crate) fn attach<'a>(
     judged: &mut [Judged<'a>],
     view: &View<'a>,
 ) -> (Vec<GatewayListener>, BTreeMap<Parent, Attachments>) {
+    let (ports, seats, said) = seated(gateway, judged, view);
+    for (listener, seat) in judged.iter_mut().zip(&seats) {
+        listener.attached = seat.routes.len();
+    }
+    (ports.into_iter().map(|(number, port)| close(gateway, number, port)).collect(), said)
+}
+
+/// The listeners that serve a route, each with what its policies say and where they stand.
+pub(super) fn seats_of(
+    route: &RouteId,
+    gateway: &Gateway,
+    judged: &[Judged<'_>],
+    view: &View<'_>,
+) -> Vec<(Vec<graph::Place>, policy::OfListener)> {
+    let (_, seats, _) = seated(gateway, judged, view);
+    let taken = judged.iter().zip(seats).filter(|(_, seat)| seat.routes.contains(route));
+    taken.map(|(listener, seat)| (policy_places(gateway, listener), seat.scope.policies)).collect()
+}
+
+type Seated<'a> = (BTreeMap<u16, Port<'a>>, Vec<Seat<'a>>, BTreeMap<Parent, Attachments>);
+
+fn seated<'a>(gateway: &Gateway, judged: &[Judged<'a>], view: &View<'a>) -> Seated<'a> {
     let named = view.sets_of(&gateway.meta.name);
     let mut parents = vec![Parent::Gateway(gateway.meta.name.clone())];
     parents.extend(named.iter().map(|set| Parent::ListenerSet(set.meta.name.clone())));
@@ -87,10 +115,7 @@ pub(crate) fn attach<'a>(
             all.entry(parent.clone()).or_default().entry(route.id.clone()).or_default().push(said);
         }
     }
-    for (listener, seat) in judged.iter_mut().zip(&seats) {
-        listener.attached = seat.routes.len();
-    }
-    (ports.into_iter().map(|(number, port)| close(gateway, number, port)).collect(), all)
+    (ports, seats, all)
 }
 
 fn open<'a>(
@@ -108,9 +133,8 @@ fn open<'a>(
             port.0.push(&listener.listener.name);
             port.2.push(listener.host.clone());
         }
-        // A policy names listeners of the Gateway itself; those of ListenerSets have what the whole Gateway has.
-        let part = if listener.set.is_none() { listener.listener.name.as_str() } else { "" };
-        let policies = policy::OfListener::new(&gateway.meta.name, part, view);
+        let places = policy_places(gateway, listener);
+        let policies = policy::OfListener::new(&gateway.meta.name, &places, view);
         seats.push(Seat {
             scope: Scope { index, policies },
             http: HostSet::default(),

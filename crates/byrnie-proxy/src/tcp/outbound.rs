@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use byrnie_decide::Outcome;
-use byrnie_plan::ListenerProtocol;
 use byrnie_telemetry::Direction;
 use tokio::time::{sleep_until, timeout};
 
@@ -28,14 +27,12 @@ pub async fn serve<S: Duplex>(
     target: Target,
 ) {
     let mut story = Box::new(Story::new(worker, front.remote, Direction::Outbound));
-    let sni = match &target {
-        Target::Gateway(listener) if listener.protocol == ListenerProtocol::TlsPassthrough => {
-            match server_name(worker, listener.port, &mut client).await {
-                Ok(sni) => sni,
-                Err(error) => return refuse(&mut client, &mut story, &error),
-            }
-        }
-        _ => None,
+    let sni = match connect::asks_name(&target) {
+        true => match server_name(worker, port(&target), &mut client).await {
+            Ok(sni) => sni,
+            Err(error) => return refuse(&mut client, &mut story, &error),
+        },
+        false => None,
     };
     let connected = match choose(&target, sni.as_deref(), &mut story) {
         // Boxed, as all that is needed to connect: it must not be kept for as long as the connection lasts.
@@ -52,6 +49,7 @@ pub async fn serve<S: Duplex>(
 /// Serves a client of a port without declared protocol that did not begin with HTTP. One that has said nothing so far
 /// ([`Spoken::Silent`]) is dialed for, and whichever side speaks first decides: when the client speaks HTTP after all,
 /// before the server has said anything, it is served as such, and the connection that was opened is dropped unused.
+/// Where the name in its TLS decides, nobody can be dialed before it has said it.
 pub async fn serve_detected<S: Duplex>(
     worker: &Rc<Worker>,
     front: &Rc<Front>,
@@ -59,7 +57,7 @@ pub async fn serve_detected<S: Duplex>(
     spoken: Spoken,
     target: Target,
 ) {
-    if spoken != Spoken::Silent {
+    if spoken != Spoken::Silent || connect::asks_name(&target) {
         return serve(worker, front, client, target).await;
     }
     let mut story = Box::new(Story::new(worker, front.remote, Direction::Outbound));

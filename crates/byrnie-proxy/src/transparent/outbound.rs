@@ -90,7 +90,7 @@ pub fn destination_at(config: &Config, to: SocketAddr) -> Option<Arc<Destination
         name: service.name.clone(),
         protocol: service.protocol,
         http: None,
-        tcp: None,
+        tcp: Vec::new(),
         cluster: service.cluster.alone(&endpoint),
         overrides: Vec::new(),
     }))

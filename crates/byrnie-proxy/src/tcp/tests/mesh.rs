@@ -230,7 +230,7 @@ pub(crate) fn call(
         name: web(),
         protocol,
         http: None,
-        tcp: None,
+        tcp: Vec::new(),
         cluster,
         overrides: Vec::new(),
     });
