@@ -47,8 +47,8 @@ impl Namespace {
         Ok((own.st_dev, own.st_ino) == (here.st_dev, here.st_ino))
     }
 
-    /// Runs `work` in it, on a thread of its own unless this one is there already: what is opened (sockets) stays in the
-    /// namespace.
+    /// Runs `work` in it, on a thread of its own unless this one is there already: what is opened (sockets) stays in
+    /// the namespace.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         if self.is_here()? {
             return work();

@@ -1,5 +1,5 @@
-//! What transparent capture costs: each new connection, redis and bulk through a captured pair, against the same programs
-//! in the same network namespaces without anything between them. Needs root and redis.
+//! What transparent capture costs: each new connection, redis and bulk through a captured pair, against the same
+//! programs in the same network namespaces without anything between them. Needs root and redis.
 
 pub mod part;
 

@@ -3,9 +3,9 @@
 //! `v=1;s=shop/web:80;r=http/shop/front/0;p=8080;h=11;a=1;d=1500` — the service and the port that the caller named, the
 //! route for telemetry, the workload's own port, the original HTTP version (10, 11, 20; absent for bytes), retries made
 //! before, milliseconds left. `c` is the client's address (of requests without its port, and not for loopback): for the
-//! log, and for applications that are to see it. It never says who calls (the certificate does) nor which workload is meant (the address
-//! dialed does). What stays the same between the requests of a connection comes first, so that a reader need not parse
-//! it again ([`split`]).
+//! log, and for applications that are to see it. It never says who calls (the certificate does) nor which workload is
+//! meant (the address dialed does). What stays the same between the requests of a connection comes first, so that a
+//! reader need not parse it again ([`split`]).
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};

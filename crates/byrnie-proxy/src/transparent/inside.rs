@@ -1,5 +1,5 @@
-//! A thread that stays in the workload's namespace, for what the control thread wants there: it lives in the host's, and
-//! may not go anywhere.
+//! A thread that stays in the workload's namespace, for what the control thread wants there: it lives in the host's,
+//! and may not go anywhere.
 
 use std::io;
 use std::sync::mpsc;

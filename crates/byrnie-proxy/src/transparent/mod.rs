@@ -174,8 +174,8 @@ impl Captured {
         self.options.networks.iter().any(|network| contains(*network, address))
     }
 
-    /// Connects, from where the address can be reached. Call it on a worker: in the workload's namespace. `client`: whose
-    /// address the application is to see.
+    /// Connects, from where the address can be reached. Call it on a worker: in the workload's namespace. `client`:
+    /// whose address the application is to see.
     pub async fn dial(
         &self,
         address: SocketAddr,

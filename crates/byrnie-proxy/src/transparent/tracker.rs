@@ -1,5 +1,5 @@
-//! The kernel's connection tracker in the workload's namespace: once it is full it drops what is new, and nothing but its
-//! own numbers tells.
+//! The kernel's connection tracker in the workload's namespace: once it is full it drops what is new, and nothing but
+//! its own numbers tells.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

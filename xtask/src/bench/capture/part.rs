@@ -1,5 +1,5 @@
-//! The programs that run in workloads' places while capture is measured: an ordinary server and an ordinary client, with
-//! blocking sockets, that know nothing of a mesh.
+//! The programs that run in workloads' places while capture is measured: an ordinary server and an ordinary client,
+//! with blocking sockets, that know nothing of a mesh.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -48,8 +48,8 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Starts it in namespace `bench`, with `more` arguments of `up`, and waits until so many proxies are there and the client's has that many
-    /// addresses of what it calls: it writes them down as it learns of services.
+    /// Starts it in namespace `bench`, with `more` arguments of `up`, and waits until so many proxies are there and the
+    /// client's has that many addresses of what it calls: it writes them down as it learns of services.
     pub fn start(
         program: &Path,
         directory: &Path,
