@@ -34,10 +34,12 @@ use crate::worker::Worker;
 /// Streams on one connection before another one is opened (Envoy's own default is more than a connection bears well;
 /// nginx's `http2_max_concurrent_streams` is 128).
 const STREAMS: u32 = 100;
+/// The same while another one cannot be opened, and there is no other endpoint to ask.
+const SHARED: u32 = 128;
 /// As in the server: what one stream may send before it is read.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Room for all streams: those that nobody reads must not stop the others.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * SHARED;
 const SEND_BUFFER: usize = 256 * 1024;
 
 /// A connection that others wait for serves so long at least: opening another one for each request would be dear.
@@ -268,6 +270,11 @@ pub async fn acquire(
                 return Ok(Lease { pool: Rc::clone(pool), connection });
             }
             Err(error) => {
+                // A peer that is too busy for a handshake still answers on what is open.
+                let alone = cluster.endpoints.load().endpoints.len() == 1;
+                if let Some(lease) = pool.least_loaded(generation, SHARED).filter(|_| alone) {
+                    return Ok(lease);
+                }
                 return Err(ProxyError {
                     kind: error.kind,
                     unprocessed: true,
