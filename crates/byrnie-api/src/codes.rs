@@ -358,6 +358,8 @@ codes! {
         "find out who changes nftables in the workload's network namespace";
     RULES_BROKEN = 273, "rules not in force", "The rules that capture a workload's traffic cannot be put in force; it is tried again.",
         "see the text; nft must be installed and allowed";
+    TRACKER_FULL = 274, "connection tracker full", "The kernel's connection tracker has no room in a workload's network namespace; it drops new connections.",
+        "find out who opens so many connections there, or raise net.netfilter.nf_conntrack_max on the host";
 
     // Identity (`byrnie-identity`, `byrnie-control`).
     DNS_LOOP = 280, "resolver asks itself", "A resolver that the host's resolv.conf names leads back to this proxy. It is not asked for a minute.",

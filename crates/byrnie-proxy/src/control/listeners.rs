@@ -275,7 +275,7 @@ impl Listeners {
     fn bind(&self, what: &What) -> io::Result<TcpListener> {
         let (given, remembered) = (self.given(what), self.remembered.get(what).copied());
         match &self.captured {
-            Some(captured) if *what != What::Admin => captured.namespace.run(|| bind(given, remembered)),
+            Some(captured) if *what != What::Admin => captured.inside.run(move || bind(given, remembered)),
             _ => bind(given, remembered),
         }
     }
