@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use byrnie_decide::{EndpointLoad, OutlierClock, OutlierState, RetryBudget, Time};
 use byrnie_plan::{AppProtocol, Hop, ServicePortRef, TrafficSettings};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Controls;
-use super::EndpointSet;
 use super::peer::Peer;
 use super::session::SessionKey;
+use super::{Controls, EndpointSet};
 use crate::hop::header::hop_prefix;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -21,7 +21,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// the process, not for one worker.
 pub struct Cluster {
     /// The Service and its port.
-    pub service: ServicePortRef,
+    pub service: Arc<ServicePortRef>,
     /// What the endpoints speak.
     pub protocol: AppProtocol,
     /// How to treat them.
@@ -40,6 +40,8 @@ pub struct Cluster {
     pub hop_prefix: String,
     /// Rate limits and faults, where the rule has none.
     pub controls: Option<Arc<Controls>>,
+    /// Single endpoints that were called by their own addresses, by [`Endpoint::id`].
+    pub(super) alone: Mutex<Vec<(u64, Arc<Cluster>)>>,
 }
 
 /// One endpoint. Kept across changes as long as address, port, workload and hop stay the same.
@@ -74,12 +76,13 @@ pub struct Endpoint {
 impl Cluster {
     /// A cluster with these endpoints, called from nowhere in particular.
     pub fn new(
-        service: ServicePortRef,
+        service: impl Into<Arc<ServicePortRef>>,
         protocol: AppProtocol,
         settings: Arc<TrafficSettings>,
         budget: Arc<RetryBudget>,
         endpoints: Vec<Arc<Endpoint>>,
     ) -> Self {
+        let service = service.into();
         let set = EndpointSet::new(&settings, "", endpoints);
         Self {
             hop_prefix: hop_prefix(&service),
@@ -92,6 +95,7 @@ impl Cluster {
             budget,
             pending: AtomicU32::new(0),
             controls: None,
+            alone: Mutex::default(),
         }
     }
 
@@ -108,6 +112,23 @@ impl Cluster {
     /// Swaps the endpoints.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
         self.endpoints.store(Arc::new(EndpointSet::new(&self.settings, &self.own_locality, endpoints)));
+    }
+
+    /// One of the endpoints by itself, with the settings of all. The same one as long as the endpoint stays, so that
+    /// limits hold across connections.
+    pub fn alone(&self, endpoint: &Arc<Endpoint>) -> Arc<Self> {
+        let mut alone = self.alone.lock();
+        if let Some((_, known)) = alone.iter().find(|(id, _)| *id == endpoint.id) {
+            return Arc::clone(known);
+        }
+        let current = self.endpoints.load();
+        alone.retain(|(id, _)| current.endpoints.iter().any(|endpoint| endpoint.id == *id));
+        let (settings, budget) = (Arc::clone(&self.settings), Arc::clone(&self.budget));
+        let only = vec![Arc::clone(endpoint)];
+        let cluster = Self::new(self.service.clone(), self.protocol, settings, budget, only);
+        let cluster = Arc::new(Self { controls: self.controls.clone(), ..cluster });
+        alone.push((endpoint.id, Arc::clone(&cluster)));
+        cluster
     }
 
     /// What a request is addressed to that names no host.

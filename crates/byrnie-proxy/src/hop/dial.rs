@@ -1,5 +1,6 @@
 //! Connecting to an endpoint: TCP, then mTLS where the hop says so.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,12 @@ use crate::tls::Alpn;
 use crate::transparent::Side;
 use crate::worker::Worker;
 
-/// A plain connection to an endpoint's address.
-pub async fn tcp(worker: &Worker, endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
+/// A plain connection to an endpoint's address. `shown`: whose address the application is to see instead of ours.
+pub async fn tcp(
+    worker: &Worker,
+    endpoint: &Endpoint,
+    shown: Option<SocketAddr>,
+) -> Result<TcpStream, ProxyError> {
     let address = endpoint.plan.address;
     let failed = |error: std::io::Error| {
         ProxyError::unprocessed(
@@ -27,7 +32,7 @@ pub async fn tcp(worker: &Worker, endpoint: &Endpoint) -> Result<TcpStream, Prox
     };
     let stream = match &worker.process.captured {
         None => TcpStream::connect(address).await,
-        Some(captured) => captured.dial(address, side(worker, endpoint)).await,
+        Some(captured) => captured.dial(address, side(worker, endpoint), shown).await,
     };
     let stream = stream.map_err(failed)?;
     byrnie_net::socket::tune(&stream, worker.config().settings.peer_timeout).map_err(failed)?;
@@ -50,7 +55,7 @@ pub async fn tls(
         return Err(ProxyError::unprocessed(Kind::Internal, "a plaintext endpoint has no TLS"));
     };
     let config = client_config(worker, alpn, identity)?;
-    let stream = tcp(worker, endpoint).await?;
+    let stream = tcp(worker, endpoint, None).await?;
     let connecting = TlsConnector::from(config).connect(unused_server_name(), stream);
     connecting.await.map_err(|error| {
         let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());

@@ -2,6 +2,7 @@
 //! record. Several connections when one has too many streams.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -55,6 +56,8 @@ struct Place {
 pub struct Pool {
     /// The one that came first: its address and identity are those of all.
     endpoint: Arc<Endpoint>,
+    /// Whose address the application sees; `None`: the proxy's.
+    shown: Option<SocketAddr>,
     connections: RefCell<Vec<Rc<Connection>>>,
     /// The one that is being opened: everybody who needs it waits for it.
     dialing: RefCell<Option<Dialing>>,
@@ -97,9 +100,10 @@ impl Drop for Lease {
 
 impl Pool {
     /// A pool without connections.
-    pub fn new(endpoint: &Arc<Endpoint>) -> Rc<Self> {
+    pub fn new(endpoint: &Arc<Endpoint>, shown: Option<SocketAddr>) -> Rc<Self> {
         Rc::new(Self {
             endpoint: Arc::clone(endpoint),
+            shown,
             connections: RefCell::default(),
             dialing: RefCell::default(),
             begun: Notify::new(),
@@ -291,10 +295,11 @@ fn begin(
     let limit = cluster.settings.connect_timeout;
     let (worker, pool_weak, endpoint) = (Rc::clone(worker), Rc::downgrade(pool), Arc::clone(&pool.endpoint));
     let counted = Counted::new(&worker, &endpoint.peer);
-    let retires = retirement(&worker);
+    let (retires, shown) = (retirement(&worker), pool.shown);
     let dialing = async move {
         let place = Place { counted, retires, pool: pool_weak.clone() };
-        let opened = dial::within(limit, &endpoint, open(&worker, &endpoint, alpn, place, generation)).await;
+        let opening = open(&worker, &endpoint, (alpn, shown), place, generation);
+        let opened = dial::within(limit, &endpoint, opening).await;
         if let Some(pool) = pool_weak.upgrade() {
             pool.dialing.borrow_mut().take();
             if let Ok(connection) = &opened {
@@ -314,7 +319,7 @@ fn begin(
 async fn open(
     worker: &Rc<Worker>,
     endpoint: &Arc<Endpoint>,
-    alpn: Option<Alpn>,
+    (alpn, shown): (Option<Alpn>, Option<SocketAddr>),
     place: Place,
     generation: u64,
 ) -> Result<Rc<Connection>, ProxyError> {
@@ -324,7 +329,7 @@ async fn open(
             handshake(worker, endpoint, stream, place, generation).await
         }
         None => {
-            let stream = dial::tcp(worker, endpoint).await?;
+            let stream = dial::tcp(worker, endpoint, shown).await?;
             handshake(worker, endpoint, stream, place, generation).await
         }
     }

@@ -204,7 +204,7 @@ async fn attempt(
     let place = Place::take(worker, cluster, endpoint)?;
     let begun = Instant::now();
     let opened = match &endpoint.plan.hop {
-        Hop::Plaintext => plain(worker, cluster, endpoint).await.map(Upstream::Socket),
+        Hop::Plaintext => plain(worker, cluster, endpoint, None).await.map(Upstream::Socket),
         Hop::Mesh { dialect, .. } => {
             let (alpn, request) = tunnel_request(way, endpoint, *dialect, remote)?;
             tunnel::open(worker, cluster, endpoint, alpn, &request).await.map(Upstream::Tunnel)
@@ -227,13 +227,14 @@ async fn attempt(
     }
 }
 
-/// A plain connection to an application, within the service's limit.
+/// A plain connection to an application, within the service's limit. `shown`: whose address it is to see.
 pub(super) async fn plain(
     worker: &Worker,
     cluster: &Cluster,
     endpoint: &Endpoint,
+    shown: Option<SocketAddr>,
 ) -> Result<TcpStream, ProxyError> {
-    dial::within(cluster.settings.connect_timeout, endpoint, dial::tcp(worker, endpoint)).await
+    dial::within(cluster.settings.connect_timeout, endpoint, dial::tcp(worker, endpoint, shown)).await
 }
 
 /// The CONNECT that leads to the endpoint's application.

@@ -189,13 +189,14 @@ async fn open(
     admit::authorize(worker, &inbound.authorizer, Some(&caller.peer), None, port.port)?;
     let service = story.labels.service.as_ref();
     controls::inbound_connection(worker, &inbound, service, Some(&caller.peer), caller.remote).await?;
-    to_application(worker, &port).await.map_err(plain_refusal)
+    to_application(worker, &port, story.client).await.map_err(plain_refusal)
 }
 
-/// Connects to the application.
+/// Connects to the application, on behalf of this client.
 pub(super) async fn to_application(
     worker: &Rc<Worker>,
     port: &InboundPort,
+    client: Option<SocketAddr>,
 ) -> Result<Box<Opened>, ProxyError> {
     let (cluster, endpoint) = (&port.cluster, &port.application);
     let place = Place::take(worker, cluster, endpoint)?;
@@ -203,7 +204,9 @@ pub(super) async fn to_application(
         ProxyError::unprocessed(Kind::Overload, "the application has maxInFlight connections")
     })?;
     let begun = Instant::now();
-    let application = plain(worker, cluster, endpoint).await?;
+    let captured = worker.process.captured.as_ref();
+    let shown = captured.and_then(|captured| captured.shown(client?, endpoint.plan.address));
+    let application = plain(worker, cluster, endpoint, shown).await?;
     let outcome = Outcome::Success(begun.elapsed());
     Ok(Box::new(Opened { application, flight, outcome, port: port.port, _place: place }))
 }

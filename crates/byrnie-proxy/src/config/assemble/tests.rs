@@ -250,6 +250,21 @@ fn endpoints_are_swapped_in_place_and_keep_their_state() {
 }
 
 #[test]
+fn an_endpoint_by_itself_is_one_for_all_who_call_it() {
+    let mut bench = Bench::calling_web();
+    let cluster = bench.cluster("shop/web");
+    let alone = cluster.alone(&first(&cluster));
+    assert!(
+        Arc::ptr_eq(&alone, &cluster.alone(&first(&cluster))),
+        "who waits for it is counted in one place"
+    );
+    assert_eq!(ports(&alone), [1]);
+    bench.offer(endpoints("shop/web", &[(3, "v1")]));
+    assert_eq!(ports(&cluster.alone(&first(&cluster))), [3]);
+    assert_eq!(Arc::strong_count(&alone), 1, "one that is gone is let go");
+}
+
+#[test]
 fn an_endpoint_with_another_identity_is_another_one() {
     let mut bench = Bench::calling_web();
     let before = first(&bench.cluster("shop/web"));
@@ -332,11 +347,11 @@ fn a_route_to_another_service_waits_until_that_one_is_known() {
         let http = bench.destination("shop/web").unwrap().http.clone().unwrap();
         http.rules[0].backends[0].cluster.as_ref().map(|cluster| cluster.service.clone()).map_err(|why| *why)
     };
-    assert_eq!(to(&bench), Ok(port_of("shop/web")));
+    assert_eq!(to(&bench), Ok(Arc::new(port_of("shop/web"))));
     bench.offer(service("shop/next", AppProtocol::Http1));
     bench.offer(endpoints("shop/next", &[(4, "v1")]));
     assert_eq!(bench.in_force, ["Endpoints/shop/next", "Routes/shop/web"]);
-    assert_eq!(to(&bench), Ok(port_of("shop/next")));
+    assert_eq!(to(&bench), Ok(Arc::new(port_of("shop/next"))));
     bench.absent("Service/shop/next");
     assert_eq!(to(&bench), Err(InvalidBackend::NotFound));
 }
