@@ -40,6 +40,8 @@ pub struct Process {
     pub config: ArcSwap<Config>,
     /// Key, certificate and roots. `None`: no identity yet, nothing goes over a hop (fail closed).
     pub tls: ArcSwapOption<TlsState>,
+    /// Ports whose clients do not make clear in time what they speak.
+    pub undetected: crate::detect::Warnings,
     /// All metric series.
     pub metrics: Registry,
     /// The counters that have one series each.
@@ -100,6 +102,8 @@ pub struct Counters {
     pub limit_headers: Arc<Counter>,
     /// Requests whose head took too long.
     pub limit_header_timeout: Arc<Counter>,
+    /// Connections that do not begin with the PROXY protocol where they must.
+    pub limit_proxy_protocol: Arc<Counter>,
     /// Connections of bytes whose client vanished: it answered no packet any more.
     pub client_vanished: Arc<Counter>,
     /// The same of the server, or of the proxy on the way to it.
@@ -133,6 +137,7 @@ impl Counters {
             limit_retry_budget: limit("retry_budget"),
             limit_headers: limit("headers"),
             limit_header_timeout: limit("header_timeout"),
+            limit_proxy_protocol: limit("proxy_protocol"),
             client_vanished: metrics.counter(&names::TCP_VANISHED, &["client"]),
             server_vanished: metrics.counter(&names::TCP_VANISHED, &["server"]),
             limit_mirror: limit("mirror"),
@@ -156,6 +161,7 @@ impl Process {
             config: ArcSwap::default(),
             tls: ArcSwapOption::empty(),
             counters: Counters::new(&metrics),
+            undetected: crate::detect::Warnings::default(),
             metrics,
             access_log: log,
             tap,

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use byrnie_decide::{EndpointLoad, OutlierClock, OutlierState, RetryBudget, Time};
-use byrnie_plan::{AppProtocol, Hop, ServicePortRef, TrafficSettings};
+use byrnie_plan::{AppProtocol, Hop, ProxyHeader, ServicePortRef, TrafficSettings};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,8 @@ pub struct Cluster {
     pub hop_prefix: String,
     /// Rate limits and faults, where the rule has none.
     pub controls: Option<Arc<Controls>>,
+    /// What a connection to an application begins with.
+    pub begins_with: ProxyHeader,
 }
 
 /// One endpoint. Kept across changes as long as address, port, workload and hop stay the same.
@@ -92,6 +94,7 @@ impl Cluster {
             budget,
             pending: AtomicU32::new(0),
             controls: None,
+            begins_with: ProxyHeader::Off,
         }
     }
 

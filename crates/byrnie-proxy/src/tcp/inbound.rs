@@ -188,13 +188,14 @@ async fn open(
     admit::authorize(worker, &inbound.authorizer, Some(&caller.peer), None, port.port)?;
     let service = story.labels.service.as_ref();
     controls::inbound_connection(worker, &inbound, service, Some(&caller.peer), caller.remote).await?;
-    to_application(worker, &port).await.map_err(plain_refusal)
+    to_application(worker, &port, story.client).await.map_err(plain_refusal)
 }
 
-/// Connects to the application.
+/// Connects to the application on behalf of a client, as far as that is known.
 pub(super) async fn to_application(
     worker: &Rc<Worker>,
     port: &InboundPort,
+    client: Option<SocketAddr>,
 ) -> Result<Box<Opened>, ProxyError> {
     let (cluster, endpoint) = (&port.cluster, &port.application);
     let place = Place::take(worker, cluster, endpoint)?;
@@ -202,7 +203,7 @@ pub(super) async fn to_application(
         ProxyError::unprocessed(Kind::Overload, "the application has maxInFlight connections")
     })?;
     let begun = Instant::now();
-    let application = plain(worker, cluster, endpoint).await?;
+    let application = plain(worker, cluster, endpoint, client).await?;
     let outcome = Outcome::Success(begun.elapsed());
     Ok(Box::new(Opened { application, flight, outcome, port: port.port, _place: place }))
 }

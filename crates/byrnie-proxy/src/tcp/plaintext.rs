@@ -51,7 +51,7 @@ async fn open(
     admit::authorize(worker, &inbound.authorizer, None, None, port.port)?;
     let service = story.labels.service.as_ref();
     controls::inbound_connection(worker, &inbound, service, None, remote).await?;
-    to_application(worker, &port).await.map_err(plain)
+    to_application(worker, &port, Some(remote)).await.map_err(plain)
 }
 
 /// Says that there is no connection.

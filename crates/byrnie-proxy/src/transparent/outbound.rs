@@ -101,6 +101,7 @@ pub fn destination_at(config: &Config, to: SocketAddr) -> Option<Arc<Destination
         tcp: None,
         cluster: Arc::new(alone),
         overrides: Vec::new(),
+        settings: Arc::clone(&service.settings),
     }))
 }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use byrnie_plan::{AppProtocol, HostPattern, Key, ObjectName, Resource, RouteKind, ServicePortRef};
+use byrnie_plan::{
+    AppProtocol, HostPattern, Key, MeshSettings, ObjectName, Resource, RouteKind, ServicePortRef,
+};
 use foldhash::HashMap;
 
 use super::clusters::Round;
 use super::compiled::{Cache, Compiled, Source};
-use super::{Assembler, Held};
+use super::{Assembler, Held, entrance};
 use crate::config::{Cluster, Destination, HttpRoutes, Listener};
 
 /// One assembly: what was, and what is becoming.
@@ -15,6 +17,8 @@ pub(super) struct Build<'a, 'r> {
     pub(super) assembler: &'a Assembler,
     pub(super) round: &'r mut Round<'a>,
     pub(super) cache: &'r mut Cache,
+    /// What holds for this proxy.
+    pub(super) settings: &'r Arc<MeshSettings>,
 }
 
 impl Build<'_, '_> {
@@ -50,8 +54,10 @@ impl Build<'_, '_> {
         let protocol = effective(cluster.protocol, http.as_deref());
         let overrides = self.overrides(&name.service);
         let before = self.assembler.config.destinations.get(name);
+        let settings = self.settings_of(&name.service, before.map(|before| &before.settings));
         let same = before.filter(|before| {
             before.protocol == protocol
+                && Arc::ptr_eq(&before.settings, &settings)
                 && before.overrides.len() == overrides.len()
                 && before.overrides.iter().zip(&overrides).all(|(a, b)| Arc::ptr_eq(a, b))
                 && Arc::ptr_eq(&before.cluster, &cluster)
@@ -60,8 +66,19 @@ impl Build<'_, '_> {
         });
         Some(match same {
             Some(before) => Arc::clone(before),
-            None => Arc::new(Destination { name: name.clone(), protocol, http, tcp, cluster, overrides }),
+            None => {
+                let name = name.clone();
+                Arc::new(Destination { name, protocol, http, tcp, cluster, overrides, settings })
+            }
         })
+    }
+
+    /// What holds where calls of a service come in.
+    fn settings_of(&self, service: &ObjectName, before: Option<&Arc<MeshSettings>>) -> Arc<MeshSettings> {
+        match self.assembler.resource(&Key::Service(service.clone())) {
+            Some(Resource::Service(plan)) => entrance::settle(self.settings, &plan.overrides, before),
+            _ => Arc::clone(self.settings),
+        }
     }
 
     /// Where the workload may send single requests for a service instead, as far as that exists.
@@ -108,8 +125,11 @@ impl Build<'_, '_> {
             };
             let compiled = self.cache.compile(&self.assembler.cache, source, self.round);
             let Some(Compiled { http: Some(http), tcp }) = compiled else { continue };
-            let listener =
-                Listener { name: plan.name.clone(), port: plan.port, protocol: plan.protocol, http, tcp };
+            let before = self.assembler.config.listeners.get(&plan.port);
+            let before = before.map(|listener| &listener.settings);
+            let settings = entrance::settle(self.settings, &plan.overrides, before);
+            let (name, port) = (plan.name.clone(), plan.port);
+            let listener = Listener { name, port, protocol: plan.protocol, http, tcp, settings };
             out.insert(plan.port, Arc::new(listener));
         }
         out
