@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that may wait to be accepted, when nothing else is said. The kernel cuts it to `net.core.somaxconn`.
@@ -60,6 +61,46 @@ pub fn original_destination(stream: &impl AsFd) -> io::Result<SocketAddr> {
             local.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
         }
         Err(error) => Err(error),
+    }
+}
+
+/// A connection's number, to ask about its other end while something else owns the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched(RawFd);
+
+/// What the other end of a connection did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherEnd {
+    /// Nothing that we know of.
+    Here,
+    /// It will send no more: it waits for what we send, or has gone; that cannot be told before we send something.
+    Finished,
+    /// It reset the connection.
+    Gone,
+}
+
+impl Watched {
+    /// The number of this connection.
+    pub fn new(stream: &impl AsFd) -> Self {
+        Self(stream.as_fd().as_raw_fd())
+    }
+
+    /// Looks, without reading. To be asked only while the connection's owner lives.
+    pub fn other_end(self) -> OtherEnd {
+        // SAFETY: nothing is read, written or closed. The caller keeps the connection; if it did not, the kernel would
+        // say that the number is not open or speak of another socket, and no more would come of it.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.0) };
+        let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if !poll(&mut asked, Some(&at_once)).is_ok_and(|ready| ready > 0) {
+            return OtherEnd::Here;
+        }
+        let [said] = asked.map(|asked| asked.revents());
+        if said.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
+            OtherEnd::Gone
+        } else {
+            OtherEnd::Finished
+        }
     }
 }
 

@@ -21,17 +21,17 @@ pub async fn serve(worker: &Rc<Worker>, mut stream: TcpStream, remote: SocketAdd
     match entrance {
         Entrance::Mesh => Box::pin(hop::serve::serve(worker, stream, remote)).await,
         Entrance::HttpProxy => {
-            Box::pin(http::serve(worker, &Front::new(entrance, None, remote), stream)).await
+            Box::pin(http::serve(worker, &Front::plain(entrance, &stream, remote), stream)).await
         }
         Entrance::Outbound => Box::pin(transparent::outbound::serve(worker, stream, remote)).await,
         Entrance::Inbound => Box::pin(transparent::inbound::serve(worker, stream, remote)).await,
         Entrance::Upstream(_) | Entrance::Gateway(_) | Entrance::Endpoint(_) => {
-            let mut front = Front::new(entrance, None, remote);
+            let mut front = Front::plain(entrance, &stream, remote);
             if front.listener_port().is_some() && front.settings(worker).accept_proxy_protocol {
                 // Boxed: it must not be kept for as long as the connection lasts.
                 let client = Box::pin(introduced(worker, &front, &mut stream)).await;
                 let Some(client) = client else { return };
-                front = Front::new(front.entrance.clone(), None, client);
+                front = Front::plain(front.entrance.clone(), &stream, client);
             }
             serve_stream(worker, &front, stream).await;
         }

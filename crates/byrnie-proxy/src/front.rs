@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use byrnie_net::socket::{OtherEnd, Watched};
 use byrnie_plan::{MeshSettings, ServicePortRef, WorkloadIdentity};
 use http::HeaderValue;
 use http::uri::Authority;
+use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 use crate::admit::Admission;
@@ -71,6 +73,8 @@ pub struct Front {
     /// What its HTTP/1 stream notes. Its `heard` is set by every read and cleared when a request begins or ends: on a
     /// quiet connection, whether the head of another request is on its way.
     pub notes: Arc<Notes>,
+    /// To ask whether the client is still there.
+    socket: Cell<Option<Watched>>,
     /// The other end's address as a header, once it was needed.
     pub address: OnceCell<HeaderValue>,
     /// What this connection became: upgrades and tunnels, which outlive the codec.
@@ -122,12 +126,25 @@ impl Front {
             in_flight: Cell::new(0),
             leaving: Cell::new(false),
             notes: Arc::default(),
+            socket: Cell::default(),
             address: OnceCell::new(),
             tunnels: TaskTracker::new(),
             target: RefCell::default(),
             authority: RefCell::default(),
             admission: RefCell::default(),
         })
+    }
+
+    /// A connection without mTLS that has just come in.
+    pub fn plain(entrance: Entrance, stream: &TcpStream, remote: SocketAddr) -> Rc<Self> {
+        let front = Self::new(entrance, None, remote);
+        front.socket.set(Some(Watched::new(stream)));
+        front
+    }
+
+    /// What the client did, as far as its socket knows. To be asked only while the connection is open.
+    pub fn client(&self) -> OtherEnd {
+        self.socket.get().map_or(OtherEnd::Here, Watched::other_end)
     }
 
     /// What this connection's requests are routed by now. `None`: the configuration has nothing for it (any more).

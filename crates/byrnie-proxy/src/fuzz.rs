@@ -107,7 +107,10 @@ fn fuzz_proxy_protocol() {
             let now = look_at_header(&input[..end]);
             let is_clear = !matches!(clear, Look::More);
             let is_bad = |look: &Look| matches!(look, Look::Malformed(_));
-            assert!(!is_clear || now == clear || is_bad(&clear) && is_bad(&now), "{clear:?} becomes {now:?} with {end} bytes");
+            assert!(
+                !is_clear || now == clear || is_bad(&clear) && is_bad(&now),
+                "{clear:?} becomes {now:?} with {end} bytes"
+            );
             if let (false, Look::Whole(length, client)) = (is_clear, &now) {
                 assert_eq!(*length, end, "it is whole with its last byte");
                 if let Some(client) = client {

@@ -23,9 +23,10 @@ const SHED: u8 = 2;
 const OTHER_DESCRIPTORS: u64 = 64;
 
 /// What all workers share.
-#[derive(Default)]
 pub struct Overload {
     pressure: AtomicU8,
+    /// How many this process may open.
+    descriptors: u64,
     requests: AtomicU32,
     concurrency: Concurrency,
 }
@@ -33,7 +34,6 @@ pub struct Overload {
 /// What runs out. Kept by the control thread.
 pub struct Watch {
     memory: Option<Memory>,
-    descriptors: u64,
 }
 
 /// The shares in use, in percent.
@@ -45,7 +45,23 @@ pub struct Pressure {
     pub descriptors: u8,
 }
 
+impl Default for Overload {
+    fn default() -> Self {
+        Self {
+            pressure: AtomicU8::new(FINE),
+            descriptors: byrnie_net::limits::descriptors(),
+            requests: AtomicU32::new(0),
+            concurrency: Concurrency::default(),
+        }
+    }
+}
+
 impl Overload {
+    /// The share of descriptors in use, in percent. `connections`: those to clients and to endpoints.
+    pub fn descriptors(&self, connections: u64) -> u8 {
+        percent(connections.saturating_add(OTHER_DESCRIPTORS), self.descriptors)
+    }
+
     /// A request's head has come.
     pub fn begin(&self) {
         self.requests.fetch_add(1, Relaxed);
@@ -114,20 +130,17 @@ impl Overload {
 impl Watch {
     /// Finds what limits this process.
     pub fn new() -> Self {
-        Self { memory: Memory::find(), descriptors: byrnie_net::limits::descriptors() }
+        Self { memory: Memory::find() }
     }
 
-    /// The shares in use. `connections`: those to clients and to endpoints.
-    pub fn look(&self, connections: u64) -> Pressure {
-        let percent = |used: u64, limit: u64| {
-            u8::try_from(used.saturating_mul(100).checked_div(limit).unwrap_or(0).min(100)).unwrap_or(100)
-        };
-        let memory = self.memory.as_ref().and_then(Memory::read);
-        Pressure {
-            memory: memory.map_or(0, |(used, limit)| percent(used, limit)),
-            descriptors: percent(connections.saturating_add(OTHER_DESCRIPTORS), self.descriptors),
-        }
+    /// The share of memory in use, in percent; 0 where nothing limits it.
+    pub fn memory(&self) -> u8 {
+        self.memory.as_ref().and_then(Memory::read).map_or(0, |(used, limit)| percent(used, limit))
     }
+}
+
+fn percent(used: u64, limit: u64) -> u8 {
+    u8::try_from(used.saturating_mul(100).checked_div(limit).unwrap_or(0).min(100)).unwrap_or(100)
 }
 
 #[cfg(test)]

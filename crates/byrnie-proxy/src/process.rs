@@ -201,11 +201,15 @@ impl Process {
 
     /// Takes a place for one more client connection. `None`: the limit is reached (and counted).
     pub fn admit_connection(self: &Arc<Self>) -> Option<OpenConnection> {
-        if self.overload.is_shedding() {
+        let config = self.config.load();
+        let settings = &config.settings;
+        // A burst between two looks must not take the last descriptor.
+        let has_room = settings.shed_percent == 0 || self.descriptors() < settings.shed_percent;
+        if self.overload.is_shedding() || !has_room {
             self.counters.limit_shed.inc();
             return None;
         }
-        let limit = self.config.load().settings.max_connections as usize;
+        let limit = settings.max_connections as usize;
         if self.open.fetch_add(1, Relaxed) >= limit {
             self.open.fetch_sub(1, Relaxed);
             self.counters.limit_connections.inc();
@@ -213,6 +217,12 @@ impl Process {
         }
         self.counters.downstream.add(1);
         Some(OpenConnection(Arc::clone(self)))
+    }
+
+    /// The share of descriptors in use, in percent.
+    pub fn descriptors(&self) -> u8 {
+        let connections = self.counters.downstream.get().saturating_add(self.counters.upstream.get());
+        self.overload.descriptors(u64::try_from(connections).unwrap_or(0))
     }
 
     /// Whether one more request is taken (a refusal is counted).

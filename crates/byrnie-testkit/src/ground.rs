@@ -295,7 +295,8 @@ fn up(program: &Path, dir: &Path, mode: Mode, log: &Arc<Mutex<String>>) -> Child
     child
 }
 
-fn keep(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
+/// Adds all that a child says to what it said before, from a thread of its own.
+pub fn keep(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     let log = Arc::clone(log);
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stream);

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 pub use delay::Delay;
 pub use expect::{Expect, metric};
 pub use fault::{Fault, Way};
-pub use ground::{Ground, Mode, Said};
+pub use ground::{Ground, Mode, Said, keep};
 pub use sniff::Sniff;
 
 /// How long a predicate may take to hold. Generous: it is spent only when a test is about to fail.

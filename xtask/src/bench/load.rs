@@ -121,6 +121,11 @@ pub fn probe(work: Work, to: SocketAddr) -> anyhow::Result<()> {
     }
 }
 
+/// So many GETs, one after the other over one connection; each answer within `patience`.
+pub fn gets_in_turn(to: SocketAddr, requests: u64, patience: Duration) -> anyhow::Result<()> {
+    paced::in_turn(to, requests, patience)
+}
+
 /// So many gRPC calls, one after the other over one connection.
 pub fn calls_in_turn(to: SocketAddr, calls: u64) -> anyhow::Result<()> {
     on_a_runtime(grpc::in_turn(to, calls))

@@ -1,11 +1,10 @@
 //! The work whose cost is counted: one unit after the other over one connection, so that nothing is batched by chance.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::bench::load;
-use crate::bench::origin::{BODY, Origin};
+use crate::bench::origin::Origin;
 
 /// Valgrind makes everything fifty times slower.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,25 +45,8 @@ impl Work {
     /// Does `units` of it over one connection.
     pub fn run(self, to: SocketAddr, units: u64) -> anyhow::Result<()> {
         match self {
-            Self::Http | Self::Bytes => gets(to, units),
+            Self::Http | Self::Bytes => load::gets_in_turn(to, units, PATIENCE),
             Self::Grpc => load::calls_in_turn(to, units),
         }
     }
-}
-
-fn gets(to: SocketAddr, units: u64) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let request = format!("GET / HTTP/1.1\r\nhost: {to}\r\n\r\n");
-    for _ in 0..units {
-        stream.write_all(request.as_bytes())?;
-        let (mut answer, mut part) = (Vec::new(), [0; 4096]);
-        while !answer.ends_with(BODY) {
-            let count = stream.read(&mut part)?;
-            anyhow::ensure!(count > 0, "the connection was closed");
-            answer.extend_from_slice(&part[..count]);
-        }
-    }
-    Ok(())
 }

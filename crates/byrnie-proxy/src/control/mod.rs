@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::Workers;
 use crate::config::Assembler;
-use crate::overload::Watch;
+use crate::overload::{Pressure, Watch};
 use crate::process::Process;
 use crate::run::{LocalState, ProxyOptions, RunError};
 use addresses::Addresses;
@@ -198,9 +198,7 @@ impl Control {
     }
 
     fn look_at_the_machine(&mut self) {
-        let counters = &self.process.counters;
-        let connections = counters.downstream.get().saturating_add(counters.upstream.get());
-        let pressure = self.watch.look(u64::try_from(connections).unwrap_or(0));
+        let pressure = Pressure { memory: self.watch.memory(), descriptors: self.process.descriptors() };
         let settings = Arc::clone(&self.process.config.load().settings);
         self.gauges.pressure(pressure, &self.process.overload);
         if self.process.overload.set(pressure, &settings) {

@@ -33,6 +33,8 @@ const NOT_SWITCHED: u8 = 2;
 pub struct Notes {
     /// Set by every read, so that its user can tell whether bytes have come since it cleared it.
     pub heard: AtomicBool,
+    /// The same of writes.
+    pub said: AtomicBool,
     switch: AtomicU8,
     refused: AtomicU8,
     asked: AtomicU8,
@@ -191,6 +193,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.notes.said.store(true, Relaxed);
         if self.guard.is_held() {
             self.settle(cx);
         }
@@ -231,6 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.notes.said.store(true, Relaxed);
         if self.guard.is_held() {
             self.settle(cx);
         }

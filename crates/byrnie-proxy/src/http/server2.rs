@@ -30,6 +30,12 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// The same for a peer's proxy, whose streams belong to many: as many as it opens, so that those that an application
 /// does not read do not stop the others.
 const PEER_WINDOW: u32 = STREAM_WINDOW * 100;
+/// Streams that were opened and reset before we looked at them, after which a client is cut off (CVE-2023-44487; h2's
+/// default).
+const RESETS: usize = 20;
+/// The same for a peer's proxy, which passes on what its clients reset, and each of them was held to `RESETS`: cutting
+/// it off would fail the requests of the others. It bounds what waits, and a hundred clients may break off at once.
+const PEER_RESETS: usize = RESETS * 100;
 /// What waits to be written for one stream, in bytes.
 const SEND_BUFFER: usize = 256 * 1024;
 /// Time for the preface and first settings.
@@ -66,7 +72,8 @@ where
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(connection_window(front))
+        .initial_connection_window_size(for_peers(front, PEER_WINDOW, CONNECTION_WINDOW))
+        .max_pending_accept_reset_streams(for_peers(front, PEER_RESETS, RESETS))
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_header_list_size(header_limit(front, &settings))
         .max_send_buffer_size(SEND_BUFFER)
@@ -113,21 +120,16 @@ where
     }
 }
 
-fn connection_window(front: &Front) -> u32 {
-    match front.entrance {
-        Entrance::Mesh => PEER_WINDOW,
-        _ => CONNECTION_WINDOW,
-    }
+/// The first for a peer's proxy, the second for a client.
+fn for_peers<T>(front: &Front, peers: T, clients: T) -> T {
+    if front.entrance == Entrance::Mesh { peers } else { clients }
 }
 
 /// Largest header list. HTTP/2 counts 32 bytes more for each line (RFC 9113 section 6.5.2), and a peer's proxy adds its
 /// own: what it accepted must not be refused here.
 fn header_limit(front: &Front, settings: &MeshSettings) -> u32 {
-    let more = match front.entrance {
-        Entrance::Mesh => settings.max_headers.saturating_mul(32).saturating_add(4096),
-        _ => 0,
-    };
-    settings.max_header_bytes.saturating_add(more)
+    let more = settings.max_headers.saturating_mul(32).saturating_add(4096);
+    settings.max_header_bytes.saturating_add(for_peers(front, more, 0))
 }
 
 async fn serve_stream(

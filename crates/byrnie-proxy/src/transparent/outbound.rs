@@ -35,7 +35,7 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
         Err(error) => return refuse(worker, &captured.counters.refused, stream, remote, &error),
     };
     counter.inc();
-    connection::serve_stream(worker, &Front::new(entrance, None, remote), stream).await;
+    connection::serve_stream(worker, &Front::plain(entrance, &stream, remote), stream).await;
 }
 
 /// What a destination is.

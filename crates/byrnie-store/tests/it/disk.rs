@@ -31,11 +31,11 @@ async fn child() {
     println!("said: {failed}");
 }
 
-#[test]
-fn a_file_that_fails_says_so_once_and_for_all() {
+#[tokio::test]
+async fn a_file_that_fails_says_so_once_and_for_all() {
     let (_dir, path) = scratch();
-    // Written before the limit holds, so that opening succeeds.
-    drop(EmbeddedStore::open(&path, EmbeddedOptions::default()).unwrap());
+    // Written before the limit holds, so that opening succeeds. Closed, not dropped: that waits until it let go.
+    EmbeddedStore::open(&path, EmbeddedOptions::default()).unwrap().close().await;
     // In blocks of 512 bytes (1,024 in bash): 4 MiB or 8; without the signal a write that is too long is an error.
     let limited = r#"trap '' XFSZ; ulimit -f 8192; exec "$0" "$@""#;
     let output = Command::new("sh")

@@ -41,19 +41,6 @@ impl Shop {
         }
         shop
     }
-
-    fn log(&self, gateway: &str) -> String {
-        let path = self.mesh.data_dir().join("gateways/shop").join(gateway).join("log");
-        std::fs::read_to_string(path).unwrap()
-    }
-
-    /// The text of a proxy's metrics.
-    fn metrics(&self, proxy: &str) -> String {
-        let admin = until("the proxy has an admin address", || {
-            self.mesh.proxy(proxy)?["admin"].as_str().map(str::to_owned)
-        });
-        get(&admin, "/metrics", &[]).unwrap().body
-    }
 }
 
 #[test]
@@ -70,7 +57,7 @@ fn a_share_of_requests_fails_at_the_caller() {
         (0..20).all(|_| get(&shop.a, "/", &[]).unwrap().status == 200),
         "what does not match is left alone"
     );
-    let metrics = shop.metrics("a");
+    let metrics = shop.mesh.metrics("a");
     let counted = format!(
         "byrnie_faults_injected_total{{direction=\"outbound\",policy=\"shop/teapot\",fault=\"abort\"}} {failed}\n"
     );
@@ -90,7 +77,7 @@ fn a_delay_counts_for_the_timeout_and_is_seen() {
     let begun = Instant::now();
     assert_eq!(get(&shop.gateway, "/", &[]).unwrap().status, 200);
     assert!(begun.elapsed() >= Duration::from_millis(300));
-    until("the log tells it", || shop.log("front").contains("BYR0252").then_some(()));
+    until("the log tells it", || shop.mesh.gateway_log("shop", "front").contains("BYR0252").then_some(()));
     shop.mesh.apply(&policy("slow", target, "", "{delay: {uniform: {min: 50s, max: 60s}}}"));
     let traffic = "---
 apiVersion: mesh.byrnie.dev/v1alpha1
@@ -114,7 +101,7 @@ fn it_ends_by_itself_and_says_so() {
             policy["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == "Accepted")?.clone();
         (accepted["status"] == "False" && accepted["reason"] == "Expired").then_some(())
     });
-    assert!(shop.metrics("front").contains("byrnie_faults_injected_total"), "it was there before");
+    assert!(shop.mesh.metrics("front").contains("byrnie_faults_injected_total"), "it was there before");
 }
 
 #[test]
@@ -137,7 +124,7 @@ spec:
         assert_eq!((answer.status, answer.header("byrnie-error")), (503, Some("BYR0251 fault side=mesh")));
     }
     let counted = |proxy: &str| {
-        let metrics = shop.metrics(proxy);
+        let metrics = shop.mesh.metrics(proxy);
         let name =
             "byrnie_faults_injected_total{direction=\"inbound\",policy=\"shop/broken\",fault=\"abort\"} ";
         let line = metrics.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));

@@ -6,6 +6,8 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
+
 use crate::harness::{Mesh, Origin, Sandbox, free_port, get, skip, until};
 
 /// A proxy alone, started by a shell that does this first.
@@ -79,6 +81,13 @@ impl Alone {
         }
     }
 
+    /// A connection with a request that is never answered, unless it is refused.
+    fn hang(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let _ = stream.write_all(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n"); // the connection may be refused
+        stream
+    }
+
     fn is_well(&self) {
         until("it is well again", || (get(&self.address, "/", &[]).ok()?.status == 200).then_some(()));
     }
@@ -87,12 +96,7 @@ impl Alone {
 #[test]
 fn requests_beyond_the_limit_get_503_and_a_code() {
     let alone = alone("", "maxRequests: 2");
-    let hang = || {
-        let mut stream = TcpStream::connect(&alone.address).unwrap();
-        stream.write_all(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        stream
-    };
-    let _held = [hang(), hang()];
+    let _held = [alone.hang(), alone.hang()];
     until("both are in flight", || (alone.metric("byrnie_requests_in_flight") == 2.0).then_some(()));
     assert_eq!(get(&alone.address, "/", &[]).unwrap().status, 503);
     assert_eq!(alone.refused("requests"), 1.0);
@@ -100,24 +104,32 @@ fn requests_beyond_the_limit_get_503_and_a_code() {
 }
 
 #[test]
-fn descriptors_that_run_out_harm_only_what_is_new() {
-    let alone = alone("ulimit -n 200", "");
-    let mut kept: Vec<TcpStream> = Vec::new();
-    let mut refused = 0;
-    while refused < 50 {
-        match alone.keep() {
-            Ok(stream) => kept.push(stream),
-            Err(_) => refused += 1,
-        }
-        assert!(kept.len() < 200, "nothing is refused");
-    }
-    assert!(kept.len() > 30, "{}", kept.len());
-    assert!(alone.metric("byrnie_pressure_percent{resource=\"descriptors\"}") >= 85.0);
-    drop(kept);
+fn clients_that_break_off_give_their_places_back() {
+    let alone = alone("", "maxRequests: 2, headerTimeout: 1s");
+    let mut held = [alone.hang(), alone.hang()];
+    until("both are in flight", || (alone.metric("byrnie_requests_in_flight") == 2.0).then_some(()));
+    held.iter_mut().for_each(|stream| set_socket_linger(stream, Some(Duration::ZERO)).unwrap());
+    drop(held); // which resets them
+    until("nothing is in flight", || (alone.metric("byrnie_requests_in_flight") == 0.0).then_some(()));
     alone.is_well();
-    until("the pressure is gone", || {
-        (alone.metric("byrnie_pressure_percent{resource=\"descriptors\"}") < 85.0).then_some(())
-    });
+}
+
+#[test]
+fn descriptors_that_run_out_harm_only_what_is_new() {
+    // It looks at its connections four times in that time.
+    let alone = alone("ulimit -n 200", "headerTimeout: 1s");
+    // Their answers never come: what only drains, closing each connection after its answer, frees none of these.
+    let mut held: Vec<TcpStream> = Vec::new();
+    while alone.refused("shed") == 0.0 {
+        assert!(held.len() < 200, "nothing is refused");
+        held.push(alone.hang());
+    }
+    assert!(held.len() > 30, "{}", held.len());
+    let pressure = || alone.metric("byrnie_pressure_percent{resource=\"descriptors\"}");
+    until("the pressure shows", || (pressure() >= 85.0).then_some(()));
+    drop(held);
+    alone.is_well();
+    until("the pressure is gone", || (pressure() < 85.0).then_some(()));
 }
 
 /// A control group of this size, of version 1 or 2; removed with it.

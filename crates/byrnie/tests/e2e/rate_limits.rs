@@ -47,20 +47,6 @@ impl Shop {
         }
         shop
     }
-
-    /// What a Gateway has logged.
-    fn log(&self, gateway: &str) -> String {
-        let path = self.mesh.data_dir().join("gateways/shop").join(gateway).join("log");
-        std::fs::read_to_string(path).unwrap()
-    }
-
-    /// The text of a proxy's metrics.
-    fn metrics(&self, proxy: &str) -> String {
-        let admin = until("the proxy has an admin address", || {
-            self.mesh.proxy(proxy)?["admin"].as_str().map(str::to_owned)
-        });
-        get(&admin, "/metrics", &[]).unwrap().body
-    }
 }
 
 /// How many of `requests` pass, sent over eight connections at once.
@@ -117,8 +103,8 @@ fn a_refusal_says_what_and_until_when_and_is_counted() {
     assert_eq!(refused.header("byrnie-error"), None, "outside of the mesh a status is enough");
     let counted = "byrnie_rate_limited_total{direction=\"outbound\",policy=\"shop/front\",\
                    limit=\"few\",mode=\"enforced\"} 1";
-    assert!(shop.metrics("front").contains(counted), "{}", shop.metrics("front"));
-    until("the log tells it", || shop.log("front").contains("BYR0250").then_some(()));
+    assert!(shop.mesh.metrics("front").contains(counted), "{}", shop.mesh.metrics("front"));
+    until("the log tells it", || shop.mesh.gateway_log("shop", "front").contains("BYR0250").then_some(()));
     // Callers within the mesh do not come by the Gateway.
     assert_eq!(get(&shop.a, "/", &[]).unwrap().status, 200);
 }
@@ -165,7 +151,7 @@ fn by_header_and_path_and_in_shadow() {
         let answer = get(&shop.gateway, "/api", &[("x-user", "ann")]).unwrap();
         assert_eq!((answer.status, answer.header("ratelimit")), (200, None), "a shadow refuses nothing");
     }
-    let metrics = shop.metrics("front");
+    let metrics = shop.mesh.metrics("front");
     let counted = "policy=\"shop/users\",limit=\"users\",mode=\"shadow\"} 2";
     assert!(metrics.contains(counted), "{metrics}");
     shop.mesh.apply(&policy("users", target, "", users));

@@ -40,6 +40,16 @@ pub fn once(to: SocketAddr, patience: Duration) -> anyhow::Result<()> {
     Connection::open(to, patience).map(drop)
 }
 
+/// So many requests over one connection, each when the one before is answered.
+pub fn in_turn(to: SocketAddr, requests: u64, patience: Duration) -> anyhow::Result<()> {
+    let mut connection = Connection::open(to, patience)?;
+    let request = get(to);
+    for _ in 1..requests {
+        connection.request(&request)?;
+    }
+    Ok(())
+}
+
 /// A request whose connection is still busy at its time counts from then. One whose thread merely woke late counts
 /// from its sending: that is our delay, not the proxy's.
 fn connection(to: SocketAddr, index: u32, end: Instant) -> anyhow::Result<Vec<Duration>> {

@@ -1,15 +1,15 @@
 //! A running mesh: `byrnie up`, `byrnie demo` or a control plane alone, gone with the test.
 
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use byrnie_testkit::keep;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
-use super::{Run, Sandbox, until};
+use super::{Run, Sandbox, get, until};
 
 /// A mesh in the foreground of its own process group.
 pub struct Mesh {
@@ -132,6 +132,20 @@ impl Mesh {
         })
     }
 
+    /// The text of a proxy's metrics.
+    pub fn metrics(&self, proxy: &str) -> String {
+        let admin = until("the proxy has an admin address", || {
+            self.proxy(proxy)?["admin"].as_str().map(str::to_owned)
+        });
+        get(&admin, "/metrics", &[]).unwrap().body
+    }
+
+    /// What a Gateway's proxy has logged.
+    pub fn gateway_log(&self, namespace: &str, name: &str) -> String {
+        let path = self.data_dir().join("gateways").join(namespace).join(name).join("log");
+        std::fs::read_to_string(path).unwrap()
+    }
+
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.sandbox.data_dir()
@@ -182,16 +196,4 @@ fn in_foreground(mut command: std::process::Command, log: &Arc<Mutex<String>>) -
     keep(child.stdout.take().unwrap(), log);
     keep(child.stderr.take().unwrap(), log);
     child
-}
-
-fn keep(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
-    let log = Arc::clone(log);
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(stream);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-            log.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
-            line.clear();
-        }
-    });
 }

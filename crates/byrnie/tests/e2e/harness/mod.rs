@@ -9,11 +9,11 @@ mod origin;
 mod raw;
 pub mod yaml;
 
-use std::io::Write;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use byrnie_testkit::skip;
 pub use command::{Run, Sandbox};
 pub use http::{Connection, Response, get};
 pub use load::Load;
@@ -49,15 +49,5 @@ pub fn free_port() -> u16 {
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
-    }
-}
-
-/// Counts and names a test that cannot run here; `cargo xtask test` prints the list, and fails on it in CI.
-pub fn skip(reason: &str) {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    eprintln!("skipped: {test}: {reason}");
-    if let Some(path) = std::env::var_os("BYRNIE_SKIPPED_TESTS") {
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{test}: {reason}").unwrap();
     }
 }

@@ -157,7 +157,7 @@ fn innocent(address: &str, stop: &Arc<AtomicBool>) -> JoinHandle<Vec<Duration>> 
         while !stop.load(Ordering::Relaxed) || took.len() < 20 {
             let start = Instant::now();
             let answer = connection.get("/innocent", &[]).unwrap();
-            assert_eq!(answer.status, 200);
+            assert_eq!(answer.status, 200, "{answer:?}");
             took.push(start.elapsed());
             std::thread::sleep(PACE);
         }
