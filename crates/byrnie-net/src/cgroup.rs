@@ -33,6 +33,13 @@ impl Memory {
     }
 }
 
+/// Bytes that this machine has.
+pub fn machine() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(total.split_ascii_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
+}
+
 fn find(root: &Path, membership: &str) -> Option<Memory> {
     for line in membership.lines() {
         let mut parts = line.splitn(3, ':');

@@ -8,6 +8,7 @@
 //! This is the only crate that may hold `unsafe`. It must never know a mesh concept: no workloads, no identities.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod allocator;
 pub mod capture;
 pub mod cgroup;
 pub mod inherit;

@@ -50,6 +50,8 @@ pub struct MeshSettings {
     pub drain_percent: u8,
     /// The same from which on new connections and requests are refused. Default 92; 0: never.
     pub shed_percent: u8,
+    /// What a proxy may keep for others, in percent of the memory that it may have. Default 25; 0: no bound.
+    pub buffer_percent: u8,
     /// Whether requests in flight are also limited by what latency allows. Default false.
     pub adaptive_concurrency: bool,
     /// Whether captured connections to what is no service of the mesh are refused. Default false: they pass.
@@ -189,6 +191,7 @@ impl Default for MeshSettings {
             max_requests: 100_000,
             drain_percent: 85,
             shed_percent: 92,
+            buffer_percent: 25,
             adaptive_concurrency: false,
             forwarded_headers: ForwardedHeaders::Append,
             trusted_hops: 0,

@@ -13,6 +13,7 @@
 mod accept;
 mod admit;
 mod balance;
+mod budget;
 mod called;
 mod capture;
 mod config;

@@ -16,6 +16,7 @@ use http_body::{Body as _, Frame};
 use tokio::sync::mpsc;
 
 use crate::balance::{self, Wish};
+use crate::budget::{Budget, Held};
 use crate::config::MirrorTo;
 use crate::front::Front;
 use crate::hop::{self, Outgoing};
@@ -54,10 +55,10 @@ pub fn send_copy(
         true => (body, Body::Empty),
         false => {
             let (sender, receiver) = mpsc::channel(BEHIND);
-            let behind = Rc::new(Cell::new(0));
+            let (behind, budget) = (Rc::new(Cell::new(0)), Arc::clone(&worker.process.budget));
             let hearing = Hearing { receiver, behind: Rc::clone(&behind) };
             (
-                Body::Overheard(Box::new(Overheard { inner: body, to: Some(sender), behind })),
+                Body::Overheard(Box::new(Overheard { inner: body, to: Some(sender), behind, budget })),
                 Body::Copy(Box::new(hearing)),
             )
         }
@@ -138,6 +139,7 @@ pub struct Overheard {
     to: Option<mpsc::Sender<Heard>>,
     /// Bytes that the copy has not taken yet.
     behind: Rc<Cell<usize>>,
+    budget: Arc<Budget>,
 }
 
 /// What a copy hears, as its body.
@@ -148,8 +150,8 @@ pub struct Hearing {
 
 /// A piece of the body; the sender's end without a last one means that the body broke off.
 pub enum Heard {
-    /// Bytes.
-    Data(Bytes),
+    /// Bytes, held for the copy.
+    Data(Bytes, Held),
     /// The body is complete.
     End,
 }
@@ -166,7 +168,7 @@ impl Overheard {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
-                    self.tell(Heard::Data(data.clone()));
+                    self.tell(Heard::Data(data.clone(), self.budget.holder()));
                 }
                 if self.inner.is_end_stream() {
                     self.tell(Heard::End);
@@ -183,9 +185,9 @@ impl Overheard {
         polled
     }
 
-    fn tell(&mut self, heard: Heard) {
+    fn tell(&mut self, mut heard: Heard) {
         let behind = self.behind.get() + heard.len();
-        let fits = behind <= BEHIND_BYTES || self.behind.get() == 0;
+        let fits = (behind <= BEHIND_BYTES || self.behind.get() == 0) && heard.hold();
         self.behind.set(behind);
         if self.to.as_ref().is_some_and(|to| !fits || to.try_send(heard).is_err()) {
             self.to = None;
@@ -196,8 +198,16 @@ impl Overheard {
 impl Heard {
     fn len(&self) -> usize {
         match self {
-            Self::Data(data) => data.len(),
+            Self::Data(data, _) => data.len(),
             Self::End => 0,
+        }
+    }
+
+    /// Whether the process has room for it.
+    fn hold(&mut self) -> bool {
+        match self {
+            Self::Data(data, held) => held.add(data.len()),
+            Self::End => true,
         }
     }
 }
@@ -206,7 +216,7 @@ impl Hearing {
     /// The next piece. Breaks off when the original does, or when the copy was too slow.
     pub fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.receiver.poll_recv(cx).map(|heard| match heard {
-            Some(Heard::Data(data)) => {
+            Some(Heard::Data(data, _)) => {
                 self.behind.set(self.behind.get().saturating_sub(data.len()));
                 Some(Ok(Frame::data(data)))
             }

@@ -31,6 +31,9 @@ pub struct Overload {
     concurrency: Concurrency,
 }
 
+/// A control group with less than this has nothing to spare for memory that is free already.
+const SMALL: u64 = 256 << 20;
+
 /// What runs out. Kept by the control thread.
 pub struct Watch {
     memory: Option<Memory>,
@@ -131,6 +134,17 @@ impl Watch {
     /// Finds what limits this process.
     pub fn new() -> Self {
         Self { memory: Memory::find() }
+    }
+
+    /// Bytes that this process may use: what its control group allows, else all that the machine has.
+    pub fn allowed(&self) -> Option<u64> {
+        let group = self.memory.as_ref().and_then(Memory::read).map(|(_, limit)| limit);
+        group.or_else(byrnie_net::cgroup::machine)
+    }
+
+    /// Whether freed memory is to go back at once.
+    pub fn is_small(&self) -> bool {
+        self.memory.as_ref().and_then(Memory::read).is_some_and(|(_, limit)| limit < SMALL)
     }
 
     /// The share of memory in use, in percent; 0 where nothing limits it.

@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::budget::Budget;
 use crate::called::Calls;
 use crate::config::Config;
 use crate::error::{Kind, ProxyError};
@@ -63,6 +64,8 @@ pub struct Process {
     pub connections: TaskTracker,
     /// Requests in flight, and whether memory or descriptors run out.
     pub overload: Overload,
+    /// Bytes held for others.
+    pub budget: Arc<Budget>,
     /// Client connections that are open, for the operator.
     pub listing: Arc<Listing>,
     /// Their number.
@@ -162,7 +165,6 @@ impl Process {
             tls: ArcSwapOption::empty(),
             counters: Counters::new(&metrics),
             undetected: crate::detect::Warnings::default(),
-            metrics,
             access_log: log,
             tap,
             calls: Calls::default(),
@@ -171,6 +173,7 @@ impl Process {
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
             overload: Overload::default(),
+            budget: Budget::new(metrics.counter(&names::LIMIT_REJECTIONS, &["buffers"])),
             listing: Arc::default(),
             open: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
@@ -178,6 +181,7 @@ impl Process {
             ejections: AtomicU64::new(0),
             started: Instant::now(),
             started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            metrics,
         }
     }
 

@@ -155,7 +155,7 @@ fn prepare(plan: &Plan<'_>, exchange: &mut Exchange, body: Body) -> (Body, Optio
     if plan.upgrade.is_some() || plan.retry.attempts == 0 {
         return (body, None);
     }
-    let replay = ReplayBody::new(body);
+    let replay = ReplayBody::new(body, plan.worker.process.budget.holder());
     (Body::Replay(replay.clone()), Some(replay))
 }
 

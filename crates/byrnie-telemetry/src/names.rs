@@ -123,6 +123,13 @@ pub const PRESSURE: Desc = Desc {
     labels: &["resource"],
 };
 
+/// What this process keeps for others.
+pub const BUFFERED: Desc = Desc {
+    name: "byrnie_buffered_bytes",
+    help: "Bytes held of heads that are not complete, of bodies that may be sent again, of mirrored copies",
+    labels: &[],
+};
+
 /// Requests of the process that are in flight.
 pub const REQUESTS_IN_FLIGHT: Desc =
     Desc { name: "byrnie_requests_in_flight", help: "Requests in flight in this process", labels: &[] };

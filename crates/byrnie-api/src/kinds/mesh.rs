@@ -244,11 +244,16 @@ pub struct OverloadSettings {
     /// Default 92 (Envoy's usual values are 92 and 95). 0: never.
     #[schemars(range(min = 0, max = 100))]
     pub shed_percent: u8,
+    /// What a proxy may keep for others, in percent of the control group's limit (else of the machine's memory): heads
+    /// that are not complete, bodies kept for another try, copies. What needs more is closed, not retried, not copied.
+    /// HTTP/2 windows are made smaller where all together promise as much. Default 25. 0: no bound.
+    #[schemars(range(min = 0, max = 100))]
+    pub buffer_percent: u8,
 }
 
 impl Default for OverloadSettings {
     fn default() -> Self {
-        Self { drain_percent: 85, shed_percent: 92 }
+        Self { drain_percent: 85, shed_percent: 92, buffer_percent: 25 }
     }
 }
 

@@ -148,6 +148,7 @@ fn effective(mesh: &Mesh) -> Effective {
             max_requests: proxy.max_requests,
             drain_percent: proxy.overload.drain_percent,
             shed_percent: proxy.overload.shed_percent,
+            buffer_percent: proxy.overload.buffer_percent,
             adaptive_concurrency: proxy.adaptive_concurrency,
             forwarded_headers: inbound::forwarded(proxy.forwarded_headers),
             trusted_hops: proxy.trusted_hops,

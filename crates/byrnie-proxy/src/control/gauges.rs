@@ -11,7 +11,7 @@ use byrnie_telemetry::{Gauge, Registry, names};
 use super::xds::Xds;
 use crate::balance::state;
 use crate::config::Assembler;
-use crate::overload::{Overload, Pressure};
+use crate::overload::Pressure;
 use crate::process::Process;
 
 /// Gauges that only the control thread sets.
@@ -23,6 +23,7 @@ pub struct Gauges {
     memory: Arc<Gauge>,
     descriptors: Arc<Gauge>,
     requests: Arc<Gauge>,
+    buffered: Arc<Gauge>,
     concurrency: Arc<Gauge>,
     /// By service and workload.
     ejected: BTreeMap<(ObjectName, ObjectName), Arc<Gauge>>,
@@ -38,6 +39,7 @@ impl Gauges {
             memory: metrics.gauge(&names::PRESSURE, &["memory"]),
             descriptors: metrics.gauge(&names::PRESSURE, &["descriptors"]),
             requests: metrics.gauge(&names::REQUESTS_IN_FLIGHT, &[]),
+            buffered: metrics.gauge(&names::BUFFERED, &[]),
             concurrency: metrics.gauge(&names::CONCURRENCY_LIMIT, &[]),
             stuck: metrics.gauge(&names::WORKERS_STUCK, &[]),
             metrics: metrics.clone(),
@@ -58,7 +60,9 @@ impl Gauges {
     }
 
     /// What runs out, and how much is going on.
-    pub fn pressure(&self, pressure: Pressure, overload: &Overload) {
+    pub fn pressure(&self, pressure: Pressure, process: &Process) {
+        let overload = &process.overload;
+        self.buffered.set(i64::try_from(process.budget.held()).unwrap_or(i64::MAX));
         self.memory.set(pressure.memory.into());
         self.descriptors.set(pressure.descriptors.into());
         self.requests.set(overload.requests().into());

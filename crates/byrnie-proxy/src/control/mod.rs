@@ -200,7 +200,7 @@ impl Control {
     fn look_at_the_machine(&mut self) {
         let pressure = Pressure { memory: self.watch.memory(), descriptors: self.process.descriptors() };
         let settings = Arc::clone(&self.process.config.load().settings);
-        self.gauges.pressure(pressure, &self.process.overload);
+        self.gauges.pressure(pressure, &self.process);
         if self.process.overload.set(pressure, &settings) {
             let words = match (self.process.overload.is_shedding(), self.process.overload.is_draining()) {
                 (true, _) => "what is new is refused (BYR0241)",
@@ -217,6 +217,9 @@ impl Control {
 
     fn each_second(&mut self) {
         self.watch_workers();
+        let percent = self.process.config.load().settings.buffer_percent;
+        self.process.budget.set(self.watch.allowed(), percent);
+        byrnie_net::allocator::give_back();
         self.send_report();
         self.gauges.resources(&self.assembler, &self.xds, !self.trouble.local.is_empty());
         self.gauges.ejected(&self.process);

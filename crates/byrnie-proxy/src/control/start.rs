@@ -46,6 +46,7 @@ impl Control {
         let predecessor = inherited.remove(handover::PREDECESSOR);
         let notifier = Rc::new(notifier);
         let process = process(&options, &mut inherited)?;
+        let watch = within_limits(&process);
         let workers = Workers::start(&process, options.workers).map_err(RunError::Threads)?;
         let (told, identity) = mpsc::channel(4);
         let (ask, questions) = mpsc::channel(16);
@@ -83,7 +84,7 @@ impl Control {
             successor: None,
             predecessor,
             retiring: false,
-            watch: Watch::new(),
+            watch,
             questions,
             admin: None,
             notifier,
@@ -171,6 +172,16 @@ impl Control {
         };
         tokio::spawn(keeper.run());
     }
+}
+
+/// Finds what limits this process. One that may have little memory keeps nothing that is free.
+fn within_limits(process: &Process) -> Watch {
+    let watch = Watch::new();
+    if watch.is_small() {
+        byrnie_net::allocator::give_back_at_once();
+    }
+    process.budget.set(watch.allowed(), process.config.load().settings.buffer_percent);
+    watch
 }
 
 fn process(options: &ProxyOptions, inherited: &mut Inherited) -> Result<Arc<Process>, RunError> {

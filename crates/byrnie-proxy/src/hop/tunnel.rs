@@ -253,10 +253,11 @@ async fn dial_connection(
     // Read before the handshake: a certificate that changes meanwhile makes the connection an old one.
     let tls_generation = worker.process.tls.load().as_ref().map_or(0, |tls| tls.generation);
     let stream = dial::tls(worker, endpoint, alpn).await?;
+    let windows = worker.process.budget.windows(STREAM_WINDOW, CONNECTION_WINDOW);
     let mut builder = h2::client::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_frame_size(FRAME)
         .max_send_buffer_size(SEND_BUFFER)
         .data_frame_budget(FRAME_BUDGET)
@@ -265,8 +266,12 @@ async fn dial_connection(
     let (requests, driver) =
         builder.handshake(Paced::new(stream)).await.map_err(|error| failed(endpoint, &error))?;
     let doubt = Rc::default();
-    let driven =
-        drive::Driven { worker: Rc::clone(worker), endpoint: Arc::clone(endpoint), doubt: Rc::clone(&doubt) };
+    let driven = drive::Driven {
+        worker: Rc::clone(worker),
+        endpoint: Arc::clone(endpoint),
+        doubt: Rc::clone(&doubt),
+        windows,
+    };
     let connection =
         Rc::new(Connection { requests, tls_generation, streams: Cell::new(0), used: Cell::new(true), doubt });
     if !endpoint.peer.gone.is_cancelled() {

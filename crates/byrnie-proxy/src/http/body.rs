@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::expect::Gated;
 use super::upgrade::Tunnel;
+use crate::budget::Held;
 use crate::mirror::{Hearing, Overheard};
 use crate::observe::Exchange;
 
@@ -285,7 +286,8 @@ impl H2Body {
 pub const REPLAY_LIMIT_BYTES: usize = 64 * 1024;
 
 /// A request's body that several tries read one after the other. What was read is kept up to
-/// [`REPLAY_LIMIT_BYTES`]; past that, or when the caller's side broke, there is no other try.
+/// [`REPLAY_LIMIT_BYTES`], as long as the process has room for it; past that, or when the caller's side broke, there is
+/// no other try.
 #[derive(Clone)]
 pub struct ReplayBody {
     shared: Rc<RefCell<Replay>>,
@@ -299,13 +301,14 @@ struct Replay {
     trailers: Option<HeaderMap>,
     ended: bool,
     spoiled: bool,
+    held: Held,
 }
 
 impl ReplayBody {
     /// Starts with a body of which nothing has been read.
-    pub fn new(source: Body) -> Self {
-        let shared =
-            Replay { source, kept: Vec::new(), kept_bytes: 0, trailers: None, ended: false, spoiled: false };
+    pub fn new(source: Body, held: Held) -> Self {
+        let (kept, trailers) = (Vec::new(), None);
+        let shared = Replay { source, kept, kept_bytes: 0, trailers, ended: false, spoiled: false, held };
         Self { shared: Rc::new(RefCell::new(shared)), next: 0 }
     }
 
@@ -346,9 +349,11 @@ impl ReplayBody {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     shared.kept_bytes += data.len();
-                    if shared.kept_bytes > REPLAY_LIMIT_BYTES || shared.spoiled {
+                    let fits = shared.kept_bytes <= REPLAY_LIMIT_BYTES && !shared.spoiled;
+                    if !fits || !shared.held.add(data.len()) {
                         shared.spoiled = true;
                         shared.kept.clear();
+                        shared.held.give_back();
                         self.next = 0;
                     } else {
                         shared.kept.push(data.clone());

@@ -12,6 +12,8 @@ use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::budget::{Budget, Held};
+
 use super::strict::{Asked, Guard, Refusal, Side};
 
 /// Messages up to this size are written in one piece.
@@ -20,6 +22,9 @@ const JOINED: usize = 1024;
 /// How long a client may go on with a message after its connection was closed for it. A socket that is closed with
 /// something unread resets the connection, and with it the answer that the client has not read.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// What a head may have without asking: the codec's first buffer, which every connection has.
+const FREE: usize = 8 * 1024;
 
 /// What every version of the codec refuses with 400, wherever in a head it comes.
 const POISON: &[u8] = b"\0\r\n\r\n";
@@ -84,13 +89,53 @@ pub struct Noting<S> {
     /// Waits for the decision.
     waker: Option<Waker>,
     linger: Option<Pin<Box<Sleep>>>,
+    /// Bytes that have come of a head that took more than one read.
+    head: usize,
+    /// The buffer that they need.
+    room: Option<Held>,
 }
 
 impl<S> Noting<S> {
     /// `limit` bounds a line, in bytes.
     pub fn new(stream: S, side: Side, limit: usize, notes: Arc<Notes>) -> Self {
         let guard = Guard::new(side, limit);
-        Self { stream, notes, guard, side, held: Vec::new(), poison: POISON, waker: None, linger: None }
+        Self {
+            stream,
+            notes,
+            guard,
+            side,
+            held: Vec::new(),
+            poison: POISON,
+            waker: None,
+            linger: None,
+            head: 0,
+            room: None,
+        }
+    }
+
+    /// Large heads count as what this process holds for others.
+    pub fn within(mut self, budget: &Arc<Budget>) -> Self {
+        self.room = Some(budget.holder());
+        self
+    }
+
+    /// Whether there is room for `more` bytes that have just come. `begins`: they are not of a head that had begun.
+    /// What a head took is counted until something else comes: the codec keeps it as long.
+    fn has_room(&mut self, begins: bool, more: usize) -> bool {
+        let ends = !self.guard.is_within_head();
+        if begins && ends && self.head == 0 {
+            return true;
+        }
+        let Some(held) = &mut self.room else { return true };
+        if begins {
+            self.head = 0;
+            held.give_back();
+        }
+        if begins && ends {
+            return true;
+        }
+        self.head += more;
+        self.head <= FREE || held.reach(self.head.next_power_of_two() as u64)
     }
 
     /// Looks at what was just read behind `before`, and takes back what is not to be seen.
@@ -181,7 +226,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
         if this.guard.is_free() {
             return Poll::Ready(Ok(()));
         }
+        let begins = !this.guard.is_within_head();
         this.judge(buf, before);
+        if !this.has_room(begins, buf.filled().len() - before) {
+            buf.set_filled(before);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::OutOfMemory, "no room for the head")));
+        }
         match this.guard.refused() {
             Some((why, in_head)) if buf.filled().len() == before => {
                 Poll::Ready(this.tell_refusal(why, in_head, buf))

@@ -31,7 +31,8 @@ where
 {
     let settings = front.settings(worker);
     let head_limit = settings.max_header_bytes as usize;
-    let strict = Noting::new(stream, Side::Requests, head_limit, Arc::clone(&front.notes));
+    let strict = Noting::new(stream, Side::Requests, head_limit, Arc::clone(&front.notes))
+        .within(&worker.process.budget);
     let io = TokioIo::new(strict);
     let service = service_fn(|request: Request<HyperBody>| {
         front.notes.heard.store(false, Relaxed);

@@ -69,10 +69,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let settings = front.settings(worker);
+    let windows =
+        worker.process.budget.windows(STREAM_WINDOW, for_peers(front, PEER_WINDOW, CONNECTION_WINDOW));
     let mut builder = h2::server::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(for_peers(front, PEER_WINDOW, CONNECTION_WINDOW))
+        .initial_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_pending_accept_reset_streams(for_peers(front, PEER_RESETS, RESETS))
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_header_list_size(header_limit(front, &settings))

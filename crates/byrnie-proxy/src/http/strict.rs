@@ -223,6 +223,15 @@ impl Guard {
         !matches!(self.state, State::First(_) | State::Free) || !self.carry.is_empty()
     }
 
+    /// Whether a head has begun and is not complete.
+    pub fn is_within_head(&self) -> bool {
+        match self.state {
+            State::Header => true,
+            State::First(_) => !self.carry.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The protocol was switched: what follows is no HTTP.
     pub fn release(&mut self) {
         self.state = State::Free;

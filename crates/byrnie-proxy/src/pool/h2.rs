@@ -322,16 +322,18 @@ async fn open(
 ) -> Result<Rc<Connection>, ProxyError> {
     match how {
         How::Tls(alpn) => {
-            handshake(endpoint, dial::tls(worker, endpoint, alpn).await?, place, generation).await
+            let stream = dial::tls(worker, endpoint, alpn).await?;
+            handshake(worker, endpoint, stream, place, generation).await
         }
         How::Plain(begins_with) => {
             let stream = dial::application(worker, begins_with, endpoint, None).await?;
-            handshake(endpoint, stream, place, generation).await
+            handshake(worker, endpoint, stream, place, generation).await
         }
     }
 }
 
 async fn handshake<S>(
+    worker: &Rc<Worker>,
     endpoint: &Arc<Endpoint>,
     stream: S,
     place: Place,
@@ -340,10 +342,11 @@ async fn handshake<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let windows = worker.process.budget.windows(STREAM_WINDOW, CONNECTION_WINDOW);
     let mut builder = h2::client::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_send_buffer_size(SEND_BUFFER)
         .enable_push(false);
     let (sender, driver) = builder.handshake::<_, Bytes>(stream).await.map_err(|error| {
@@ -362,7 +365,7 @@ where
     let watched = Rc::downgrade(&connection);
     let address = endpoint.plan.address;
     tokio::task::spawn_local(async move {
-        let Place { mut counted, pool, .. } = place;
+        let (Place { mut counted, pool, .. }, _promised) = (place, windows);
         let mut driver = std::pin::pin!(driver);
         let ended = tokio::select! {
             ended = &mut driver => Some(ended),

@@ -73,10 +73,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let limit = worker.config().settings.header_timeout;
+    let windows = worker.process.budget.windows(tunnel::STREAM_WINDOW, tunnel::CONNECTION_WINDOW);
     let mut builder = h2::server::Builder::new();
     builder
-        .initial_window_size(tunnel::STREAM_WINDOW)
-        .initial_connection_window_size(tunnel::CONNECTION_WINDOW)
+        .initial_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_frame_size(tunnel::FRAME)
         .max_send_buffer_size(tunnel::SEND_BUFFER)
         .data_frame_budget(tunnel::FRAME_BUDGET)

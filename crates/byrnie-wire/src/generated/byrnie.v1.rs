@@ -1963,6 +1963,8 @@ pub struct MeshSettings {
     pub shed_percent: ::core::option::Option<u32>,
     #[prost(bool, optional, tag = "24")]
     pub adaptive_concurrency: ::core::option::Option<bool>,
+    #[prost(uint32, optional, tag = "25")]
+    pub buffer_percent: ::core::option::Option<u32>,
     /// Captured connections to what is no service of the mesh are refused.
     #[prost(bool, tag = "14")]
     pub refuse_unknown_destinations: bool,

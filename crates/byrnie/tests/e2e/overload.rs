@@ -165,14 +165,20 @@ impl Drop for Group {
     }
 }
 
+/// A proxy in a group of 64 MiB. `None`: no group can be made here.
+fn in_little_memory(settings: &str) -> Option<(Group, Alone)> {
+    let group = Group::of(LIMIT)?;
+    let enter = format!("echo $$ > {}/cgroup.procs", group.0.display());
+    let alone = alone(&enter, settings);
+    Some((group, alone))
+}
+
+const LIMIT: u64 = 64 << 20;
+const NO_GROUP: &str = "no control group with a memory limit can be made";
+
 #[test]
 fn memory_that_runs_out_ends_nothing() {
-    const LIMIT: u64 = 64 << 20;
-    let Some(group) = Group::of(LIMIT) else {
-        return skip("no control group with a memory limit can be made");
-    };
-    let enter = format!("echo $$ > {}/cgroup.procs", group.0.display());
-    let alone = alone(&enter, "");
+    let Some((group, alone)) = in_little_memory("") else { return skip(NO_GROUP) };
     let (mut kept, mut refused) = (Vec::new(), 0_u32);
     // Each holds its buffers; what does not fit is refused, and what is there stays.
     for _ in 0..4_000 {
@@ -181,9 +187,37 @@ fn memory_that_runs_out_ends_nothing() {
             Err(_) => refused += 1,
         }
     }
-    assert!(group.used() <= LIMIT && kept.len() > 500, "{} kept, {refused} refused", kept.len());
-    eprintln!("{} kept, {refused} refused, {} MiB", kept.len(), group.used() >> 20);
+    let most = group.used();
+    assert!(most <= LIMIT && kept.len() > 500, "{} kept, {refused} refused", kept.len());
+    assert!(most > LIMIT / 2, "{} kept need no more than {} MiB", kept.len(), most >> 20);
     drop(kept);
-    alone.is_well();
+    until("memory is given back", || (group.used() < LIMIT / 2).then_some(()));
+    for _ in 0..50 {
+        alone.keep().expect("there is room again");
+    }
+    drop(alone);
+}
+
+#[test]
+fn heads_that_never_end_do_not_fill_memory() {
+    let Some((group, alone)) = in_little_memory("") else { return skip(NO_GROUP) };
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}", format!("x: {}\r\n", "a".repeat(900)).repeat(66));
+    let mut unfinished = Vec::new();
+    for _ in 0..1_000 {
+        let Ok(mut stream) = TcpStream::connect(&alone.address) else { continue };
+        // Closed meanwhile: the buffers of all together are full.
+        let _ = stream.write_all(head.as_bytes());
+        unfinished.push(stream);
+    }
+    // 60 MB are on their way. Who has a head of ordinary size is served, and nothing was killed.
+    for _ in 0..20 {
+        alone.keep().expect("a small head has room");
+    }
+    assert!(alone.refused("buffers") > 0.0);
+    let held = alone.metric("byrnie_buffered_bytes");
+    assert!(held > 1e6 && held <= LIMIT as f64 / 4.0, "{held} bytes held");
+    assert!(group.used() <= LIMIT);
+    drop(unfinished);
+    until("what they held is free", || (alone.metric("byrnie_buffered_bytes") == 0.0).then_some(()));
     drop(alone);
 }

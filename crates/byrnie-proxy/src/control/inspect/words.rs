@@ -110,6 +110,7 @@ pub(super) fn settings(settings: &MeshSettings) -> Value {
         "maxHeaders": settings.max_headers, "maxConcurrentStreams": settings.max_concurrent_streams,
         "maxConnections": settings.max_connections, "maxRequests": settings.max_requests,
         "drainPercent": settings.drain_percent, "shedPercent": settings.shed_percent,
+        "bufferPercent": settings.buffer_percent,
         "adaptiveConcurrency": settings.adaptive_concurrency,
     })
 }

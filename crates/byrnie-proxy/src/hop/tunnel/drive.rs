@@ -9,6 +9,8 @@ use bytes::Bytes;
 use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::budget::Windows;
+
 use super::{Connection, Doubt, forget};
 use crate::config::Endpoint;
 use crate::worker::Worker;
@@ -27,6 +29,8 @@ pub(super) struct Driven {
     pub(super) worker: Rc<Worker>,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) doubt: Rc<Doubt>,
+    /// What the connection may send us, as long as it lives.
+    pub(super) windows: Windows,
 }
 
 impl Driven {
@@ -39,7 +43,7 @@ impl Driven {
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let process = &self.worker.process;
+        let (process, _promised) = (&self.worker.process, &self.windows);
         process.counters.upstream.add(1);
         let mut dead = std::pin::pin!(is_dead(driver.ping_pong(), &self.doubt));
         let mut driver = std::pin::pin!(driver);

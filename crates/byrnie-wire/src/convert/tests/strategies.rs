@@ -537,6 +537,7 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
             max_requests: numbers.0.4,
             drain_percent: numbers.1,
             shed_percent: numbers.2,
+            buffer_percent: numbers.2,
             adaptive_concurrency: numbers.3,
             forwarded_headers: edge.0,
             trusted_hops: edge.1,
