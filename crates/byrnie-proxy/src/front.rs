@@ -109,7 +109,7 @@ impl Target {
     /// Its port, for who waits for a client to make clear what it speaks.
     pub fn undeclared<'a>(&'a self, process: &'a Process) -> Undeclared<'a> {
         let (service, port) = match self {
-            Self::Service(service) => (Some(&service.name), service.name.port),
+            Self::Service(service) => (Some(service.name.as_ref()), service.name.port),
             Self::Gateway(listener) => (None, listener.port),
         };
         Undeclared { process, service, port, limit: self.settings().detect_timeout }

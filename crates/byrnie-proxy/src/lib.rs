@@ -49,6 +49,7 @@ mod tests;
 mod tls;
 mod transparent;
 mod tries;
+mod woken;
 mod worker;
 
 pub use process::Role;

@@ -64,7 +64,7 @@ impl Build<'_, '_> {
         Some(match same {
             Some(before) => Arc::clone(before),
             None => {
-                let name = name.clone();
+                let name = Arc::new(name.clone());
                 Arc::new(Destination { name, protocol, http, tcp, cluster, overrides, settings })
             }
         })
