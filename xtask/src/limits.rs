@@ -62,8 +62,10 @@ What is unbounded is filled by somebody, so everything here has a number. *Setti
 fixed, with its reason in the source. *Beyond it*: what happens, and where it is seen; the names of limits are values of
 `byrnie_limit_rejections_total{limit=\"…\"}` at a proxy's `/metrics`. *Test*: the one that would notice.
 
-A number of a proxy holds for its process, however many workers it has. The numbers are read from the code, and a row
-whose test does not exist fails `cargo xtask tidy`.
+A number of a proxy holds for its process, however many workers it has. Of the settings below those of `Mesh.spec.proxy`
+that are about what comes in can be said otherwise for one Gateway, listener, Workload or Service
+(`TrafficPolicy.spec.inbound`). The numbers are read from the code, and a row whose test does not exist fails
+`cargo xtask tidy`.
 ";
 
 /// Writes the page.
@@ -108,8 +110,11 @@ fn strays<'a>(page: &'a str, title: &str) -> Vec<&'a str> {
 /// Says what is wrong with the page: it is not what would be written, a test does not exist, a row has none.
 pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut wrong = Vec::new();
-    if fs::read_to_string(root.join(PAGE)).context(PAGE)? != page(root)? {
-        wrong.push("is not what `cargo xtask generate` writes".to_owned());
+    let (found, wanted) = (fs::read_to_string(root.join(PAGE)).context(PAGE)?, page(root)?);
+    if found != wanted {
+        let differs = wanted.lines().zip(found.lines()).find(|(wanted, found)| wanted != found);
+        let first = differs.map_or("its end", |(wanted, _)| wanted);
+        wrong.push(format!("is not what `cargo xtask generate` writes: {first}"));
     }
     let sources = sources(&root.join("crates"))?;
     let mut untested = 0;
