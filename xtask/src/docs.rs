@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use crate::shell::{cargo, output, root};
+use crate::shell::{built, output, program, root};
 
 /// Page, and the arguments of `byrnie` that print it.
 const PAGES: [(&str, &[&str]); 2] =
@@ -15,8 +15,9 @@ pub fn pages() -> impl Iterator<Item = &'static str> {
 
 /// Writes the pages anew.
 pub fn run() -> anyhow::Result<()> {
+    let byrnie = built("byrnie")?;
     for (page, args) in PAGES {
-        let text = output(cargo().args(["run", "--quiet", "--package", "byrnie", "--"]).args(args))?;
+        let text = output(program(&byrnie).args(args))?;
         let path = root().join(page);
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     }

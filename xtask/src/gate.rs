@@ -16,7 +16,7 @@ use clap::Args;
 
 use crate::bench::origin::Origin;
 use crate::bench::process::{Process, await_ready, free_address};
-use crate::shell::{self, cargo, root, target_dir};
+use crate::shell::{self, root, target_dir};
 use callgrind::Cost;
 use work::Work;
 
@@ -39,7 +39,6 @@ pub struct Options {
 
 /// Builds the proxy, counts, and compares or writes.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    shell::run(cargo().args(["build", "--locked", "--package", "byrnie"]))?;
     let counted = count()?;
     if options.write {
         let text = serde_json::to_string_pretty(&table(&counted))?;
@@ -55,7 +54,7 @@ pub fn check() -> anyhow::Result<()> {
 
 fn count() -> anyhow::Result<BTreeMap<&'static str, Cost>> {
     let origin = Origin::start()?;
-    let program = target_dir()?.join("debug/byrnie");
+    let program = shell::built("byrnie")?;
     let scratch = target_dir()?.join("xtask/gate");
     std::fs::create_dir_all(&scratch).with_context(|| scratch.display().to_string())?;
     let mut counted = BTreeMap::new();

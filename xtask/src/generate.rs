@@ -11,18 +11,21 @@ mod print;
 mod rust;
 mod schema;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
+
+use crate::shell::{built, root};
 
 const MODULE: &str = "sigs.k8s.io/gateway-api";
 const VERSION: &str = "v1.7.0";
 
 /// Writes everything that is generated, and formats the Rust part.
 pub fn run() -> Result<()> {
-    let root = workspace_root()?;
+    let root = root();
     let api = root.join("crates/byrnie-api");
     let crds = schema::read_crds(&gateway_api_dir()?.join("config/crd/standard"))?;
     for crd in &crds {
@@ -35,33 +38,17 @@ pub fn run() -> Result<()> {
     write(&api.join("schemas/rules.txt"), &schema::rules(&crds))?;
     let generated = api.join("src/generated");
     for (name, text) in rust::generate(&crds, VERSION)? {
-        let path = generated.join(name);
-        write(&path, &text)?;
-        rustfmt(&path)?;
+        write(&generated.join(name), &rustfmt(&text)?)?;
     }
-    write_pages(&root)
+    write_pages()
 }
 
 /// The pages come from the types that were just written, so they are made by a program of their own, built now.
-fn write_pages(root: &Path) -> Result<()> {
-    let mut cargo = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    cargo.current_dir(root).args([
-        "run",
-        "--quiet",
-        "--package",
-        "byrnie-api",
-        "--example",
-        "pages",
-        "--",
-        ".",
-    ]);
-    let status = cargo.status().context("cannot start cargo")?;
+fn write_pages() -> Result<()> {
+    let pages = built("examples/pages")?;
+    let status =
+        Command::new(pages).arg(".").current_dir(root()).status().context("starting the pages' program")?;
     if status.success() { Ok(()) } else { bail!("the reference pages could not be written") }
-}
-
-fn workspace_root() -> Result<PathBuf> {
-    let xtask = env::var("CARGO_MANIFEST_DIR").context("run this as `cargo xtask generate`")?;
-    Path::new(&xtask).parent().map(Path::to_path_buf).context("xtask lies in the workspace")
 }
 
 /// The unpacked Go module. `go mod download` unpacks a module also when it then complains that the module wants
@@ -83,14 +70,26 @@ fn gateway_api_dir() -> Result<PathBuf> {
     Ok(dir)
 }
 
+/// What is the same already is left alone: cargo would build everything anew.
 fn write(path: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn rustfmt(path: &Path) -> Result<()> {
-    let status = Command::new("rustfmt").args(["--edition", "2024"]).arg(path).status()?;
-    if status.success() { Ok(()) } else { bail!("rustfmt refuses {}", path.display()) }
+fn rustfmt(text: &str) -> Result<String> {
+    let mut command = Command::new("rustfmt");
+    command.args(["--edition", "2024"]).current_dir(root()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut rustfmt = command.spawn().context("starting rustfmt")?;
+    rustfmt.stdin.take().context("rustfmt has no stdin")?.write_all(text.as_bytes())?;
+    let output = rustfmt.wait_with_output()?;
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout)?)
+    } else {
+        bail!("rustfmt refuses:\n{text}")
+    }
 }

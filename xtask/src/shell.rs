@@ -65,6 +65,13 @@ fn describe(command: &Command) -> String {
     line
 }
 
+/// A program of the workspace (`byrnie`, `examples/pages`), built now as the tests build it: a package alone would be
+/// given dependencies with other features, and the same crates be compiled twice.
+pub fn built(program: &str) -> anyhow::Result<PathBuf> {
+    run(cargo().args(["build", "--workspace", "--all-targets", "--locked", "--quiet"]))?;
+    Ok(target_dir()?.join("debug").join(program))
+}
+
 /// Where cargo puts what it builds (honours `CARGO_TARGET_DIR`).
 pub fn target_dir() -> anyhow::Result<PathBuf> {
     let metadata = metadata()?;

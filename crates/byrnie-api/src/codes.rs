@@ -329,6 +329,8 @@ codes! {
         "report it with the proxy's log";
     PORT_IN_USE = 217, "port not available", "A Gateway's proxy cannot bind a listener's port; it tries again.",
         "end the process that holds the port, or choose another port for the listener";
+    ADDRESS_NOT_USABLE = 218, "address not of this machine", "A Gateway names an address that this machine does not have.",
+        "give the machine the address, or correct Gateway.spec.addresses";
     REQUESTS_LIMIT = 240, "too many requests in flight", "A proxy has as many requests in flight as it may have.",
         "see where they wait; raise Mesh.spec.proxy.maxRequests if the machine has room";
     OVERLOADED = 241, "proxy out of memory or descriptors",

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::front::Entrance;
 use crate::process::Process;
+use crate::woken::when_woken;
 use crate::worker::Worker;
 
 /// Pause after an accept that failed for want of descriptors or memory: the backlog waits meanwhile.
@@ -118,7 +119,7 @@ async fn run(
     stop: CancellationToken,
 ) {
     tokio::task::spawn_local(crate::pool::sweep(Rc::downgrade(&worker)));
-    tokio::task::spawn_local(beat(worker.index, Arc::clone(&seats)));
+    tokio::task::spawn_local(beat(Rc::downgrade(&worker), Arc::clone(&seats)));
     loop {
         let order = tokio::select! {
             order = queue.recv() => order,
@@ -141,10 +142,15 @@ async fn run(
     }
 }
 
-/// Shows that this thread still gets to its tasks, and gives back what they have freed.
-async fn beat(index: usize, seats: Arc<[Seat]>) {
-    while let Some(seat) = seats.get(index) {
-        seat.beats.fetch_add(1, Relaxed);
+/// Shows that this thread still gets to its tasks, gives back what they have freed, and lets go of a configuration that
+/// is replaced.
+async fn beat(worker: Weak<Worker>, seats: Arc<[Seat]>) {
+    while let Some(worker) = worker.upgrade() {
+        if let Some(seat) = seats.get(worker.index) {
+            seat.beats.fetch_add(1, Relaxed);
+        }
+        worker.config();
+        drop(worker);
         byrnie_net::allocator::give_back();
         tokio::time::sleep(BEAT).await;
     }
@@ -228,8 +234,9 @@ fn serve(
         let _held = (seated, place, listed);
         let closing = worker.process.closing.clone();
         tokio::select! {
+            biased;
             () = worker.process.survive(crate::connection::serve(&worker, stream, remote, entrance)) => {}
-            () = closing.cancelled() => {}
+            () = when_woken(closing.cancelled()) => {}
         }
     };
     tokio::task::spawn_local(process.connections.track_future(task));

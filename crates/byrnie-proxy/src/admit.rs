@@ -27,7 +27,7 @@ pub struct Admission {
     /// Where the request goes.
     pub port: Arc<InboundPort>,
     /// Under which name.
-    pub service: ServicePortRef,
+    pub service: Arc<ServicePortRef>,
     /// Where it is counted.
     pub series: Arc<RequestSeries>,
 }
@@ -77,7 +77,7 @@ pub fn admit(
         generation: config.generation,
         inbound,
         port,
-        service: hop.service,
+        service: Arc::new(hop.service),
         series: worker.process.metrics.requests(worker.index, &labels, Instant::now()),
     });
     *front.admission.borrow_mut() = Some(Rc::clone(&admission));

@@ -110,7 +110,7 @@ mod tests {
                 asked
             };
             let (found, mut asked) = futures_util::future::join(first, control).await;
-            assert_eq!(found.map(|found| found.name.clone()).map_err(|error| error.kind), Ok(web()));
+            assert_eq!(found.map(|found| (*found.name).clone()).map_err(|error| error.kind), Ok(web()));
             assert!(destination(&worker, &name).await.is_ok());
             assert!(asked.try_recv().is_err(), "asked once only");
         });

@@ -71,7 +71,7 @@ pub async fn connect(
     tokio::task::spawn_local(front.tunnels.track_future(async move {
         match upgraded.await {
             Ok(io) => {
-                let front = Front::new(Entrance::Upstream(service.name.clone()), None, remote);
+                let front = Front::new(Entrance::Upstream((*service.name).clone()), None, remote);
                 connection::serve_stream(&worker, &front, TokioIo::new(io)).await;
             }
             Err(error) => tracing::debug!("a client went away while its tunnel was opened: {error}"),

@@ -36,7 +36,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     forwarded::tell_peer(&worker.process, front, &worker.config().settings, &mut head.headers);
     let mut exchange = Exchange::new(worker, front, Direction::Inbound, facts(&head));
     exchange.is_grpc = is_grpc(&head.headers);
-    let normal = normal.and_then(|()| worker.process.admit_request());
+    let normal = normal.and_then(|()| worker.process.admit_request(&worker.config().settings));
     let answered = match normal {
         Ok(()) => pass(worker, front, &mut exchange, hop.as_ref(), upgrade.as_ref(), head, body).await,
         Err(error) => Err(Refusal { error, policy: String::new() }),
@@ -64,7 +64,7 @@ async fn pass(
     let hop = hop.ok_or_else(|| plain(ProxyError::unprocessed(Kind::BadHop, "no byrnie-hop header")))?;
     let (admission, hop) = admit::catch_up(|| admit::admit(worker, front, hop)).await.map_err(plain)?;
     exchange.series = Some(Arc::clone(&admission.series));
-    exchange.called.service = Some(admission.service.service.clone());
+    exchange.called.service = Some(Arc::clone(&admission.service));
     exchange.facts.version = hop.version;
     exchange.client = hop.client;
     let operation = HttpOperation { method: Some(head.method.as_str()), path: Some(head.uri.path()) };

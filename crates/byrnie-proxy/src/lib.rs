@@ -48,6 +48,7 @@ mod tests;
 mod tls;
 mod transparent;
 mod tries;
+mod woken;
 mod worker;
 
 pub use process::Role;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use byrnie_decide::Outcome;
-use byrnie_plan::{AccessLog, AccessLogFormat, FaultAbort, Hop, MeshSettings, ObjectName, WorkloadIdentity};
+use byrnie_plan::{
+    AccessLog, AccessLogFormat, FaultAbort, Hop, MeshSettings, ObjectName, ServicePortRef, WorkloadIdentity,
+};
 use byrnie_telemetry::{
     AccessEntry, Direction, Labels, LogFormat, RequestEnd, RequestSeries, TapEnd, TapResponse, TapView,
     TapWatch, TcpCell,
@@ -44,8 +46,8 @@ pub struct SeriesCache {
 
 struct Known {
     series: Arc<RequestSeries>,
-    /// Keeps the address that is the key from being another rule's.
-    _rule: Option<Arc<Rule>>,
+    /// Keeps the address that is the key from being another's.
+    _called: Called,
 }
 
 /// Handles that are kept at most; beyond, all are forgotten and found again.
@@ -54,8 +56,8 @@ const KEPT_SERIES: usize = 4096;
 /// Who is called, over which route.
 #[derive(Clone, Default)]
 pub struct Called {
-    /// The Service.
-    pub service: Option<ObjectName>,
+    /// The Service and its port.
+    pub service: Option<Arc<ServicePortRef>>,
     /// The rule that decided.
     pub rule: Option<Arc<Rule>>,
 }
@@ -210,7 +212,7 @@ impl Exchange {
             direction: self.direction,
             source: own.filter(|_| outbound),
             destination: if outbound { endpoint.map(|e| &e.plan.workload) } else { own },
-            service: self.called.service.as_ref(),
+            service: self.called.service.as_ref().map(|called| &called.service),
             peer_identity: match (outbound, endpoint) {
                 (false, _) => self.front.peer.as_ref().map(|peer| &peer.identity),
                 (
@@ -422,10 +424,11 @@ fn find_series(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>, now: Insta
     let worker = &exchange.worker;
     let rule = exchange.called.rule.as_ref();
     let generation = worker.config().generation;
-    // Requests that no rule took differ by service: their key is the front's own, which no other entry shares.
-    let place = rule.map_or_else(|| Rc::as_ptr(&exchange.front) as usize, |rule| Arc::as_ptr(rule) as usize);
-    let key = (place, endpoint.map_or(0, |endpoint| endpoint.id));
-    let is_kept = rule.is_some();
+    // Requests that no rule took differ by service; those for no service are not kept.
+    let service = exchange.called.service.as_ref().map(|service| Arc::as_ptr(service) as usize);
+    let place = rule.map(|rule| Arc::as_ptr(rule) as usize).or(service);
+    let key = (place.unwrap_or_default(), endpoint.map_or(0, |endpoint| endpoint.id));
+    let is_kept = place.is_some();
     let mut cache = worker.series.borrow_mut();
     if cache.generation != generation || cache.known.len() > KEPT_SERIES {
         cache.known.clear();
@@ -437,7 +440,7 @@ fn find_series(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>, now: Insta
     let labels = labels(exchange, endpoint);
     let series = worker.process.metrics.requests(worker.index, &labels, now);
     if is_kept {
-        cache.known.insert(key, Known { series: Arc::clone(&series), _rule: rule.cloned() });
+        cache.known.insert(key, Known { series: Arc::clone(&series), _called: exchange.called.clone() });
     }
     series
 }
@@ -445,7 +448,7 @@ fn find_series(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>, now: Insta
 fn labels(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>) -> Labels {
     let process = &exchange.worker.process;
     let base = Labels {
-        service: exchange.called.service.clone(),
+        service: exchange.called.service.as_ref().map(|called| called.service.clone()),
         route: exchange.called.rule.as_ref().map(|rule| rule.name.clone()),
         self_identity: process.identity(),
         ..Labels::new(exchange.direction)

@@ -43,7 +43,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
     exchange.is_grpc = is_grpc(&head.headers);
     let work = Work { worker, front, upgrade, wish };
-    let normal = normal.and_then(|()| worker.process.admit_request());
+    let normal = normal.and_then(|()| worker.process.admit_request(&worker.config().settings));
     let answered = match normal {
         Ok(()) => work.answer(&mut exchange, head, body).await,
         Err(error) => Err(error),
@@ -172,9 +172,9 @@ impl Work<'_> {
         match target {
             None => Err(ProxyError::unprocessed(Kind::NotReady, "this address leads nowhere any more")),
             Some(Target::Service(service)) => {
-                exchange.called.service = Some(service.name.service.clone());
+                exchange.called.service = Some(Arc::clone(&service.name));
                 if let Some(cluster) = self.overridden(&service)? {
-                    exchange.called.service = Some(cluster.service.service.clone());
+                    exchange.called.service = Some(Arc::clone(&cluster.service));
                     return self.send(exchange, Arc::clone(cluster), None, head, body).await;
                 }
                 match &service.http {
@@ -271,7 +271,7 @@ impl Work<'_> {
             return Ok((response, Deadline::NEVER));
         }
         if called.is_none() {
-            exchange.called.service = Some(cluster.service.service.clone());
+            exchange.called.service = Some(Arc::clone(&cluster.service));
         }
         let origin = origin_for(&backend.filters, &head);
         if backend.filters.cors.is_some() {

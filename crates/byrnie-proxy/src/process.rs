@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use byrnie_decide::Time;
-use byrnie_plan::{ObjectName, WorkloadIdentity};
+use byrnie_plan::{MeshSettings, ObjectName, WorkloadIdentity};
 use byrnie_telemetry::{AccessLogWriter, Counter, Gauge, Registry, TapHub, names};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +38,7 @@ pub struct Process {
     /// What this proxy is for.
     pub role: Role,
     /// What to obey; swapped as a whole.
-    pub config: ArcSwap<Config>,
+    pub config: Arc<ArcSwap<Config>>,
     /// Key, certificate and roots. `None`: no identity yet, nothing goes over a hop (fail closed).
     pub tls: ArcSwapOption<TlsState>,
     /// All metric series.
@@ -156,7 +156,7 @@ impl Process {
         Self {
             workload,
             role,
-            config: ArcSwap::default(),
+            config: Arc::default(),
             tls: ArcSwapOption::empty(),
             counters: Counters::new(&metrics),
             access_log: log,
@@ -224,8 +224,8 @@ impl Process {
     }
 
     /// Whether one more request is taken (a refusal is counted).
-    pub fn admit_request(&self) -> Result<(), ProxyError> {
-        let admitted = self.overload.admit(&self.config.load().settings);
+    pub fn admit_request(&self, settings: &MeshSettings) -> Result<(), ProxyError> {
+        let admitted = self.overload.admit(settings);
         if let Err(error) = &admitted {
             match error.kind {
                 Kind::TooManyRequests => self.counters.limit_requests.inc(),

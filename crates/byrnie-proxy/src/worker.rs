@@ -1,10 +1,12 @@
 //! One data-plane thread: its pools, its cached metric handles, its randomness. Nothing of it leaves the thread.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::{ArcSwap, Cache};
 use byrnie_decide::Time;
 
 use crate::admit::Decisions;
@@ -15,6 +17,24 @@ use crate::process::Process;
 
 /// The fraction of the square root of 2, times 2^64, made odd.
 const SQRT_2: u64 = 0x6a09_e667_f3bc_c909;
+
+/// A configuration while something of one thread uses it. Each request asks several times: counting who holds it must
+/// not be an affair of all threads.
+pub struct InForce(Arc<Config>);
+
+impl Deref for InForce {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0
+    }
+}
+
+/// The configuration as one thread saw it last.
+struct Latest {
+    cache: Cache<Arc<ArcSwap<Config>>, Arc<Config>>,
+    handed_out: Rc<InForce>,
+}
 
 /// What the tasks of one thread share.
 pub struct Worker {
@@ -28,6 +48,7 @@ pub struct Worker {
     pub series: RefCell<SeriesCache>,
     /// Counters of authorization decisions.
     pub decisions: Decisions,
+    latest: RefCell<Latest>,
     random: Cell<u64>,
     draws: Cell<u64>,
 }
@@ -36,9 +57,12 @@ impl Worker {
     /// A worker without connections.
     pub fn new(index: usize, process: Arc<Process>) -> Rc<Self> {
         let random = Cell::new(rand::random::<u64>() | 1);
+        let mut cache = Cache::new(Arc::clone(&process.config));
+        let handed_out = Rc::new(InForce(Arc::clone(cache.load())));
         Rc::new(Self {
             index,
             process,
+            latest: RefCell::new(Latest { cache, handed_out }),
             pools: Pools::default(),
             series: RefCell::default(),
             decisions: Decisions::default(),
@@ -47,9 +71,16 @@ impl Worker {
         })
     }
 
-    /// The configuration in force now.
-    pub fn config(&self) -> arc_swap::Guard<Arc<Config>> {
-        self.process.config.load()
+    /// The configuration in force now. What it replaces is let go of at the next call, which each worker makes at least
+    /// once a second.
+    pub fn config(&self) -> Rc<InForce> {
+        let mut latest = self.latest.borrow_mut();
+        let Latest { cache, handed_out } = &mut *latest;
+        let now = cache.load();
+        if !Arc::ptr_eq(now, &handed_out.0) {
+            *handed_out = Rc::new(InForce(Arc::clone(now)));
+        }
+        Rc::clone(handed_out)
     }
 
     /// The decisions' clock.

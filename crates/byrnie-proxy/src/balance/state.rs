@@ -54,7 +54,7 @@ pub fn endpoints(config: &Config, now: Time) -> Vec<EndpointState> {
         for (index, endpoint) in (0u32..).zip(&set.endpoints) {
             let level = set.levels.iter().position(|level| level.members.contains(&index));
             all.push(EndpointState {
-                service: cluster.service.clone(),
+                service: (*cluster.service).clone(),
                 workload: endpoint.plan.workload.clone(),
                 address: endpoint.plan.address,
                 locality: endpoint.plan.locality.clone(),

@@ -21,7 +21,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// the process, not for one worker.
 pub struct Cluster {
     /// The Service and its port.
-    pub service: ServicePortRef,
+    pub service: Arc<ServicePortRef>,
     /// What the endpoints speak.
     pub protocol: AppProtocol,
     /// How to treat them.
@@ -76,12 +76,13 @@ pub struct Endpoint {
 impl Cluster {
     /// A cluster with these endpoints, called from nowhere in particular.
     pub fn new(
-        service: ServicePortRef,
+        service: impl Into<Arc<ServicePortRef>>,
         protocol: AppProtocol,
         settings: Arc<TrafficSettings>,
         budget: Arc<RetryBudget>,
         endpoints: Vec<Arc<Endpoint>>,
     ) -> Self {
+        let service = service.into();
         let set = EndpointSet::new(&settings, "", endpoints);
         Self {
             hop_prefix: hop_prefix(&service),

@@ -81,7 +81,7 @@ pub fn clusters(config: &Config) -> Vec<Arc<Cluster>> {
 /// One service port as its callers see it.
 pub struct Destination {
     /// The Service and its port.
-    pub name: ServicePortRef,
+    pub name: Arc<ServicePortRef>,
     /// What is spoken: declared, or made HTTP by routes.
     pub protocol: AppProtocol,
     /// Routes for requests: the consumer's where they exist, else the producer's.

@@ -22,6 +22,7 @@ use super::upgrade::ClientUpgrade;
 use super::{CODEC_HEADERS, Incoming, answer, idle};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
+use crate::woken::when_woken;
 use crate::worker::Worker;
 
 /// Serves one HTTP/1.x connection to its end.
@@ -49,15 +50,15 @@ where
         builder.max_headers(settings.max_headers as usize);
     }
     let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
-    let mut expired = std::pin::pin!(idle::expired(
+    let mut expired = std::pin::pin!(when_woken(idle::expired(
         front,
         settings.client_idle_timeout,
         Some(settings.header_timeout),
         || front.notes.heard.load(Relaxed),
         || worker.process.overload.is_shedding()
-    ));
-    let mut draining = std::pin::pin!(worker.process.draining.cancelled());
-    let mut parting = std::pin::pin!(worker.process.parting.cancelled());
+    )));
+    let mut draining = std::pin::pin!(when_woken(worker.process.draining.cancelled()));
+    let mut parting = std::pin::pin!(when_woken(worker.process.parting.cancelled()));
     front.leaving.set(worker.process.draining.is_cancelled());
     let asked = Cell::new(false);
     let ended = loop {

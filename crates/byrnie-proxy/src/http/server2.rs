@@ -21,6 +21,7 @@ use super::upgrade::BYRNIE_UPGRADE;
 use super::{Incoming, answer, idle};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
+use crate::woken::when_woken;
 use crate::worker::Worker;
 
 /// What one stream may send before we read it, in bytes.
@@ -86,9 +87,9 @@ where
         Err(_) => return tracing::debug!("HTTP/2 handshake with {}: not within {HANDSHAKE:?}", front.remote),
     };
     let idle = idle::expired(front, settings.client_idle_timeout, None, || false, || false);
-    let mut idle = std::pin::pin!(idle);
+    let mut idle = std::pin::pin!(when_woken(idle));
     let draining = worker.process.draining.clone();
-    let mut drain = std::pin::pin!(draining.cancelled());
+    let mut drain = std::pin::pin!(when_woken(draining.cancelled()));
     let mut leaving = false;
     let process = Arc::clone(&worker.process);
     loop {

@@ -189,7 +189,7 @@ pub(super) fn obey(worker: &Worker, table: &HttpTable, clusters: &[Arc<Cluster>]
         .unwrap_or_else(|| cluster_of("web", AppProtocol::Http1, TrafficSettings::default(), Vec::new()));
     let protocol = AppProtocol::Http1;
     let service = Destination {
-        name: web(),
+        name: Arc::new(web()),
         protocol,
         http: Some(Arc::clone(&http)),
         tcp: Vec::new(),

@@ -59,7 +59,10 @@ impl Build<'_, '_> {
         });
         Some(match same {
             Some(before) => Arc::clone(before),
-            None => Arc::new(Destination { name: name.clone(), protocol, http, tcp, cluster, overrides }),
+            None => {
+                let name = Arc::new(name.clone());
+                Arc::new(Destination { name, protocol, http, tcp, cluster, overrides })
+            }
         })
     }
 

@@ -347,11 +347,11 @@ fn a_route_to_another_service_waits_until_that_one_is_known() {
         let http = bench.destination("shop/web").unwrap().http.clone().unwrap();
         http.rules[0].backends[0].cluster.as_ref().map(|cluster| cluster.service.clone()).map_err(|why| *why)
     };
-    assert_eq!(to(&bench), Ok(port_of("shop/web")));
+    assert_eq!(to(&bench), Ok(Arc::new(port_of("shop/web"))));
     bench.offer(service("shop/next", AppProtocol::Http1));
     bench.offer(endpoints("shop/next", &[(4, "v1")]));
     assert_eq!(bench.in_force, ["Endpoints/shop/next", "Routes/shop/web"]);
-    assert_eq!(to(&bench), Ok(port_of("shop/next")));
+    assert_eq!(to(&bench), Ok(Arc::new(port_of("shop/next"))));
     bench.absent("Service/shop/next");
     assert_eq!(to(&bench), Err(InvalidBackend::NotFound));
 }

@@ -227,7 +227,7 @@ pub(crate) fn call(
 ) -> Arc<Destination> {
     let cluster = cluster(protocol, settings, endpoints);
     let destination = Arc::new(Destination {
-        name: web(),
+        name: Arc::new(web()),
         protocol,
         http: None,
         tcp: Vec::new(),

@@ -35,7 +35,7 @@ async fn obey(worker: &Worker, protocol: AppProtocol, by_name: &[(HostPattern, &
     let own = endpoint(saying(b"self").await, Hop::Plaintext);
     let service = call(worker, protocol, TrafficSettings::default(), vec![own]);
     let service = Destination {
-        name: web(),
+        name: Arc::new(web()),
         protocol,
         http: None,
         tcp,
