@@ -20,8 +20,11 @@ pub(crate) fn workload(name: &ObjectName, view: &View<'_>) -> Option<Product> {
     }
     let services = services_of(workload, view);
     let mut findings = Vec::new();
-    let ports =
-        workload.ports.iter().map(|port| inbound_port(workload, port, &services, &mut findings)).collect();
+    let ports = workload
+        .ports
+        .iter()
+        .map(|port| inbound_port(workload, port, &services, &mut findings, view))
+        .collect();
     let compiled = InboundPolicy {
         workload: name.clone(),
         identity: view.identity(&name.namespace, &workload.service_account),
@@ -31,6 +34,7 @@ pub(crate) fn workload(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         controls: policy::of_workload(name, &services, view),
         locality: workload.locality.clone(),
         health_checks: workload.health_checks.clone(),
+        overrides: policy::inbound::of_workload(name, view),
     };
     Some(Product { resources: vec![Resource::InboundPolicy(compiled)], findings, ..Product::default() })
 }
@@ -51,6 +55,7 @@ pub(crate) fn gateway(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         controls: Vec::new(),
         locality: gateway.locality.clone(),
         health_checks: Vec::new(),
+        overrides: policy::inbound::of_gateway(name, view),
     };
     Some(Product { resources: vec![Resource::InboundPolicy(compiled)], ..Product::default() })
 }
@@ -72,12 +77,14 @@ fn inbound_port(
     port: &WorkloadPort,
     services: &[&Service],
     findings: &mut Vec<Finding>,
+    view: &View<'_>,
 ) -> InboundPort {
     let leading: Vec<(&Service, &ServicePort)> = services
         .iter()
         .flat_map(|service| service.ports.iter().map(move |p| (*service, p)))
         .filter(|(_, p)| workload.target(&p.target).is_some_and(|target| target.port == port.port))
         .collect();
+    let behind: Vec<&Service> = leading.iter().map(|(service, _)| *service).collect();
     InboundPort {
         port: port.port,
         name: port.name.clone(),
@@ -87,6 +94,7 @@ fn inbound_port(
             .iter()
             .map(|(service, p)| ServicePortRef { service: service.meta.name.clone(), port: p.port })
             .collect(),
+        overrides: policy::inbound::of_port(&workload.meta.name, &behind, view),
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn service(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         ports: ports.collect(),
         settings: policy::settings(name, view),
         controls: policy::of_service(name, view),
+        overrides: policy::inbound::of_service(name, view),
     };
     Some(Product {
         resources: vec![Resource::Service(compiled)],

@@ -6,6 +6,7 @@ mod bounds;
 mod controls;
 mod endpoints;
 mod gateways;
+mod inbound_settings;
 mod listener_sets;
 mod mesh_routes;
 mod names;

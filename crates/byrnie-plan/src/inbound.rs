@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{AppProtocol, AuthorizationPolicy, DefaultAction, InboundControls, ObjectName, WorkloadIdentity};
+use crate::{
+    AppProtocol, AuthorizationPolicy, DefaultAction, InboundControls, InboundOverrides, ObjectName,
+    WorkloadIdentity,
+};
 
 /// What one workload (or gateway) accepts, and from whom.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,8 @@ pub struct InboundPolicy {
     pub locality: String,
     /// What its proxy asks the application to see whether it is healthy.
     pub health_checks: Vec<HealthCheck>,
+    /// What policies say about all that comes into this proxy.
+    pub overrides: InboundOverrides,
 }
 
 /// One question to an application, asked again and again.
@@ -77,6 +82,8 @@ pub struct InboundPort {
     pub protocol: AppProtocol,
     /// The service ports that lead here. A request for any other service is refused (403).
     pub services: Vec<ServicePortRef>,
+    /// What policies say about this port, those for the whole proxy among them.
+    pub overrides: InboundOverrides,
 }
 
 /// A service and one of its ports.

@@ -42,6 +42,6 @@ pub use service::{
     TrafficSettings,
 };
 pub use settings::{
-    AccessLog, AccessLogFormat, DnsSettings, ForwardedHeaders, MeshSettings, Override, TrustBundle, Upstream,
-    Upstreams,
+    AccessLog, AccessLogFormat, DnsSettings, ForwardedHeaders, InboundOverrides, MeshSettings, Override,
+    ProxyHeader, TrustBundle, Upstream, Upstreams,
 };

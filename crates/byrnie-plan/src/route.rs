@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::{Controls, ObjectName, Retry, RetryOn};
+use crate::{Controls, InboundOverrides, ObjectName, Retry, RetryOn};
 
 /// Longest regular expression of a route, in bytes; the Gateway API's own limit.
 pub const REGEX_PATTERN_LIMIT: usize = 1024;
@@ -59,6 +59,8 @@ pub struct GatewayListener {
     pub http: HttpTable,
     /// For [`ListenerProtocol::Tcp`] and [`ListenerProtocol::TlsPassthrough`]: by SNI pattern; `Any` for TCP.
     pub tcp: Vec<(HostPattern, TcpRule)>,
+    /// What policies of these listeners alone say about what comes in.
+    pub overrides: InboundOverrides,
 }
 
 /// What a Gateway's port speaks.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Controls, ObjectName};
+use crate::{Controls, InboundOverrides, ObjectName};
 
 /// A service that can be called by name. Which endpoints stand behind it is in `Endpoints`, which requests go
 /// elsewhere is in `Routes`: they change at another pace.
@@ -16,6 +16,8 @@ pub struct Service {
     pub settings: TrafficSettings,
     /// Rate limits and faults that its callers keep to, where no rule has its own.
     pub controls: Option<Box<Controls>>,
+    /// What its own policies say about calls of it, where these come into a proxy.
+    pub overrides: InboundOverrides,
 }
 
 /// One port of a service.

@@ -68,6 +68,55 @@ pub struct MeshSettings {
     pub trusted_hops: u32,
     /// Whether an application hears who calls it. Default false.
     pub peer_identity_header: bool,
+    /// Whether clients may CONNECT. Default false.
+    pub allow_connect: bool,
+    /// Whether what comes to a Gateway begins with the PROXY protocol. Default false.
+    pub accept_proxy_protocol: bool,
+    /// What a connection to an application begins with. Default nothing.
+    pub send_proxy_protocol: ProxyHeader,
+}
+
+/// What a connection to an application begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum ProxyHeader {
+    /// The application's own bytes.
+    #[default]
+    Off,
+    /// A header of the PROXY protocol, version 1.
+    V1,
+    /// The same, version 2.
+    V2,
+}
+
+/// What policies say otherwise about what comes in at one place; what is absent holds as it does around it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct InboundOverrides {
+    /// See [`MeshSettings`], as all of these.
+    pub forwarded_headers: Option<ForwardedHeaders>,
+    /// Proxies in front of a Gateway.
+    pub trusted_hops: Option<u32>,
+    /// Whether an application hears who calls it.
+    pub peer_identity_header: Option<bool>,
+    /// Whether clients may CONNECT.
+    pub allow_connect: Option<bool>,
+    /// Whether connections begin with the PROXY protocol.
+    pub accept_proxy_protocol: Option<bool>,
+    /// Whether those to an application do.
+    pub send_proxy_protocol: Option<ProxyHeader>,
+    /// Largest header section, in bytes.
+    pub max_header_bytes: Option<u32>,
+    /// Largest number of header lines.
+    pub max_headers: Option<u32>,
+    /// Concurrent streams of one HTTP/2 connection.
+    pub max_concurrent_streams: Option<u32>,
+    /// Connections that the proxy accepts.
+    pub max_connections: Option<u32>,
+    /// Time for the head of a request to arrive.
+    pub header_timeout: Option<Duration>,
+    /// Idle time after which a kept-alive connection of a client is closed.
+    pub client_idle_timeout: Option<Duration>,
+    /// How long a client may take to make clear what it speaks.
+    pub detect_timeout: Option<Duration>,
 }
 
 /// What becomes of `X-Forwarded-*` at a Gateway.
@@ -147,6 +196,9 @@ impl Default for MeshSettings {
             forwarded_headers: ForwardedHeaders::Append,
             trusted_hops: 0,
             peer_identity_header: false,
+            allow_connect: false,
+            accept_proxy_protocol: false,
+            send_proxy_protocol: ProxyHeader::Off,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use byrnie_plan::ServicePortRef;
 use byrnie_telemetry::names;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,8 +18,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::process::Process;
 
 mod sniff;
+mod warnings;
 
 use sniff::Sniffed;
+pub use warnings::Warnings;
 
 /// How long a client may stay silent before it is worth dialing: long enough for any client that speaks first on a
 /// local connection, short enough for a server's banner to be there within 200 ms.
@@ -52,10 +55,33 @@ impl Spoken {
     }
 }
 
+/// A port whose protocol nobody declares, or of which only the client knows what follows.
+pub struct Undeclared<'a> {
+    /// Who counts.
+    pub process: &'a Process,
+    /// Where a declaration would help; `None`: nowhere.
+    pub service: Option<&'a ServicePortRef>,
+    /// The port, for metrics.
+    pub port: u16,
+    /// How long a client may take to make clear what it speaks: `detectTimeout`.
+    pub limit: Duration,
+}
+
+impl Undeclared<'_> {
+    /// Counts a client whose protocol was not clear in time, and says now and then what would help.
+    pub fn count_timeout(&self) {
+        self.process.metrics.counter(&names::DETECT_TIMEOUTS, &[&self.port.to_string()]).inc();
+        let Some(service) = self.service else { return };
+        if let Some(count) = self.process.undetected.count(service, std::time::Instant::now()) {
+            tracing::warn!("{}", warnings::sentence(service, count, self.limit));
+        }
+    }
+}
+
 /// Finds out what a client of a port without declared protocol speaks. Takes at most [`SILENCE`] when it says nothing,
-/// and the mesh's `detectTimeout` when it begins something and does not go on; that is then counted for `port` and
-/// treated as bytes. A client that closes without a word is one of bytes, too.
-pub async fn detect<S>(process: &Process, port: u16, stream: S) -> io::Result<(Prefixed<S>, Spoken)>
+/// and the port's `detectTimeout` when it begins something and does not go on; that is then counted and treated as
+/// bytes. A client that closes without a word is one of bytes, too.
+pub async fn detect<S>(port: &Undeclared<'_>, stream: S) -> io::Result<(Prefixed<S>, Spoken)>
 where
     S: AsyncRead + Unpin,
 {
@@ -65,7 +91,7 @@ where
         Err(_) => Ok((stream, Spoken::Silent)),
         Ok(Err(error)) => Err(error),
         Ok(Ok(_)) => {
-            let spoken = stream.first_words(process, port).await?;
+            let spoken = stream.first_words(port).await?;
             Ok((stream, spoken))
         }
     }
@@ -118,12 +144,12 @@ impl<S> Prefixed<S> {
 
 impl<S: AsyncRead + Unpin> Prefixed<S> {
     /// Waits for the client to speak, without limit, and then for its words to become clear, at most as long as the
-    /// mesh's `detectTimeout`. Never [`Spoken::Silent`]. Dropping it loses nothing: what was read stays in the prefix.
-    pub async fn first_words(&mut self, process: &Process, port: u16) -> io::Result<Spoken> {
+    /// port's `detectTimeout`. Never [`Spoken::Silent`]. Dropping it loses nothing: what was read stays in the prefix.
+    pub async fn first_words(&mut self, port: &Undeclared<'_>) -> io::Result<Spoken> {
         if self.prefix.is_empty() && self.more().await? == 0 {
             return Ok(Spoken::Bytes);
         }
-        let until = Instant::now() + process.config.load().settings.detect_timeout;
+        let until = Instant::now() + port.limit;
         loop {
             match sniff::sniff(&self.prefix) {
                 Sniffed::Is(spoken) => return Ok(spoken),
@@ -134,7 +160,7 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
                         }
                     }
                     Err(_) => {
-                        count_timeout(process, port);
+                        port.count_timeout();
                         return Ok(Spoken::Bytes);
                     }
                 },
@@ -162,11 +188,6 @@ pub fn look(bytes: &[u8]) -> Option<Spoken> {
         Sniffed::Is(spoken) => Some(spoken),
         Sniffed::More => None,
     }
-}
-
-/// Counts a client whose protocol was not clear in time.
-pub fn count_timeout(process: &Process, port: u16) {
-    process.metrics.counter(&names::DETECT_TIMEOUTS, &[&port.to_string()]).inc();
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use byrnie_net::socket::{OtherEnd, Watched};
-use byrnie_plan::{ServicePortRef, WorkloadIdentity};
+use byrnie_plan::{MeshSettings, ServicePortRef, WorkloadIdentity};
 use http::HeaderValue;
 use http::uri::Authority;
 use tokio::net::TcpStream;
@@ -15,8 +15,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::admit::Admission;
 use crate::config::{Destination, Listener};
+use crate::detect::Undeclared;
 use crate::forwarded;
 use crate::http::noting::Notes;
+use crate::process::Process;
 use crate::transparent::outbound;
 use crate::worker::Worker;
 
@@ -95,6 +97,25 @@ pub enum Target {
     Gateway(Arc<Listener>),
 }
 
+impl Target {
+    /// What holds for its callers.
+    pub fn settings(&self) -> &Arc<MeshSettings> {
+        match self {
+            Self::Service(service) => &service.settings,
+            Self::Gateway(listener) => &listener.settings,
+        }
+    }
+
+    /// Its port, for who waits for a client to make clear what it speaks.
+    pub fn undeclared<'a>(&'a self, process: &'a Process) -> Undeclared<'a> {
+        let (service, port) = match self {
+            Self::Service(service) => (Some(service.name.as_ref()), service.name.port),
+            Self::Gateway(listener) => (None, listener.port),
+        };
+        Undeclared { process, service, port, limit: self.settings().detect_timeout }
+    }
+}
+
 impl Front {
     /// A connection that has just come in.
     pub fn new(entrance: Entrance, peer: Option<Arc<Peer>>, remote: SocketAddr) -> Rc<Self> {
@@ -144,6 +165,14 @@ impl Front {
         };
         *self.target.borrow_mut() = Some((config.generation, target.clone()));
         Some(target)
+    }
+
+    /// What holds for this connection, where it came in.
+    pub fn settings(&self, worker: &Worker) -> Arc<MeshSettings> {
+        match self.target(worker) {
+            Some(target) => Arc::clone(target.settings()),
+            None => Arc::clone(&worker.config().settings),
+        }
     }
 
     /// A request's head has come.

@@ -3,11 +3,13 @@
 #[path = "../../../fuzz/driver.rs"]
 mod driver;
 
+use byrnie_plan::ProxyHeader;
 use http::HeaderValue;
 
 use crate::detect::look;
 use crate::hop::header;
 use crate::http::strict::{Asked, Guard, Side};
+use crate::proxy_protocol::{self, Look, look as look_at_header};
 
 /// What is clear of a protocol stays so however many bytes follow.
 #[test]
@@ -92,6 +94,35 @@ fn message(input: &[u8]) -> Option<usize> {
         httparse::Status::Complete((end, _)) => Some(at + end),
         httparse::Status::Partial => None,
     }
+}
+
+/// What is clear of a PROXY header stays so however many bytes follow, it is never longer than what was seen or than
+/// the limit, and the client that it names is named in the same way when it is written again.
+#[test]
+fn fuzz_proxy_protocol() {
+    driver::drive("proxy_protocol", |input| {
+        let input = input.get(..600).unwrap_or(input);
+        let mut clear = Look::More;
+        for end in 0..=input.len() {
+            let now = look_at_header(&input[..end]);
+            let is_clear = !matches!(clear, Look::More);
+            let is_bad = |look: &Look| matches!(look, Look::Malformed(_));
+            assert!(
+                !is_clear || now == clear || is_bad(&clear) && is_bad(&now),
+                "{clear:?} becomes {now:?} with {end} bytes"
+            );
+            if let (false, Look::Whole(length, client)) = (is_clear, &now) {
+                assert_eq!(*length, end, "it is whole with its last byte");
+                if let Some(client) = client {
+                    for version in [ProxyHeader::V1, ProxyHeader::V2] {
+                        let again = proxy_protocol::written(version, Some((*client, *client)));
+                        assert_eq!(look_at_header(&again), Look::Whole(again.len(), Some(*client)));
+                    }
+                }
+            }
+            clear = now;
+        }
+    });
 }
 
 /// Nothing that a peer writes makes the reader of the hop's header stumble, and its two halves are the whole.

@@ -33,7 +33,6 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     let normal = route::normalize(&mut head);
     strip_hop_by_hop(&mut head.headers);
     strip_mesh_headers(&mut head.headers);
-    forwarded::tell_peer(&worker.process, front, &worker.config().settings, &mut head.headers);
     let mut exchange = Exchange::new(worker, front, Direction::Inbound, facts(&head));
     exchange.is_grpc = is_grpc(&head.headers);
     let normal = normal.and_then(|()| worker.process.admit_request(&worker.config().settings));
@@ -57,7 +56,7 @@ async fn pass(
     exchange: &mut Exchange,
     hop: Option<&HeaderValue>,
     upgrade: Option<&HeaderValue>,
-    head: request::Parts,
+    mut head: request::Parts,
     body: Body,
 ) -> Result<(Response<Body>, Deadline), Refusal> {
     let plain = |error| Refusal { error, policy: String::new() };
@@ -77,6 +76,7 @@ async fn pass(
         port.port,
     )?;
     control(worker, front, exchange, &admission, &head, hop.remaining).await?;
+    forwarded::tell_peer(&worker.process, front, &port.settings, &mut head.headers);
     let plan = Plan {
         worker,
         front,

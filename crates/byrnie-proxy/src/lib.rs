@@ -39,6 +39,7 @@ mod overload;
 mod policy;
 mod pool;
 mod process;
+mod proxy_protocol;
 mod reply;
 mod route;
 mod run;

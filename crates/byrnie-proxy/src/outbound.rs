@@ -19,7 +19,7 @@ use crate::front::{Entrance, Front, Target};
 use crate::http::Incoming;
 use crate::http::body::{Body, IdleTimer, Watched};
 use crate::http::headers::{is_grpc, strip_but_hear_wish, strip_hop_by_hop};
-use crate::http::upgrade::{BYRNIE_UPGRADE, strip_mesh_headers_but_switch};
+use crate::http::upgrade::{BYRNIE_UPGRADE, is_connect, strip_mesh_headers_but_switch};
 use crate::observe::{Exchange, Facts};
 use crate::process::Role;
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
@@ -36,8 +36,12 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     let normal = route::normalize(&mut head);
     strip_hop_by_hop(&mut head.headers);
     let wish = strip_but_hear_wish(&mut head.headers);
-    if matches!(front.entrance, Entrance::Gateway(_)) {
-        forwarded::tell_client(front, &worker.config().settings, &mut head.headers);
+    let target = match front.entrance {
+        Entrance::HttpProxy => None,
+        _ => front.target(worker),
+    };
+    if let Some(Target::Gateway(listener)) = &target {
+        forwarded::tell_client(front, &listener.settings, &mut head.headers);
     }
     let facts = facts(&head);
     let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
@@ -45,7 +49,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     let work = Work { worker, front, upgrade, wish };
     let normal = normal.and_then(|()| worker.process.admit_request(&worker.config().settings));
     let answered = match normal {
-        Ok(()) => work.answer(&mut exchange, head, body).await,
+        Ok(()) => work.answer(&mut exchange, target, head, body).await,
         Err(error) => Err(error),
     };
     match answered {
@@ -65,9 +69,12 @@ pub fn facts(head: &request::Parts) -> Facts {
     }
 }
 
-/// CONNECT makes sense only where proxying was asked for.
+/// CONNECT is offered where proxying was asked for, and where `allowConnect` says so.
 pub fn refuse_connect<B>(worker: &Rc<Worker>, front: &Rc<Front>, request: &Request<B>) -> Response<Body> {
-    let error = ProxyError::unprocessed(Kind::UpgradeRefused, "CONNECT is not offered here");
+    let error = ProxyError::unprocessed(
+        Kind::UpgradeRefused,
+        "CONNECT is not offered here; TrafficPolicy.spec.inbound.allowConnect would",
+    );
     refuse_request(worker, front, request, &error)
 }
 
@@ -135,8 +142,12 @@ pub fn finish(
         quota.apply(response.headers_mut());
     }
     // A switch of protocols crosses the mesh as a 200 with a header; what the caller gets is a 101.
-    let is_switched = response.headers().contains_key(BYRNIE_UPGRADE);
-    let status = if is_switched { StatusCode::SWITCHING_PROTOCOLS } else { response.status() };
+    let token = response.headers().get(BYRNIE_UPGRADE);
+    let (is_switched, is_tunnel) = (token.is_some(), is_connect(token));
+    let status = match is_switched && !is_tunnel {
+        true => StatusCode::SWITCHING_PROTOCOLS,
+        false => response.status(),
+    };
     exchange.on_head(status.as_u16(), response.headers());
     if is_switched {
         exchange.on_switch();
@@ -164,10 +175,16 @@ struct Work<'a> {
 type Answered = Result<(Response<Body>, Deadline), ProxyError>;
 
 impl Work<'_> {
-    async fn answer(&self, exchange: &mut Exchange, head: request::Parts, body: Body) -> Answered {
+    async fn answer(
+        &self,
+        exchange: &mut Exchange,
+        target: Option<Target>,
+        head: request::Parts,
+        body: Body,
+    ) -> Answered {
         let target = match self.front.entrance {
             Entrance::HttpProxy => Some(Target::Service(capture::destination(self.worker, &head)?)),
-            _ => self.front.target(self.worker),
+            _ => target,
         };
         match target {
             None => Err(ProxyError::unprocessed(Kind::NotReady, "this address leads nowhere any more")),

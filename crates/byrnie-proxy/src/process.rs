@@ -41,6 +41,8 @@ pub struct Process {
     pub config: Arc<ArcSwap<Config>>,
     /// Key, certificate and roots. `None`: no identity yet, nothing goes over a hop (fail closed).
     pub tls: ArcSwapOption<TlsState>,
+    /// Ports whose clients do not make clear in time what they speak.
+    pub undetected: crate::detect::Warnings,
     /// All metric series.
     pub metrics: Registry,
     /// The counters that have one series each.
@@ -103,6 +105,8 @@ pub struct Counters {
     pub limit_headers: Arc<Counter>,
     /// Requests whose head took too long.
     pub limit_header_timeout: Arc<Counter>,
+    /// Connections that do not begin with the PROXY protocol where they must.
+    pub limit_proxy_protocol: Arc<Counter>,
     /// Connections of bytes whose client vanished: it answered no packet any more.
     pub client_vanished: Arc<Counter>,
     /// The same of the server, or of the proxy on the way to it.
@@ -136,6 +140,7 @@ impl Counters {
             limit_retry_budget: limit("retry_budget"),
             limit_headers: limit("headers"),
             limit_header_timeout: limit("header_timeout"),
+            limit_proxy_protocol: limit("proxy_protocol"),
             client_vanished: metrics.counter(&names::TCP_VANISHED, &["client"]),
             server_vanished: metrics.counter(&names::TCP_VANISHED, &["server"]),
             limit_mirror: limit("mirror"),
@@ -159,6 +164,7 @@ impl Process {
             config: Arc::default(),
             tls: ArcSwapOption::empty(),
             counters: Counters::new(&metrics),
+            undetected: crate::detect::Warnings::default(),
             access_log: log,
             tap,
             calls: Calls::default(),

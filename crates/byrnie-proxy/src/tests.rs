@@ -17,11 +17,13 @@ mod outliers;
 mod panics;
 mod pooling;
 mod protocols;
+mod proxied;
 mod retries;
 mod routing;
 mod sessions;
 mod sight;
 mod streams;
+mod tunnels;
 mod upgrades;
 
 pub(crate) use panics::panic_if_asked;

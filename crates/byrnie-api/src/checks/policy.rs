@@ -15,7 +15,8 @@ use crate::names::{is_dns_label, is_dns_subdomain};
 /// Kind, group, and whether a part of it can be named.
 pub(super) type Target = (&'static str, &'static str, bool);
 
-const TRAFFIC_TARGETS: [Target; 7] = [
+const TRAFFIC_TARGETS: [Target; 8] = [
+    ("Workload", MESH_GROUP, false),
     ("Service", "", false),
     ("HTTPRoute", GATEWAY_GROUP, true),
     ("GRPCRoute", GATEWAY_GROUP, true),
@@ -63,6 +64,18 @@ pub(super) fn traffic_policy(spec: &TrafficPolicySpec, issues: &mut Issues) {
         let last = outlier.max_ejection.unwrap_or(Duration::from_secs(300));
         in_order("spec.outlierEjection.baseEjection", first, last, issues);
         within("spec.outlierEjection.baseEjection", first, 1, 24 * 3_600_000, issues);
+    }
+    if let Some(inbound) = &spec.inbound {
+        let times = [
+            ("headerTimeout", inbound.header_timeout),
+            ("clientIdleTimeout", inbound.client_idle_timeout),
+            ("detectTimeout", inbound.detect_timeout),
+        ];
+        for (field, time) in times {
+            if let Some(time) = time {
+                within(&format!("spec.inbound.{field}"), time, 1, 24 * 3_600_000, issues);
+            }
+        }
     }
     if let Some(connect) = spec.timeouts.as_ref().and_then(|timeouts| timeouts.connect) {
         within("spec.timeouts.connect", connect, 1, 3_600_000, issues);

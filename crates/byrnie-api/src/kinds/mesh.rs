@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CaptureSettings, PolicyStatus, VirtualAddressSettings};
+use super::{CaptureSettings, PolicyStatus, ProxyProtocol, VirtualAddressSettings};
 use crate::duration::Duration;
 use crate::meta::ObjectMeta;
 
@@ -130,7 +130,8 @@ pub enum AccessLogFormat {
     Text,
 }
 
-/// Defaults of every proxy. Each number holds for one proxy process.
+/// Defaults of every proxy. Each number holds for one proxy process. What is about connections and requests that come
+/// in can be said otherwise for one workload, service or Gateway: `TrafficPolicy.spec.inbound`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProxyDefaults {
@@ -192,6 +193,11 @@ pub struct ProxyDefaults {
     /// Whether an application hears who calls it: `X-Forwarded-Client-Cert: By=…;URI=…`, the SPIFFE IDs of its own
     /// and of the calling workload. What callers send under this name is removed, always. Default false.
     pub peer_identity_header: bool,
+    /// Whether clients may CONNECT through Gateways and to Services; else that is answered with 501 and `BYR0214`.
+    /// Default false.
+    pub allow_connect: bool,
+    /// The PROXY protocol: whether clients of Gateways begin with it, and whether applications get it. Default neither.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// What becomes of `X-Forwarded-*` at a Gateway.
@@ -297,6 +303,8 @@ impl Default for ProxyDefaults {
             forwarded_headers: ForwardedHeaders::default(),
             trusted_hops: 0,
             peer_identity_header: false,
+            allow_connect: false,
+            proxy_protocol: ProxyProtocol::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod authorization_policy;
 mod capture;
 mod core;
 mod fault_policy;
+mod inbound;
 mod mesh;
 mod rate_limit_policy;
 mod service_profile;
@@ -25,6 +26,7 @@ pub use capture::{CaptureNetworks, CaptureSettings};
 pub use fault_policy::{
     ExponentialDelay, Fault, FaultAbort, FaultDelay, FaultPolicy, FaultPolicySpec, NormalDelay, UniformDelay,
 };
+pub use inbound::{InboundSettings, ProxyProtocol, ProxyProtocolVersion};
 pub use mesh::{
     AccessLog, AccessLogFormat, CertificateSettings, DefaultInboundPolicy, DnsDefaults, Egress,
     ForwardedHeaders, Mesh, MeshSpec, MtlsMode, OverloadSettings, ProxyDefaults, TelemetrySettings,

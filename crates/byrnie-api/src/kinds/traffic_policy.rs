@@ -3,16 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PolicyStatus, PolicyTargetRef};
+use super::{InboundSettings, PolicyStatus, PolicyTargetRef};
 use crate::duration::Duration;
 use crate::meta::ObjectMeta;
 
 /// How callers treat requests and the endpoints of Services. What is absent keeps the default.
 ///
-/// It is attached to a rule, a route, a listener, a ListenerSet, a Gateway, a Service, its namespace or the Mesh; each
-/// setting comes from the nearest policy that has it, in this order. What a route says itself comes before every
-/// policy. Of several policies on one target the oldest holds as a whole, then the first by name; the others say so in
-/// their conditions.
+/// It is attached to a rule, a route, a listener, a ListenerSet, a Gateway, a Workload, a Service, its namespace or the
+/// Mesh; each setting comes from the nearest policy that has it, in this order. What a route says itself comes before
+/// every policy. Of several policies on one target the oldest holds as a whole, then the first by name; the others say
+/// so in their conditions.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficPolicy {
@@ -32,8 +32,9 @@ pub struct TrafficPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct TrafficPolicySpec {
     /// What the policy is for: `Service`, `HTTPRoute` or `GRPCRoute` (`sectionName`: one rule), `Gateway` or
-    /// `ListenerSet` (`sectionName`: one listener), the policy's own `Namespace`, or the `Mesh`. At routes, Gateways
-    /// and ListenerSets only `timeouts.request` and `retry` have an effect.
+    /// `ListenerSet` (`sectionName`: one listener), `Workload`, the policy's own `Namespace`, or the `Mesh`. At routes
+    /// only `timeouts.request` and `retry` have an effect, at Gateways and ListenerSets these and `inbound`, at a
+    /// Workload `inbound` alone.
     #[schemars(length(min = 1, max = 64))]
     pub target_refs: Vec<PolicyTargetRef>,
     /// Which endpoint takes the next request. Default `peakEwma`.
@@ -70,6 +71,9 @@ pub struct TrafficPolicySpec {
     /// Lets single requests go elsewhere for staging. Absent: no request may.
     #[serde(rename = "override", default, skip_serializing_if = "Option::is_none")]
     pub override_: Option<RequestOverride>,
+    /// How the proxies treat what comes in: limits, time-outs, headers about the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<InboundSettings>,
 }
 
 /// Which endpoints are near, and when further ones take over.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use byrnie_plan::{GatewayListener, HostPattern, HttpTable, ListenerProtocol, RouteKind, TcpRule};
+use byrnie_plan::{
+    GatewayListener, HostPattern, HttpTable, InboundOverrides, ListenerProtocol, RouteKind, TcpRule,
+};
 
 use super::allows;
 use super::listeners::Judged;
@@ -19,8 +21,8 @@ use crate::view::View;
 pub(super) type Attachments = BTreeMap<RouteId, Vec<Attachment>>;
 /// Reason, code and message.
 type Refusal = (&'static str, Code, String);
-/// Names, protocol and hosts of the listeners that share a port.
-type Opened<'a> = (Vec<&'a str>, ListenerProtocol, Vec<HostPattern>);
+/// Names, protocol and hosts of the listeners that share a port, and where their policies stand.
+type Opened<'a> = (Vec<&'a str>, ListenerProtocol, Vec<HostPattern>, Vec<graph::Place>);
 /// Index of a listener, and the hosts that a route has there.
 type Place = (usize, Vec<HostPattern>);
 
@@ -53,6 +55,7 @@ struct Port<'a> {
     table: TableBuilder,
     /// Routes for connections, by host.
     tcp: BTreeMap<HostPattern, (&'a RouteId, TcpRule)>,
+    overrides: InboundOverrides,
 }
 
 /// What one listener has: its place in the port's scopes, and who is on it.
@@ -126,14 +129,16 @@ fn open<'a>(
     let mut ports: BTreeMap<u16, Opened<'a>> = BTreeMap::new();
     let mut seats = Vec::new();
     for listener in judged {
+        let places = policy_places(gateway, listener);
         let mut index = 0;
         if let (true, Some(protocol)) = (listener.is_served(), listener.protocol) {
-            let port = ports.entry(listener.listener.port).or_insert((Vec::new(), protocol, Vec::new()));
+            let new = || (Vec::new(), protocol, Vec::new(), Vec::new());
+            let port = ports.entry(listener.listener.port).or_insert_with(new);
             index = u32::try_from(port.2.len()).unwrap_or(u32::MAX);
             port.0.push(&listener.listener.name);
             port.2.push(listener.host.clone());
+            port.3.extend(places.iter().cloned());
         }
-        let places = policy_places(gateway, listener);
         let policies = policy::OfListener::new(&gateway.meta.name, &places, view);
         seats.push(Seat {
             scope: Scope { index, policies },
@@ -142,9 +147,10 @@ fn open<'a>(
             routes: BTreeSet::new(),
         });
     }
-    let ports = ports.into_iter().map(|(number, (names, protocol, scopes))| {
+    let ports = ports.into_iter().map(|(number, (names, protocol, scopes, places))| {
         let table = TableBuilder::with_scopes(scopes.clone());
-        (number, Port { names, protocol, scopes, table, tcp: BTreeMap::new() })
+        let overrides = policy::inbound::of_listeners(&places, view);
+        (number, Port { names, protocol, scopes, table, tcp: BTreeMap::new(), overrides })
     });
     (ports.collect(), seats)
 }
@@ -166,6 +172,7 @@ fn close(gateway: &Gateway, number: u16, port: Port<'_>) -> GatewayListener {
         protocol: port.protocol,
         http: if is_http { port.table.build() } else { HttpTable::default() },
         tcp: tcp.into_iter().collect(),
+        overrides: port.overrides,
     }
 }
 

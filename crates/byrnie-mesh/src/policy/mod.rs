@@ -7,6 +7,7 @@
 
 mod controls;
 mod explain;
+pub(crate) mod inbound;
 mod status;
 mod traffic;
 
@@ -74,14 +75,28 @@ enum Reach {
     Endpoints,
     /// How a request is treated: there, and at Gateways and routes.
     Requests,
+    /// How a proxy treats what comes in: everywhere but at routes.
+    Entrances,
+    /// The same of a Gateway's clients: there, and around it.
+    Gateways,
+    /// The same of what an application gets: at a Workload, a Service, and around them.
+    Applications,
+    /// A number of a whole proxy.
+    Processes,
 }
 
 impl Reach {
-    fn includes(self, target: &Target) -> bool {
-        match target {
-            Target::Mesh | Target::Namespace(_) | Target::Service(_) => true,
-            Target::Gateway(_) | Target::ListenerSet(_) | Target::Route(_) => self == Self::Requests,
-            Target::Workload(_) => false,
+    fn includes(self, place: &Place) -> bool {
+        match &place.target {
+            Target::Mesh | Target::Namespace(_) => true,
+            Target::Service(_) => !matches!(self, Self::Gateways | Self::Processes),
+            Target::Route(_) => self == Self::Requests,
+            Target::Gateway(_) | Target::ListenerSet(_) => match self {
+                Self::Requests | Self::Entrances | Self::Gateways => true,
+                Self::Processes => place.section.is_none() && matches!(place.target, Target::Gateway(_)),
+                Self::Endpoints | Self::Applications => false,
+            },
+            Target::Workload(_) => matches!(self, Self::Entrances | Self::Applications | Self::Processes),
         }
     }
 }

@@ -86,7 +86,7 @@ fn outcome(policy: &Policy, view: &View<'_>) -> Outcome {
 /// How many settings mean something at a place, and which do not. A policy that says nothing is in force as such.
 fn settings(spec: &TrafficPolicySpec, place: &Place) -> (usize, Vec<(String, String)>) {
     let (good, bad): (Vec<_>, Vec<_>) =
-        traffic::fields(spec).into_iter().partition(|(_, reach)| reach.includes(&place.target));
+        traffic::fields(spec).into_iter().partition(|(_, reach)| reach.includes(place));
     let useful = good.len() + usize::from(bad.is_empty());
     let bad = bad.into_iter().map(|(path, reach)| (path.to_owned(), nothing_there(path, reach, place)));
     (useful, bad.collect())
@@ -96,6 +96,10 @@ fn nothing_there(path: &str, reach: Reach, place: &Place) -> String {
     let possible = match reach {
         Reach::Endpoints => "a Service, a Namespace or the Mesh",
         Reach::Requests => "a Service, a route, a Gateway, a ListenerSet, a Namespace or the Mesh",
+        Reach::Entrances => "a Workload, a Service, a Gateway, a ListenerSet, a Namespace or the Mesh",
+        Reach::Gateways => "a Gateway, a ListenerSet, a Namespace or the Mesh",
+        Reach::Applications => "a Workload, a Service, a Namespace or the Mesh",
+        Reach::Processes => "a Workload, a whole Gateway, a Namespace or the Mesh",
     };
     format!("{path} has no effect at {}; attach it to {possible}", place_text(place))
 }

@@ -92,6 +92,7 @@ fn over(near: api::TrafficPolicySpec, far: &api::TrafficPolicySpec) -> api::Traf
         locality,
         session_persistence,
         retry_after_max,
+        inbound,
     } = near;
     api::TrafficPolicySpec {
         target_refs,
@@ -113,6 +114,8 @@ fn over(near: api::TrafficPolicySpec, far: &api::TrafficPolicySpec) -> api::Traf
         locality: locality.or_else(|| far.locality.clone()),
         session_persistence: session_persistence.or_else(|| far.session_persistence.clone()),
         retry_after_max: retry_after_max.or(far.retry_after_max),
+        // Of no endpoint and no route: `inbound` has it.
+        inbound,
     }
 }
 
@@ -137,6 +140,7 @@ pub(super) fn fields(spec: &api::TrafficPolicySpec) -> Vec<(&'static str, Reach)
         locality,
         session_persistence,
         retry_after_max,
+        inbound,
     } = spec;
     let timeouts = timeouts.clone().unwrap_or_default();
     let all = [
@@ -153,7 +157,28 @@ pub(super) fn fields(spec: &api::TrafficPolicySpec) -> Vec<(&'static str, Reach)
         (session_persistence.is_some(), "spec.sessionPersistence", Reach::Endpoints),
         (retry_after_max.is_some(), "spec.retryAfterMax", Reach::Endpoints),
     ];
-    all.into_iter().filter(|(set, ..)| *set).map(|(_, path, reach)| (path, reach)).collect()
+    let inbound = inbound.iter().flat_map(inbound_fields);
+    all.into_iter().chain(inbound).filter(|(set, ..)| *set).map(|(_, path, reach)| (path, reach)).collect()
+}
+
+fn inbound_fields(inbound: &api::InboundSettings) -> [(bool, &'static str, Reach); 13] {
+    let proxy_protocol = inbound.proxy_protocol.unwrap_or_default();
+    let applications = Reach::Applications;
+    [
+        (inbound.forwarded_headers.is_some(), "spec.inbound.forwardedHeaders", Reach::Gateways),
+        (inbound.trusted_hops.is_some(), "spec.inbound.trustedHops", Reach::Gateways),
+        (inbound.peer_identity_header.is_some(), "spec.inbound.peerIdentityHeader", applications),
+        (inbound.allow_connect.is_some(), "spec.inbound.allowConnect", Reach::Entrances),
+        (proxy_protocol.accept.is_some(), "spec.inbound.proxyProtocol.accept", Reach::Gateways),
+        (proxy_protocol.send.is_some(), "spec.inbound.proxyProtocol.send", applications),
+        (inbound.max_header_bytes.is_some(), "spec.inbound.maxHeaderBytes", Reach::Entrances),
+        (inbound.max_headers.is_some(), "spec.inbound.maxHeaders", Reach::Entrances),
+        (inbound.max_concurrent_streams.is_some(), "spec.inbound.maxConcurrentStreams", Reach::Entrances),
+        (inbound.max_connections.is_some(), "spec.inbound.maxConnections", Reach::Processes),
+        (inbound.header_timeout.is_some(), "spec.inbound.headerTimeout", Reach::Entrances),
+        (inbound.client_idle_timeout.is_some(), "spec.inbound.clientIdleTimeout", Reach::Entrances),
+        (inbound.detect_timeout.is_some(), "spec.inbound.detectTimeout", Reach::Entrances),
+    ]
 }
 
 fn effective(spec: &api::TrafficPolicySpec) -> TrafficSettings {

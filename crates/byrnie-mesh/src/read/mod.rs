@@ -16,14 +16,14 @@ use byrnie_api::kinds::{DefaultInboundPolicy, Mesh};
 use byrnie_api::meta::ObjectMeta;
 use byrnie_api::{Kind, Object, ObjectKey, Typed};
 use byrnie_plan::{
-    AccessLog, AccessLogFormat, DefaultAction, DnsSettings, ForwardedHeaders, MeshSettings, ObjectName,
-    RouteKind,
+    AccessLog, AccessLogFormat, DefaultAction, DnsSettings, MeshSettings, ObjectName, RouteKind,
 };
 
 use crate::graph::{PolicyId, PolicyKind, Ref, Refused, RouteId};
 use crate::inputs::Model;
 use crate::mesh::Effective;
 use crate::model::{self, Age, Meta};
+use crate::policy::inbound;
 use crate::view::Context;
 
 /// The object that a key means here; `None` for kinds that nothing is compiled from.
@@ -150,13 +150,12 @@ fn effective(mesh: &Mesh) -> Effective {
             shed_percent: proxy.overload.shed_percent,
             buffer_percent: proxy.overload.buffer_percent,
             adaptive_concurrency: proxy.adaptive_concurrency,
-            forwarded_headers: match proxy.forwarded_headers {
-                api::ForwardedHeaders::Append => ForwardedHeaders::Append,
-                api::ForwardedHeaders::Replace => ForwardedHeaders::Replace,
-                api::ForwardedHeaders::Off => ForwardedHeaders::Off,
-            },
+            forwarded_headers: inbound::forwarded(proxy.forwarded_headers),
             trusted_hops: proxy.trusted_hops,
             peer_identity_header: proxy.peer_identity_header,
+            allow_connect: proxy.allow_connect,
+            accept_proxy_protocol: proxy.proxy_protocol.accept.unwrap_or_default(),
+            send_proxy_protocol: inbound::proxy_header(proxy.proxy_protocol.send.unwrap_or_default()),
         },
     }
 }

@@ -77,7 +77,6 @@ fn can_have(kind: PolicyKind, place: &Place) -> bool {
         (_, Target::Mesh | Target::Namespace(_) | Target::Service(_)) => place.section.is_none(),
         (_, Target::Gateway(_) | Target::ListenerSet(_)) => true,
         (PolicyKind::Traffic, Target::Route(id)) => matches!(id.kind, RouteKind::Http | RouteKind::Grpc),
-        (PolicyKind::Traffic, Target::Workload(_)) => false,
         (_, Target::Workload(_)) => place.section.is_none(),
         (_, Target::Route(_)) => true,
     }

@@ -9,6 +9,7 @@ mod build;
 mod called;
 mod clusters;
 mod compiled;
+mod entrance;
 mod inbound;
 mod leaving;
 mod needs;
@@ -297,19 +298,17 @@ impl Assembler {
             false => Arc::clone(&self.config.names),
         };
         let own_locality = self.inbound_policy().map(|policy| policy.locality.clone()).unwrap_or_default();
-        let mut round = Round::new(&self.clusters, &self.held, &self.limits, &own_locality);
+        let (mesh, settings) = self.settled();
+        let of_mesh = mesh.send_proxy_protocol;
+        let mut round = Round::new(&self.clusters, &self.held, &self.limits, &own_locality, of_mesh);
         let mut cache = Cache::default();
-        let mut build = Build { assembler: self, round: &mut round, cache: &mut cache };
+        let mut build = Build { assembler: self, round: &mut round, cache: &mut cache, settings: &settings };
         let destinations = build.destinations();
         let listeners = build.listeners();
         let inbound = self
             .inbound_policy()
             .map(|policy| self.leaving.added_to(policy))
-            .map(|policy| inbound::assemble(&policy, self.config.inbound.as_ref(), &self.limits));
-        let settings = match self.settings() {
-            Some(settings) if *settings == *self.config.settings => Arc::clone(&self.config.settings),
-            settings => Arc::new(settings.cloned().unwrap_or_default()),
-        };
+            .map(|policy| inbound::assemble(&policy, self.config.inbound.as_ref(), &self.limits, &settings));
         let generation = self.config.generation + 1;
         let next = round.finish();
         self.clusters.adopt(next, &mut self.vanished);
@@ -317,6 +316,16 @@ impl Assembler {
         self.limits.sweep();
         self.config = Arc::new(Config { generation, settings, destinations, listeners, inbound, names });
         Arc::clone(&self.config)
+    }
+
+    /// The mesh's settings, and those of this proxy.
+    fn settled(&self) -> (Arc<MeshSettings>, Arc<MeshSettings>) {
+        let before = &self.config.settings;
+        let mesh = self.settings().cloned().unwrap_or_default();
+        let mesh = if mesh == **before { Arc::clone(before) } else { Arc::new(mesh) };
+        let here = self.inbound_policy().map(|policy| policy.overrides.clone()).unwrap_or_default();
+        let own = entrance::settle(&mesh, &here, Some(before));
+        (mesh, own)
     }
 }
 

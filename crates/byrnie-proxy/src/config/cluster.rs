@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use byrnie_decide::{EndpointLoad, OutlierClock, OutlierState, RetryBudget, Time};
-use byrnie_plan::{AppProtocol, Hop, ServicePortRef, TrafficSettings};
+use byrnie_plan::{AppProtocol, Hop, ProxyHeader, ServicePortRef, TrafficSettings};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,8 @@ pub struct Cluster {
     pub hop_prefix: String,
     /// Rate limits and faults, where the rule has none.
     pub controls: Option<Arc<Controls>>,
+    /// What a connection to an application begins with.
+    pub begins_with: ProxyHeader,
     /// Single endpoints that were called by their own addresses, by [`Endpoint::id`].
     pub(super) alone: Mutex<Vec<(u64, Arc<Cluster>)>>,
 }
@@ -95,6 +97,7 @@ impl Cluster {
             budget,
             pending: AtomicU32::new(0),
             controls: None,
+            begins_with: ProxyHeader::Off,
             alone: Mutex::default(),
         }
     }
@@ -126,7 +129,8 @@ impl Cluster {
         let (settings, budget) = (Arc::clone(&self.settings), Arc::clone(&self.budget));
         let only = vec![Arc::clone(endpoint)];
         let cluster = Self::new(self.service.clone(), self.protocol, settings, budget, only);
-        let cluster = Arc::new(Self { controls: self.controls.clone(), ..cluster });
+        let (controls, begins_with) = (self.controls.clone(), self.begins_with);
+        let cluster = Arc::new(Self { controls, begins_with, ..cluster });
         alone.push((endpoint.id, Arc::clone(&cluster)));
         cluster
     }

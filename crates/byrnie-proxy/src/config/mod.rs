@@ -38,7 +38,7 @@ pub use session::SessionId;
 pub struct Config {
     /// Grows by one with each swap. Connections compare it to know whether what they cached is stale.
     pub generation: u64,
-    /// Mesh-wide settings.
+    /// Mesh-wide settings, with what policies say about this proxy as a whole.
     pub settings: Arc<MeshSettings>,
     /// The services that this proxy calls, by name and port.
     pub destinations: HashMap<ServicePortRef, Arc<Destination>>,
@@ -92,6 +92,8 @@ pub struct Destination {
     pub cluster: Arc<Cluster>,
     /// Where the workload may send single requests instead. Empty where no policy says so.
     pub overrides: Vec<Arc<Cluster>>,
+    /// What holds where calls of it come in.
+    pub settings: Arc<MeshSettings>,
 }
 
 /// One port of a Gateway.
@@ -106,6 +108,8 @@ pub struct Listener {
     pub http: Arc<HttpRoutes>,
     /// For TCP and TLS passthrough: by SNI pattern.
     pub tcp: TcpRoutes,
+    /// What holds for its clients.
+    pub settings: Arc<MeshSettings>,
 }
 
 /// What the workload accepts.
@@ -118,6 +122,8 @@ pub struct Inbound {
     pub ports: HashMap<u16, Arc<InboundPort>>,
     /// Rate limits and faults: for one Service, or for what no other entry is for.
     pub controls: Vec<(Option<ObjectName>, Arc<Controls>)>,
+    /// What holds for this proxy, as it was when this was made.
+    pub settings: Arc<MeshSettings>,
 }
 
 impl Inbound {
@@ -143,4 +149,6 @@ pub struct InboundPort {
     pub application: Arc<Endpoint>,
     /// The same as a cluster of one: limits and budget towards the application.
     pub cluster: Arc<Cluster>,
+    /// What holds for what goes there.
+    pub settings: Arc<MeshSettings>,
 }

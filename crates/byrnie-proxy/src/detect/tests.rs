@@ -112,6 +112,10 @@ fn process() -> Process {
     process
 }
 
+fn undeclared(process: &Process) -> Undeclared<'_> {
+    Undeclared { process, service: None, port: 80, limit: Duration::from_secs(1) }
+}
+
 fn timeouts(process: &Process) -> u64 {
     process.metrics.counter(&names::DETECT_TIMEOUTS, &["80"]).get()
 }
@@ -132,7 +136,7 @@ async fn nothing_of_what_was_sniffed_is_lost() {
     let (mut client, server) = pair();
     client.write_all(b"POST /x HTTP/1.1\r\nhost: web\r\n\r\nbody").await.unwrap();
     drop(client);
-    let (stream, spoken) = detect(&process, 80, server).await.unwrap();
+    let (stream, spoken) = detect(&undeclared(&process), server).await.unwrap();
     assert_eq!(spoken, Spoken::Http1);
     assert_eq!(all(stream).await, b"POST /x HTTP/1.1\r\nhost: web\r\n\r\nbody");
     assert_eq!(timeouts(&process), 0);
@@ -143,7 +147,7 @@ async fn a_silent_client_is_known_after_50_ms_and_may_still_speak_http() {
     let process = process();
     let (mut client, server) = pair();
     let begun = Instant::now();
-    let (mut stream, spoken) = detect(&process, 80, server).await.unwrap();
+    let (mut stream, spoken) = detect(&undeclared(&process), server).await.unwrap();
     assert_eq!((spoken, begun.elapsed()), (Spoken::Silent, SILENCE));
     let words = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -152,7 +156,8 @@ async fn a_silent_client_is_known_after_50_ms_and_may_still_speak_http() {
         client.write_all(b"TP/1.1\r\n\r\n").await.unwrap();
         client.shutdown().await.unwrap();
     };
-    let (spoken, ()) = tokio::join!(stream.first_words(&process, 80), words);
+    let port = undeclared(&process);
+    let (spoken, ()) = tokio::join!(stream.first_words(&port), words);
     assert_eq!(spoken.unwrap(), Spoken::Http1);
     assert_eq!(all(stream).await, b"GET / HTTP/1.1\r\n\r\n");
 }
@@ -163,7 +168,7 @@ async fn a_client_that_stops_in_the_middle_is_counted_and_treated_as_bytes() {
     let (mut client, server) = pair();
     client.write_all(b"GET ").await.unwrap();
     let begun = Instant::now();
-    let (stream, spoken) = detect(&process, 80, server).await.unwrap();
+    let (stream, spoken) = detect(&undeclared(&process), server).await.unwrap();
     assert_eq!((spoken, begun.elapsed()), (Spoken::Bytes, Duration::from_secs(1)));
     assert_eq!((stream.prefix(), timeouts(&process)), (&b"GET "[..], 1));
 }
@@ -175,7 +180,7 @@ async fn a_client_that_closes_is_bytes() {
         let (mut client, server) = pair();
         client.write_all(words).await.unwrap();
         drop(client);
-        let (stream, spoken) = detect(&process, 80, server).await.unwrap();
+        let (stream, spoken) = detect(&undeclared(&process), server).await.unwrap();
         assert_eq!((spoken, stream.prefix()), (Spoken::Bytes, words));
     }
     assert_eq!(timeouts(&process), 0);

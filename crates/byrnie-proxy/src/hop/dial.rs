@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use byrnie_identity::{peer_error, unused_server_name};
-use byrnie_plan::{Hop, WorkloadIdentity};
+use byrnie_plan::{Hop, ProxyHeader, WorkloadIdentity};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::Endpoint;
 use crate::error::{Kind, ProxyError};
+use crate::proxy_protocol;
 use crate::tls::Alpn;
 use crate::transparent::Side;
 use crate::worker::Worker;
@@ -36,6 +37,23 @@ pub async fn tcp(
     };
     let stream = stream.map_err(failed)?;
     byrnie_net::socket::tune(&stream, worker.config().settings.peer_timeout).map_err(failed)?;
+    Ok(stream)
+}
+
+/// A plain connection to an application, which begins as it wants. `shown`: as for [`tcp`]; `client`: for whom,
+/// if for one.
+pub async fn application(
+    worker: &Worker,
+    begins_with: ProxyHeader,
+    endpoint: &Endpoint,
+    shown: Option<SocketAddr>,
+    client: Option<SocketAddr>,
+) -> Result<TcpStream, ProxyError> {
+    let mut stream = tcp(worker, endpoint, shown).await?;
+    proxy_protocol::write(&mut stream, begins_with, client).await.map_err(|error| {
+        let context = format!("{} at {}: {error}", endpoint.plan.workload, endpoint.plan.address);
+        ProxyError::unprocessed(Kind::ConnectFailed, context)
+    })?;
     Ok(stream)
 }
 

@@ -13,14 +13,14 @@ use std::time::Duration;
 use byrnie_decide::Failure;
 use byrnie_plan::{AppProtocol, Dialect, Hop};
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
-use http::uri::{PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Response, Uri, Version};
 
 use crate::config::{Cluster, Endpoint, Rule};
 use crate::error::{Kind, ProxyError};
 use crate::front::Front;
 use crate::http::body::Body;
-use crate::http::upgrade::BYRNIE_UPGRADE;
+use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
 use crate::pool::{self, Lease, SendFailure, Wire};
 use crate::worker::Worker;
 
@@ -88,6 +88,10 @@ fn wire(outgoing: &Outgoing<'_>) -> Result<Wire, ProxyError> {
             Kind::Internal,
             "requests to a foreign mesh are sent as bytes; declare appProtocol tcp on the port",
         )),
+        Hop::Plaintext if is_connect(outgoing.upgrade) => Ok(match outgoing.cluster.protocol {
+            AppProtocol::Http2 | AppProtocol::Grpc => Wire::Http2,
+            _ => Wire::Http1,
+        }),
         Hop::Plaintext if outgoing.upgrade.is_some() => Ok(Wire::Http1),
         Hop::Plaintext => Ok(match outgoing.cluster.protocol {
             AppProtocol::Http2 | AppProtocol::Grpc => Wire::Http2,
@@ -104,6 +108,14 @@ fn shape1(outgoing: &Outgoing<'_>, request: &mut Request<Body>) -> Result<(), Pr
     if !headers.contains_key(HOST) {
         // RFC 9112 section 3.2: a request without host carries an empty one.
         headers.insert(HOST, HeaderValue::from_static(""));
+    }
+    if is_connect(outgoing.upgrade) {
+        let host = headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        let host = host.filter(|host| host.port().is_some());
+        let what = "the host of a CONNECT has no port";
+        let host = host.ok_or_else(|| ProxyError::unprocessed(Kind::BadRequest, what))?;
+        *request.uri_mut() = Uri::from(host);
+        return Ok(());
     }
     if let Some(token) = outgoing.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -128,6 +140,12 @@ fn shape2(front: &Front, outgoing: &Outgoing<'_>, request: &mut Request<Body>) -
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = Some(front.authority(&host).ok_or_else(|| bad("the host cannot be an authority"))?);
+    if request.method() == Method::CONNECT && !outgoing.endpoint.is_secured() {
+        // To an application CONNECT has an authority and nothing else (RFC 9113 section 8.5).
+        uri.scheme = None;
+        *request.uri_mut() = Uri::from_parts(uri).map_err(|_| bad("the host makes no URI"))?;
+        return Ok(());
+    }
     let path = std::mem::take(request.uri_mut()).into_parts().path_and_query;
     uri.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     *request.uri_mut() = Uri::from_parts(uri).map_err(|_| bad("host and path make no URI"))?;
@@ -141,6 +159,10 @@ fn add_hop(outgoing: &Outgoing<'_>, request: &mut Request<Body>) -> Result<(), P
     request.headers_mut().insert(header::HOP, value);
     if let Some(token) = outgoing.upgrade {
         request.headers_mut().insert(BYRNIE_UPGRADE, token.clone());
+        if token == CONNECT {
+            // The peer's proxy makes it what it was.
+            *request.method_mut() = Method::GET;
+        }
     }
     Ok(())
 }

@@ -109,8 +109,17 @@ pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValu
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
-    let single = !text.is_empty() && !text.contains(',') && !text.eq_ignore_ascii_case("h2c");
-    (named && single).then(|| token.clone())
+    (named && is_protocol(text) && !text.eq_ignore_ascii_case("h2c")).then(|| token.clone())
+}
+
+/// Whether a text names one protocol, with or without its version (RFC 9110 section 7.8).
+pub fn is_protocol(text: &str) -> bool {
+    let is_token = |part: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        !part.is_empty() && part.bytes().all(allowed)
+    };
+    let (name, version) = text.split_once('/').map_or((text, None), |(name, version)| (name, Some(version)));
+    is_token(name) && version.is_none_or(is_token)
 }
 
 /// Whether a value of an HTTP/2 message begins or ends with a space or a tab, which HTTP/1 would swallow: the message
@@ -162,6 +171,8 @@ mod tests {
             (&[("connection", "keep-alive, Upgrade"), ("upgrade", "acme/2")][..], true),
             (&[("connection", "Upgrade"), ("upgrade", "h2c")][..], false),
             (&[("connection", "Upgrade"), ("upgrade", "websocket, h2c")][..], false),
+            (&[("connection", "Upgrade"), ("upgrade", ":connect")][..], false),
+            (&[("connection", "Upgrade"), ("upgrade", "a/b/c")][..], false),
             (&[("upgrade", "websocket")][..], false),
             (&[("connection", "upgrade")][..], false),
         ];

@@ -12,11 +12,13 @@ pub mod upgrade;
 
 use std::rc::Rc;
 
-use http::{HeaderValue, Request, Response};
+use http::header::HOST;
+use http::{HeaderValue, Request, Response, Uri, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::body::Body;
 use crate::detect::{self, Spoken};
+use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::worker::Worker;
 use crate::{inbound, outbound};
@@ -35,12 +37,30 @@ pub struct Incoming {
     pub upgrade: Option<HeaderValue>,
 }
 
+/// Brings CONNECT into the shape of other requests: its target is its host, its path `/`.
+fn to_connect(head: &mut request::Parts, has_body: bool) -> Result<(), ProxyError> {
+    let bad = |what: &'static str| ProxyError::unprocessed(Kind::BadRequest, what);
+    if has_body {
+        return Err(bad("a CONNECT with a body"));
+    }
+    let authority = head.uri.authority().filter(|authority| authority.port().is_some());
+    let authority = authority.ok_or_else(|| bad("a CONNECT to no host and port"))?;
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad("the host is odd"))?;
+    if head.headers.get_all(HOST).iter().count() > 1 {
+        return Err(bad("more than one host"));
+    }
+    // As for the absolute form: the target goes before the Host header (RFC 9112 section 3.2.2).
+    head.headers.insert(HOST, host);
+    head.uri = Uri::from_static("/");
+    Ok(())
+}
+
 /// Serves the requests of one connection, HTTP/1.x or HTTP/2 with prior knowledge, to its end.
 pub async fn serve<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limit = worker.config().settings.header_timeout;
+    let limit = front.settings(worker).header_timeout;
     let detected = tokio::select! {
         biased;
         detected = detect::detect_http(stream, limit) => detected,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -56,15 +57,21 @@ impl Notes {
     }
 
     /// To an application: a request is about to be sent.
-    pub fn ask(&self, is_head: bool) {
-        self.asked.store(if is_head { 2 } else { 1 }, Relaxed);
+    pub fn ask(&self, method: &Method) {
+        let asked = match *method {
+            Method::HEAD => 2,
+            Method::CONNECT => 3,
+            _ => 1,
+        };
+        self.asked.store(asked, Relaxed);
     }
 
     fn asked(&self) -> Asked {
         match self.asked.load(Relaxed) {
             0 => Asked::Nothing,
             1 => Asked::Request,
-            _ => Asked::Head,
+            2 => Asked::Head,
+            _ => Asked::Connect,
         }
     }
 }

@@ -18,7 +18,7 @@ use super::expect::Gate;
 use super::headers::upgrade_token;
 use super::noting::Noting;
 use super::strict::Side;
-use super::upgrade::ClientUpgrade;
+use super::upgrade::{CONNECT, ClientUpgrade};
 use super::{CODEC_HEADERS, Incoming, answer, idle};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
@@ -30,7 +30,7 @@ pub async fn serve<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let settings = Arc::clone(&worker.config().settings);
+    let settings = front.settings(worker);
     let head_limit = settings.max_header_bytes as usize;
     let strict = Noting::new(stream, Side::Requests, head_limit, Arc::clone(&front.notes))
         .within(&worker.process.budget);
@@ -110,6 +110,7 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
     if *request.method() == Method::CONNECT {
         let response = match front.entrance {
             Entrance::HttpProxy => crate::capture::connect(worker, front, request).await,
+            _ if front.settings(worker).allow_connect => connect(worker, front, request).await,
             _ => crate::outbound::refuse_connect(worker, front, &request),
         };
         front.notes.decide(response.status().is_success());
@@ -145,5 +146,29 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
     match switched {
         Some(token) => client.accept(&front.tunnels, response, token),
         None => response,
+    }
+}
+
+/// CONNECT where it is allowed: an upgrade that follows routes by its host.
+async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<HyperBody>) -> Response<Body> {
+    let (client, body) = ClientUpgrade::new(hyper::upgrade::on(&mut request));
+    let (mut head, from_client) = request.into_parts();
+    let has_body = !http_body::Body::is_end_stream(&from_client);
+    if let Err(error) = super::to_connect(&mut head, has_body) {
+        return crate::outbound::refuse_request(worker, front, &Request::from_parts(head, ()), &error);
+    }
+    let upgrade = Some(HeaderValue::from_static(CONNECT));
+    let request = Request::from_parts(head, body);
+    let mut response = answer(worker, front, Incoming { request, upgrade }).await;
+    match response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE) {
+        Some(token) => client.accept(&front.tunnels, response, token),
+        None => {
+            *response.version_mut() = Version::HTTP_11;
+            if response.status().is_success() {
+                // Without a tunnel behind it a success would be a lie.
+                *response.status_mut() = StatusCode::BAD_GATEWAY;
+            }
+            response
+        }
     }
 }

@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::body::{Body, BodyError, H2Body, send_body};
 use super::expect::Gate;
-use super::headers::has_odd_space;
-use super::upgrade::BYRNIE_UPGRADE;
-use super::{Incoming, answer, idle};
+use super::headers::{has_odd_space, is_protocol};
+use super::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
+use super::{Incoming, answer, idle, to_connect};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::woken::when_woken;
@@ -69,7 +69,7 @@ async fn serve_streams<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let settings = Arc::clone(&worker.config().settings);
+    let settings = front.settings(worker);
     let windows =
         worker.process.budget.windows(STREAM_WINDOW, for_peers(front, PEER_WINDOW, CONNECTION_WINDOW));
     let mut builder = h2::server::Builder::new();
@@ -187,8 +187,19 @@ async fn serve_stream(
 
 /// The answer to what is refused before anything else is looked at.
 fn refusal(worker: &Rc<Worker>, front: &Rc<Front>, request: &Request<RecvStream>) -> Option<Response<Body>> {
-    if *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none() {
-        return Some(crate::outbound::refuse_connect(worker, front, request));
+    match (request.method(), request.extensions().get::<Protocol>()) {
+        (&Method::CONNECT, None) if !allows_connect(worker, front) => {
+            return Some(crate::outbound::refuse_connect(worker, front, request));
+        }
+        (&Method::CONNECT, None) if request.uri().port().is_none() => {
+            let error = ProxyError::unprocessed(Kind::BadRequest, "a CONNECT to no host and port");
+            return Some(crate::outbound::refuse_request(worker, front, request, &error));
+        }
+        (_, Some(protocol)) if !is_protocol(protocol.as_str()) => {
+            let error = ProxyError::unprocessed(Kind::BadRequest, "the :protocol is no token");
+            return Some(crate::outbound::refuse_request(worker, front, request, &error));
+        }
+        _ => {}
     }
     // A peer's proxy has looked at it already.
     if front.entrance != Entrance::Mesh && has_odd_space(request.headers()) {
@@ -196,6 +207,11 @@ fn refusal(worker: &Rc<Worker>, front: &Rc<Front>, request: &Request<RecvStream>
         return Some(crate::outbound::refuse_request(worker, front, request, &error));
     }
     None
+}
+
+/// From a peer's proxy it never comes as such, and where requests name their service, tunnels are HTTP/1's.
+fn allows_connect(worker: &Rc<Worker>, front: &Rc<Front>) -> bool {
+    !matches!(front.entrance, Entrance::Mesh | Entrance::HttpProxy) && front.settings(worker).allow_connect
 }
 
 /// The request in the shape that it would have on HTTP/1: path only, host as a header. Extended CONNECT (RFC 8441)
@@ -224,10 +240,16 @@ fn incoming(front: &Front, request: Request<RecvStream>) -> Incoming {
         }
         head.method = Method::GET;
     }
+    if head.method == Method::CONNECT && to_connect(&mut head, false).is_ok() {
+        upgrade = Some(HeaderValue::from_static(CONNECT));
+    }
     // Only a proxy of the mesh says it this way.
     if front.entrance == Entrance::Mesh
         && let Some(token) = head.headers.remove(BYRNIE_UPGRADE)
     {
+        if is_connect(Some(&token)) {
+            head.method = Method::CONNECT;
+        }
         upgrade = Some(token);
     }
     Incoming { request: Request::from_parts(head, body), upgrade }

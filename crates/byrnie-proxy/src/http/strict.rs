@@ -118,6 +118,8 @@ pub enum Asked {
     Request,
     /// To a HEAD, whose response has no body.
     Head,
+    /// To a CONNECT, whose success is followed by no HTTP.
+    Connect,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -355,6 +357,10 @@ impl Guard {
             Side::Requests => by_framing.unwrap_or(State::First(false)),
             Side::Responses if status == 101 => State::Free,
             Side::Responses if (100..200).contains(&status) => State::First(false),
+            Side::Responses if (200..300).contains(&status) && asked() == Asked::Connect => {
+                answered();
+                State::Free
+            }
             Side::Responses => {
                 let empty = asked() == Asked::Head || matches!(status, 204 | 304);
                 answered();

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -21,6 +21,14 @@ use super::headers::strip_mesh_headers;
 
 /// Between proxies: which protocol the client wants to switch to; in the response: that it was switched to.
 pub const BYRNIE_UPGRADE: HeaderName = HeaderName::from_static("byrnie-upgrade");
+
+/// What stands there for CONNECT: no token that a client could ask for by `Upgrade` or `:protocol`.
+pub const CONNECT: &str = ":connect";
+
+/// Whether a switch is CONNECT's.
+pub fn is_connect(token: Option<&HeaderValue>) -> bool {
+    token.is_some_and(|token| token == CONNECT)
+}
 
 /// Bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
@@ -89,12 +97,18 @@ impl ClientUpgrade {
         (Self { on_upgrade, from_client }, body)
     }
 
-    /// Turns the mesh's answer into a 101 and lets the bytes flow.
+    /// Turns the mesh's answer into a 101, or CONNECT's 200, and lets the bytes flow.
     pub fn accept(self, tunnels: &TaskTracker, answer: Response<Body>, token: HeaderValue) -> Response<Body> {
         let (mut head, body) = answer.into_parts();
-        head.status = StatusCode::SWITCHING_PROTOCOLS;
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        head.headers.insert(UPGRADE, token);
+        if token == CONNECT {
+            // RFC 9110 section 9.3.6: such an answer has no body, so nothing may say how long one is.
+            head.headers.remove(CONTENT_LENGTH);
+            head.headers.remove(TRANSFER_ENCODING);
+        } else {
+            head.status = StatusCode::SWITCHING_PROTOCOLS;
+            head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            head.headers.insert(UPGRADE, token);
+        }
         tokio::task::spawn_local(tunnels.track_future(async move {
             match self.on_upgrade.await {
                 Ok(upgraded) => join(upgraded, self.from_client, body).await,
@@ -105,13 +119,19 @@ impl ClientUpgrade {
     }
 }
 
-/// The application's side: after its 101, `from_client` is written to it, and what it writes is the answer's body.
+/// The application's side: after its 101, or its success to CONNECT, `from_client` is written to it, and what it writes
+/// is the answer's body.
 pub fn accept_from_application(
     response: Response<hyper::body::Incoming>,
     from_client: Body,
 ) -> Response<Body> {
     let (mut head, body) = response.into_parts();
-    let token = head.headers.remove(UPGRADE);
+    let mut token = head.headers.remove(UPGRADE);
+    if head.status.is_success() {
+        token = Some(HeaderValue::from_static(CONNECT));
+        head.headers.remove(CONTENT_LENGTH);
+        head.headers.remove(TRANSFER_ENCODING);
+    }
     head.headers.remove(CONNECTION);
     head.status = StatusCode::OK;
     if let Some(token) = token {

@@ -184,7 +184,8 @@ impl Drop for Queued<'_> {
 /// The place of the connection is reserved already.
 async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Result<Lease, ProxyError> {
     let counted = Counted::new(worker, &pool.endpoint);
-    let dialing = dial::tcp(worker, &pool.endpoint, pool.shown);
+    // For many clients' requests: for nobody in particular.
+    let dialing = dial::application(worker, cluster.begins_with, &pool.endpoint, pool.shown, None);
     let stream = dial::within(cluster.settings.connect_timeout, &pool.endpoint, dialing).await?;
     let settings = Arc::clone(&worker.config().settings);
     let (notes, head_limit) = (Arc::new(Notes::default()), settings.max_header_bytes as usize);
@@ -217,7 +218,8 @@ impl Lease {
         mut request: Request<Body>,
     ) -> Result<(Response<Body>, AnyLease), SendFailure> {
         self.connection.notes.heard.store(false, Relaxed);
-        self.connection.notes.ask(*request.method() == Method::HEAD);
+        self.connection.notes.ask(request.method());
+        let is_connect = *request.method() == Method::CONNECT;
         self.unwanted = request.extensions().get::<Gate>().cloned();
         if let Some(gate) = self.unwanted.clone() {
             hyper::ext::on_informational(&mut request, move |interim| {
@@ -226,17 +228,20 @@ impl Lease {
                 }
             });
         }
-        let upgrade = request.headers().contains_key(http::header::UPGRADE);
+        let upgrade = is_connect || request.headers().contains_key(http::header::UPGRADE);
         let (request, tunnel) = if upgrade { take_tunnel(request) } else { (request, None) };
         match self.connection.sender.try_send_request(request).await {
             Ok(mut response) => {
                 // What proxies tell each other is not believed of an application.
                 strip_mesh_headers(response.headers_mut());
                 let response = match (response.status(), tunnel) {
-                    (StatusCode::SWITCHING_PROTOCOLS, Some(tunnel)) => {
+                    (StatusCode::SWITCHING_PROTOCOLS, Some(tunnel)) if !is_connect => {
                         upgrade::accept_from_application(response, tunnel)
                     }
-                    (StatusCode::SWITCHING_PROTOCOLS, None) => return Err(self.switched_unasked()),
+                    (status, Some(tunnel)) if is_connect && status.is_success() => {
+                        upgrade::accept_from_application(response, tunnel)
+                    }
+                    (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(self.switched_unasked()),
                     _ => response.map(Body::H1),
                 };
                 Ok((response, AnyLease::H1(self)))

@@ -11,12 +11,13 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use byrnie_decide::Failure;
+use byrnie_plan::ProxyHeader;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use h2::Reason;
 use h2::client::SendRequest;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
@@ -27,7 +28,7 @@ use crate::hop::dial;
 use crate::http::body::{Body, H2Body, send_body};
 use crate::http::expect::Gate;
 use crate::http::headers::{has_odd_space, strip_mesh_headers};
-use crate::http::upgrade::BYRNIE_UPGRADE;
+use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT};
 use crate::tls::Alpn;
 use crate::worker::Worker;
 
@@ -295,11 +296,12 @@ fn begin(
     let limit = cluster.settings.connect_timeout;
     let (worker, pool_weak, endpoint) = (Rc::clone(worker), Rc::downgrade(pool), Arc::clone(&pool.endpoint));
     let counted = Counted::new(&worker, &endpoint.peer);
-    let (retires, shown) = (retirement(&worker), pool.shown);
+    let retires = retirement(&worker);
+    let plain = How::Plain(cluster.begins_with, pool.shown);
     let dialing = async move {
         let place = Place { counted, retires, pool: pool_weak.clone() };
-        let opening = open(&worker, &endpoint, (alpn, shown), place, generation);
-        let opened = dial::within(limit, &endpoint, opening).await;
+        let how = alpn.map_or(plain, How::Tls);
+        let opened = dial::within(limit, &endpoint, open(&worker, &endpoint, how, place, generation)).await;
         if let Some(pool) = pool_weak.upgrade() {
             pool.dialing.borrow_mut().take();
             if let Ok(connection) = &opened {
@@ -316,20 +318,27 @@ fn begin(
     dialing
 }
 
+/// What a connection begins with.
+enum How {
+    Tls(Alpn),
+    /// The header, and whose address the application is to see.
+    Plain(ProxyHeader, Option<SocketAddr>),
+}
+
 async fn open(
     worker: &Rc<Worker>,
     endpoint: &Arc<Endpoint>,
-    (alpn, shown): (Option<Alpn>, Option<SocketAddr>),
+    how: How,
     place: Place,
     generation: u64,
 ) -> Result<Rc<Connection>, ProxyError> {
-    match alpn {
-        Some(alpn) => {
+    match how {
+        How::Tls(alpn) => {
             let stream = dial::tls(worker, endpoint, alpn).await?;
             handshake(worker, endpoint, stream, place, generation).await
         }
-        None => {
-            let stream = dial::tcp(worker, endpoint, shown).await?;
+        How::Plain(begins_with, shown) => {
+            let stream = dial::application(worker, begins_with, endpoint, shown, None).await?;
             handshake(worker, endpoint, stream, place, generation).await
         }
     }
@@ -401,7 +410,8 @@ impl Lease {
     pub async fn send(self, request: Request<Body>) -> Result<(Response<Body>, AnyLease), SendFailure> {
         let (head, body) = request.into_parts();
         let gate = head.extensions.get::<Gate>().cloned();
-        let upgrade = head.headers.contains_key(BYRNIE_UPGRADE);
+        let is_connect = head.method == Method::CONNECT;
+        let upgrade = is_connect || head.headers.contains_key(BYRNIE_UPGRADE);
         let end = body.is_finished() && !upgrade;
         let mut sender = self.connection.sender.borrow().clone();
         let (response, stream) = match sender.send_request(Request::from_parts(head, ()), end) {
@@ -432,6 +442,9 @@ impl Lease {
                     }
                     // What proxies tell each other is not believed of an application.
                     strip_mesh_headers(response.headers_mut());
+                    if is_connect && response.status().is_success() {
+                        response.headers_mut().insert(BYRNIE_UPGRADE, HeaderValue::from_static(CONNECT));
+                    }
                 }
                 Ok((response, AnyLease::H2(self)))
             }

@@ -192,7 +192,7 @@ async fn open(
     to_application(worker, &port, story.client).await.map_err(plain_refusal)
 }
 
-/// Connects to the application, on behalf of this client.
+/// Connects to the application on behalf of a client, as far as that is known.
 pub(super) async fn to_application(
     worker: &Rc<Worker>,
     port: &InboundPort,
@@ -206,7 +206,7 @@ pub(super) async fn to_application(
     let begun = Instant::now();
     let captured = worker.process.captured.as_ref();
     let shown = captured.and_then(|captured| captured.shown(client?, endpoint.plan.address));
-    let application = plain(worker, cluster, endpoint, shown).await?;
+    let application = plain(worker, cluster, endpoint, shown, client).await?;
     let outcome = Outcome::Success(begun.elapsed());
     Ok(Box::new(Opened { application, flight, outcome, port: port.port, _place: place }))
 }

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use byrnie_decide::Outcome;
 use byrnie_telemetry::Direction;
+use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 
 use super::connect::{self, Connected, Upstream, Way};
 use super::duplex::Duplex;
 use super::observe::{Meter, Story};
 use super::relay::{self, Broken};
-use crate::detect::{Prefixed, Spoken, count_timeout};
+use crate::detect::{Prefixed, Spoken};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Front, Target};
 use crate::http;
@@ -28,7 +29,7 @@ pub async fn serve<S: Duplex>(
 ) {
     let mut story = Box::new(Story::new(worker, front.remote, Direction::Outbound));
     let sni = match connect::asks_name(&target) {
-        true => match server_name(worker, port(&target), &mut client).await {
+        true => match server_name(worker, &target, &mut client).await {
             Ok(sni) => sni,
             Err(error) => return refuse(&mut client, &mut story, &error),
         },
@@ -84,10 +85,9 @@ async fn first_word<S: Duplex>(
     way: Result<Way, ProxyError>,
     story: &mut Story,
 ) -> FirstWord {
-    let process = &worker.process;
-    let port = port(target);
-    let late = tokio::time::Instant::now() + worker.config().settings.detect_timeout;
-    let mut words = std::pin::pin!(client.first_words(process, port));
+    let port = target.undeclared(&worker.process);
+    let late = tokio::time::Instant::now() + port.limit;
+    let mut words = std::pin::pin!(client.first_words(&port));
     let connecting = async {
         match &way {
             Ok(way) => connect::connect(worker, way, remote, story).await,
@@ -128,7 +128,7 @@ async fn first_word<S: Duplex>(
             // As long as both are silent, nothing is lost by listening on; that it took so long is worth a count.
             () = sleep_until(late), if !is_late => {
                 is_late = true;
-                count_timeout(process, port);
+                port.count_timeout();
             }
         }
     }
@@ -141,22 +141,14 @@ fn gone(error: &std::io::Error) -> ProxyError {
     )
 }
 
-/// The port that the client meant, for metrics.
-fn port(target: &Target) -> u16 {
-    match target {
-        Target::Service(service) => service.name.port,
-        Target::Gateway(listener) => listener.port,
-    }
-}
-
 /// The name in a client's TLS, which stays unopened.
 async fn server_name<S: Duplex>(
     worker: &Worker,
-    port: u16,
+    target: &Target,
     client: &mut Prefixed<S>,
 ) -> Result<Option<String>, ProxyError> {
-    let limit = worker.config().settings.header_timeout;
-    match timeout(limit, client.first_words(&worker.process, port)).await {
+    let limit = target.settings().header_timeout;
+    match timeout(limit, client.first_words(&target.undeclared(&worker.process))).await {
         Ok(Ok(Spoken::Tls { sni })) => Ok(sni),
         Ok(Ok(_)) => Err(ProxyError::unprocessed(Kind::BadRequest, "the client does not speak TLS")),
         Ok(Err(error)) => Err(gone(&error)),
@@ -203,6 +195,14 @@ fn run<S: Duplex>(
         };
         connected.flight.closed(&worker, worker.time(Instant::now()), outcome);
     })
+}
+
+/// Says so of a connection that did not begin as it must.
+pub fn refuse_unread(worker: &Rc<Worker>, client: &mut TcpStream, remote: SocketAddr, error: &ProxyError) {
+    let mut story = Story::new(worker, remote, Direction::Outbound);
+    story.goes_to(None);
+    client.reset();
+    story.refused(error, "");
 }
 
 /// Says that there is no connection.

@@ -195,6 +195,7 @@ pub(super) fn obey(worker: &Worker, table: &HttpTable, clusters: &[Arc<Cluster>]
         tcp: Vec::new(),
         cluster: own,
         overrides: Vec::new(),
+        settings: Arc::clone(&worker.config().settings),
     };
     let listener = Listener {
         name: "http".to_owned(),
@@ -202,6 +203,7 @@ pub(super) fn obey(worker: &Worker, table: &HttpTable, clusters: &[Arc<Cluster>]
         protocol: ListenerProtocol::Http,
         http,
         tcp: Vec::new(),
+        settings: Arc::clone(&worker.config().settings),
     };
     let before = worker.config();
     let config = Config {
@@ -242,6 +244,8 @@ pub(super) async fn pair(application: SocketAddr, protocol: AppProtocol) -> Pair
 /// All the ways to one application.
 pub(super) struct Roads {
     pub(super) pair: Pair,
+    /// Whose service has a plain endpoint.
+    pub(super) plain_worker: Rc<Worker>,
     /// To a plain endpoint.
     pub(super) plain: SocketAddr,
     /// Through two proxies.
@@ -266,6 +270,7 @@ impl Roads {
             mesh: pair.address,
             gateway: listen(&pair.client, Entrance::Gateway(8000)).await,
             proxy: listen(&pair.client, Entrance::HttpProxy).await,
+            plain_worker: worker,
             pair,
         }
     }

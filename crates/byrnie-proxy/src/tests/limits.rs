@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use byrnie_plan::{AppProtocol, ConnectionLimits, Hop, MeshSettings, TrafficSettings};
+use byrnie_plan::{AppProtocol, ConnectionLimits, Hop, MeshSettings, ServicePortRef, TrafficSettings};
 use http::Request;
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use super::client::{Client, Client2, ask, get, post};
 use super::kit::{Roads, as_seen, direct, origin, text};
-use crate::config::Config;
+use crate::config::{Config, Destination, Listener};
 use crate::front::Entrance;
 use crate::tcp::tests::mesh::{Mesh, application, call, endpoint, listen, run, until, web};
 use crate::worker::Worker;
@@ -124,13 +124,37 @@ fn requests_in_flight_are_limited_on_every_wire() {
     });
 }
 
+/// Puts settings into force, at every entrance.
 pub(super) fn with(worker: &Worker, settings: MeshSettings) {
-    let before = worker.config();
+    let (before, settings) = (worker.config(), Arc::new(settings));
+    let destination = |(name, old): (&ServicePortRef, &Arc<Destination>)| {
+        let new = Destination {
+            name: old.name.clone(),
+            protocol: old.protocol,
+            http: old.http.clone(),
+            tcp: old.tcp.clone(),
+            cluster: Arc::clone(&old.cluster),
+            overrides: old.overrides.clone(),
+            settings: Arc::clone(&settings),
+        };
+        (name.clone(), Arc::new(new))
+    };
+    let listener = |(port, old): (&u16, &Arc<Listener>)| {
+        let new = Listener {
+            name: old.name.clone(),
+            port: *port,
+            protocol: old.protocol,
+            http: Arc::clone(&old.http),
+            tcp: old.tcp.clone(),
+            settings: Arc::clone(&settings),
+        };
+        (*port, Arc::new(new))
+    };
     let config = Config {
         generation: before.generation + 1,
-        settings: Arc::new(settings),
-        destinations: before.destinations.clone(),
-        listeners: before.listeners.clone(),
+        settings: Arc::clone(&settings),
+        destinations: before.destinations.iter().map(destination).collect(),
+        listeners: before.listeners.iter().map(listener).collect(),
         inbound: before.inbound.clone(),
         names: Arc::clone(&before.names),
     };

@@ -93,6 +93,7 @@ pub fn destination_at(config: &Config, to: SocketAddr) -> Option<Arc<Destination
         tcp: Vec::new(),
         cluster: service.cluster.alone(&endpoint),
         overrides: Vec::new(),
+        settings: Arc::clone(&service.settings),
     }))
 }
 

@@ -10,6 +10,7 @@ use super::field::{
     MAX_LIST, address, address_to_proto, at, filled, identity, list, name, port, required, same_names, short,
 };
 use super::health;
+use super::overrides;
 use super::service::{protocol_from_proto, protocol_to_proto};
 use crate::error::DecodeError;
 use crate::generated as pb;
@@ -34,6 +35,7 @@ pub(super) fn inbound_to_proto(policy: &InboundPolicy) -> pb::InboundPolicy {
         controls: policy.controls.iter().map(inbound_controls_to_proto).collect(),
         locality: policy.locality.clone(),
         health_checks: policy.health_checks.iter().map(health::to_proto).collect(),
+        overrides: overrides::to_proto(&policy.overrides),
     }
 }
 
@@ -47,6 +49,7 @@ pub(super) fn inbound_from_proto(wire: pb::InboundPolicy) -> Result<InboundPolic
         controls: list("controls", wire.controls, MAX_LIST, inbound_controls_from_proto)?,
         locality: at("locality", short(wire.locality))?,
         health_checks: list("health_checks", wire.health_checks, MAX_LIST, health::from_proto)?,
+        overrides: at("overrides", overrides::from_proto(wire.overrides))?,
     })
 }
 
@@ -64,6 +67,7 @@ fn port_to_proto(port: &InboundPort) -> pb::InboundPort {
                 port: service.port.into(),
             })
             .collect(),
+        overrides: overrides::to_proto(&port.overrides),
     }
 }
 
@@ -79,6 +83,7 @@ fn port_from_proto(wire: pb::InboundPort) -> Result<InboundPort, DecodeError> {
                 port: at("port", port(service.port))?,
             })
         })?,
+        overrides: at("overrides", overrides::from_proto(wire.overrides))?,
     })
 }
 

@@ -10,6 +10,7 @@ mod endpoints;
 pub(crate) mod field;
 mod health;
 mod names;
+mod overrides;
 mod route;
 mod route_parts;
 mod service;

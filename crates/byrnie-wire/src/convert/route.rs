@@ -10,6 +10,7 @@ use super::field::{
     MAX_LIST, ascending, at, filled, ip, ip_bytes, labels, labels_to_proto, list, maybe, maybe_duration,
     maybe_nanos, name, port, required, same_names, short,
 };
+use super::overrides;
 use super::route_parts::{
     filter_from_proto, filter_to_proto, header_from_proto, header_to_proto, host_from_proto, host_to_proto,
     path_from_proto, path_to_proto, query_from_proto, query_to_proto, route_name_from_proto,
@@ -80,6 +81,7 @@ pub(super) fn gateway_to_proto(routes: &GatewayRoutes) -> pb::GatewayRoutes {
                 protocol: listener_to_proto(listener.protocol),
                 http: Some(table_to_proto(&listener.http)),
                 tcp: listener.tcp.iter().map(sni_to_proto).collect(),
+                overrides: overrides::to_proto(&listener.overrides),
             })
             .collect(),
     }
@@ -94,6 +96,7 @@ pub(super) fn gateway_from_proto(wire: pb::GatewayRoutes) -> Result<GatewayRoute
             protocol: at("protocol", listener_from_proto(listener.protocol))?,
             http: required("http", listener.http, table_from_proto)?,
             tcp: list("tcp", listener.tcp, MAX_LIST, sni_from_proto)?,
+            overrides: at("overrides", overrides::from_proto(listener.overrides))?,
         })
     })?;
     Ok(GatewayRoutes { gateway: at("gateway", name(&wire.gateway))?, listeners })

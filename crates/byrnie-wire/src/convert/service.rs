@@ -11,6 +11,7 @@ use super::field::{
     MAX_LIST, ascending, at, duration, filled, invalid, list, maybe, maybe_duration, maybe_nanos, name,
     nanos, number, port, required, same_names, short, within,
 };
+use super::overrides;
 use crate::error::{DecodeError, Problem};
 use crate::generated as pb;
 use pb::hash_source::Source;
@@ -37,6 +38,7 @@ pub(super) fn to_proto(service: &Service) -> pb::Service {
         ports: service.ports.iter().map(port_to_proto).collect(),
         settings: Some(settings_to_proto(&service.settings)),
         controls: controls_to_proto(service.controls.as_deref()),
+        overrides: overrides::to_proto(&service.overrides),
     }
 }
 
@@ -48,6 +50,7 @@ pub(super) fn from_proto(service: pb::Service) -> Result<Service, DecodeError> {
         ports,
         settings: required("settings", service.settings, settings_from_proto)?,
         controls: controls_from_proto(service.controls)?,
+        overrides: at("overrides", overrides::from_proto(service.overrides))?,
     })
 }
 

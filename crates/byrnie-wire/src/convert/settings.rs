@@ -2,7 +2,7 @@
 
 use byrnie_plan::{
     AccessLog, AccessLogFormat, DnsSettings, ForwardedHeaders, MeshSettings, ObjectName, Override,
-    ServicePortRef, TrustBundle, Upstream, Upstreams,
+    ProxyHeader, ServicePortRef, TrustBundle, Upstream, Upstreams,
 };
 
 use super::field::{MAX_LIST, at, duration, filled, list, name, nanos, number, port, required, same_names};
@@ -22,6 +22,7 @@ same_names!(
     pb::ForwardedHeaders,
     [Append, Replace, Off]
 );
+same_names!(header_to_proto, header_from_proto, ProxyHeader, pb::ProxyHeader, [Off, V1, V2]);
 same_names!(format_to_proto, format_from_proto, AccessLogFormat, pb::AccessLogFormat, [Json, Text]);
 
 pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
@@ -52,6 +53,9 @@ pub(super) fn mesh_to_proto(settings: &MeshSettings) -> pb::MeshSettings {
         forwarded_headers: forwarded_to_proto(settings.forwarded_headers),
         trusted_hops: Some(settings.trusted_hops),
         peer_identity_header: settings.peer_identity_header,
+        allow_connect: settings.allow_connect,
+        accept_proxy_protocol: settings.accept_proxy_protocol,
+        send_proxy_protocol: header_to_proto(settings.send_proxy_protocol),
     }
 }
 
@@ -83,6 +87,9 @@ pub(super) fn mesh_from_proto(wire: pb::MeshSettings) -> Result<MeshSettings, De
         forwarded_headers: at("forwarded_headers", forwarded_from_proto(wire.forwarded_headers))?,
         trusted_hops: number("trusted_hops", wire.trusted_hops)?,
         peer_identity_header: wire.peer_identity_header,
+        allow_connect: wire.allow_connect,
+        accept_proxy_protocol: wire.accept_proxy_protocol,
+        send_proxy_protocol: at("send_proxy_protocol", header_from_proto(wire.send_proxy_protocol))?,
     })
 }
 

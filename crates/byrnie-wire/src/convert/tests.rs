@@ -63,6 +63,7 @@ fn the_encoding_is_pinned() {
         ports: vec![ServicePort { name: "http".into(), port: 80, protocol: AppProtocol::Http1 }],
         settings: TrafficSettings::default(),
         controls: None,
+        overrides: byrnie_plan::InboundOverrides::default(),
     });
     assert_eq!(encode(&service).version.to_string(), "57be8b5cf6ab6f53722304cc257d5a71");
 }

@@ -1152,6 +1152,9 @@ pub struct Service {
     /// may be missing
     #[prost(message, optional, tag = "4")]
     pub controls: ::core::option::Option<Controls>,
+    /// may be missing: nothing
+    #[prost(message, optional, tag = "5")]
+    pub overrides: ::core::option::Option<InboundOverrides>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServicePort {
@@ -1442,6 +1445,9 @@ pub struct GatewayListener {
     pub http: ::core::option::Option<HttpTable>,
     #[prost(message, repeated, tag = "6")]
     pub tcp: ::prost::alloc::vec::Vec<SniRule>,
+    /// may be missing: nothing
+    #[prost(message, optional, tag = "7")]
+    pub overrides: ::core::option::Option<InboundOverrides>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SniRule {
@@ -1729,6 +1735,9 @@ pub struct InboundPolicy {
     pub locality: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "8")]
     pub health_checks: ::prost::alloc::vec::Vec<HealthCheck>,
+    /// may be missing: nothing
+    #[prost(message, optional, tag = "9")]
+    pub overrides: ::core::option::Option<InboundOverrides>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HealthCheck {
@@ -1788,6 +1797,9 @@ pub struct InboundPort {
     pub protocol: i32,
     #[prost(message, repeated, tag = "5")]
     pub services: ::prost::alloc::vec::Vec<ServicePortRef>,
+    /// may be missing: nothing
+    #[prost(message, optional, tag = "6")]
+    pub overrides: ::core::option::Option<InboundOverrides>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServicePortRef {
@@ -1968,6 +1980,42 @@ pub struct MeshSettings {
     pub trusted_hops: ::core::option::Option<u32>,
     #[prost(bool, tag = "44")]
     pub peer_identity_header: bool,
+    #[prost(bool, tag = "45")]
+    pub allow_connect: bool,
+    #[prost(bool, tag = "46")]
+    pub accept_proxy_protocol: bool,
+    #[prost(enumeration = "ProxyHeader", tag = "47")]
+    pub send_proxy_protocol: i32,
+}
+/// Settings that hold at one place instead of the mesh's. What is missing is as it is around the place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InboundOverrides {
+    #[prost(enumeration = "ForwardedHeaders", optional, tag = "1")]
+    pub forwarded_headers: ::core::option::Option<i32>,
+    #[prost(uint32, optional, tag = "2")]
+    pub trusted_hops: ::core::option::Option<u32>,
+    #[prost(bool, optional, tag = "3")]
+    pub peer_identity_header: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "4")]
+    pub allow_connect: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "5")]
+    pub accept_proxy_protocol: ::core::option::Option<bool>,
+    #[prost(enumeration = "ProxyHeader", optional, tag = "6")]
+    pub send_proxy_protocol: ::core::option::Option<i32>,
+    #[prost(uint32, optional, tag = "7")]
+    pub max_header_bytes: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "8")]
+    pub max_headers: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "9")]
+    pub max_concurrent_streams: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "10")]
+    pub max_connections: ::core::option::Option<u32>,
+    #[prost(uint64, optional, tag = "11")]
+    pub header_timeout_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "12")]
+    pub client_idle_timeout_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "13")]
+    pub detect_timeout_ns: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DnsSettings {
@@ -2454,6 +2502,38 @@ impl Action {
             "ACTION_ALLOW" => Some(Self::Allow),
             "ACTION_DENY" => Some(Self::Deny),
             "ACTION_AUDIT" => Some(Self::Audit),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ProxyHeader {
+    Unspecified = 0,
+    Off = 1,
+    V1 = 2,
+    V2 = 3,
+}
+impl ProxyHeader {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PROXY_HEADER_UNSPECIFIED",
+            Self::Off => "PROXY_HEADER_OFF",
+            Self::V1 => "PROXY_HEADER_V1",
+            Self::V2 => "PROXY_HEADER_V2",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROXY_HEADER_UNSPECIFIED" => Some(Self::Unspecified),
+            "PROXY_HEADER_OFF" => Some(Self::Off),
+            "PROXY_HEADER_V1" => Some(Self::V1),
+            "PROXY_HEADER_V2" => Some(Self::V2),
             _ => None,
         }
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use byrnie_plan::{AppProtocol, Key, ObjectName, Resource, RouteKind, ServicePortRef};
+use byrnie_plan::{AppProtocol, Key, MeshSettings, ObjectName, Resource, RouteKind, ServicePortRef};
 use foldhash::HashMap;
 
 use super::clusters::Round;
 use super::compiled::{Cache, Compiled, Source};
-use super::{Assembler, Held};
+use super::{Assembler, Held, entrance};
 use crate::config::{Cluster, Destination, HttpRoutes, Listener, TcpRoutes};
 
 /// One assembly: what was, and what is becoming.
@@ -15,6 +15,8 @@ pub(super) struct Build<'a, 'r> {
     pub(super) assembler: &'a Assembler,
     pub(super) round: &'r mut Round<'a>,
     pub(super) cache: &'r mut Cache,
+    /// What holds for this proxy.
+    pub(super) settings: &'r Arc<MeshSettings>,
 }
 
 impl Build<'_, '_> {
@@ -49,8 +51,10 @@ impl Build<'_, '_> {
         let protocol = effective(cluster.protocol, http.as_deref());
         let overrides = self.overrides(&name.service);
         let before = self.assembler.config.destinations.get(name);
+        let settings = self.settings_of(&name.service, before.map(|before| &before.settings));
         let same = before.filter(|before| {
             before.protocol == protocol
+                && Arc::ptr_eq(&before.settings, &settings)
                 && before.overrides.len() == overrides.len()
                 && before.overrides.iter().zip(&overrides).all(|(a, b)| Arc::ptr_eq(a, b))
                 && Arc::ptr_eq(&before.cluster, &cluster)
@@ -61,9 +65,17 @@ impl Build<'_, '_> {
             Some(before) => Arc::clone(before),
             None => {
                 let name = Arc::new(name.clone());
-                Arc::new(Destination { name, protocol, http, tcp, cluster, overrides })
+                Arc::new(Destination { name, protocol, http, tcp, cluster, overrides, settings })
             }
         })
+    }
+
+    /// What holds where calls of a service come in.
+    fn settings_of(&self, service: &ObjectName, before: Option<&Arc<MeshSettings>>) -> Arc<MeshSettings> {
+        match self.assembler.resource(&Key::Service(service.clone())) {
+            Some(Resource::Service(plan)) => entrance::settle(self.settings, &plan.overrides, before),
+            _ => Arc::clone(self.settings),
+        }
     }
 
     /// Where the workload may send single requests for a service instead, as far as that exists.
@@ -110,8 +122,11 @@ impl Build<'_, '_> {
             };
             let compiled = self.cache.compile(&self.assembler.cache, source, self.round);
             let Some(Compiled { http: Some(http), tcp }) = compiled else { continue };
-            let listener =
-                Listener { name: plan.name.clone(), port: plan.port, protocol: plan.protocol, http, tcp };
+            let before = self.assembler.config.listeners.get(&plan.port);
+            let before = before.map(|listener| &listener.settings);
+            let settings = entrance::settle(self.settings, &plan.overrides, before);
+            let (name, port) = (plan.name.clone(), plan.port);
+            let listener = Listener { name, port, protocol: plan.protocol, http, tcp, settings };
             out.insert(plan.port, Arc::new(listener));
         }
         out

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use byrnie_decide::{RetryBudget, Time};
 use byrnie_plan::{
-    BackendTarget, Controls, Endpoints, InvalidBackend, Key, ObjectName, Resource, ServicePort,
+    BackendTarget, Endpoints, InvalidBackend, Key, ObjectName, ProxyHeader, Resource, Service, ServicePort,
     ServicePortRef, TrafficSettings,
 };
 use foldhash::HashMap;
@@ -39,6 +39,8 @@ pub(super) struct Round<'a> {
     pub(super) known: &'a KnownLimits,
     /// Where this proxy is.
     own_locality: Arc<str>,
+    /// What connections to applications begin with where nothing else is said.
+    begin_with: ProxyHeader,
     clusters: HashMap<ClusterKey, Arc<Cluster>>,
     settings: HashMap<ObjectName, Arc<TrafficSettings>>,
     budgets: HashMap<ServicePortRef, Arc<RetryBudget>>,
@@ -155,7 +157,7 @@ fn merge(
 }
 
 /// What callers know of a service port.
-type Called<'a> = (&'a ServicePort, &'a TrafficSettings, Option<&'a Controls>);
+type Called<'a> = (&'a ServicePort, &'a Service);
 
 impl<'a> Round<'a> {
     pub(super) fn new(
@@ -163,12 +165,14 @@ impl<'a> Round<'a> {
         held: &'a BTreeMap<Key, Held>,
         known: &'a KnownLimits,
         own_locality: &str,
+        begin_with: ProxyHeader,
     ) -> Self {
         Self {
             before,
             held,
             known,
             own_locality: own_locality.into(),
+            begin_with,
             clusters: HashMap::default(),
             settings: HashMap::default(),
             budgets: HashMap::default(),
@@ -205,10 +209,13 @@ impl<'a> Round<'a> {
         if let Some(cluster) = self.clusters.get(&key) {
             return Ok(Arc::clone(cluster));
         }
-        let (port, settings, controls) = self.service(service).ok_or(InvalidBackend::NotFound)?;
+        let (port, plan) = self.service(service).ok_or(InvalidBackend::NotFound)?;
+        let (settings, controls) = (&plan.settings, plan.controls.as_deref());
+        let begins_with = plan.overrides.send_proxy_protocol.unwrap_or(self.begin_with);
         let before = self.before.clusters.get(&key);
         let same = before.filter(|before| {
             before.protocol == port.protocol
+                && before.begins_with == begins_with
                 && *before.settings == *settings
                 && before.controls.as_ref().map(|controls| &controls.plan) == controls
                 && (settings.locality.is_none() || before.own_locality == self.own_locality)
@@ -226,7 +233,7 @@ impl<'a> Round<'a> {
                 // Whether it compiles was looked at before it was accepted.
                 let controls = self.known.compile(controls).unwrap_or_default();
                 let cluster = cluster.called_from(&self.own_locality);
-                Arc::new(Cluster { controls, ..cluster })
+                Arc::new(Cluster { controls, begins_with, ..cluster })
             }
         };
         self.clusters.insert(key, Arc::clone(&cluster));
@@ -237,7 +244,7 @@ impl<'a> Round<'a> {
         match &self.held.get(&Key::Service(name.service.clone()))?.resource {
             Resource::Service(service) => {
                 let port = service.ports.iter().find(|port| port.port == name.port)?;
-                Some((port, &service.settings, service.controls.as_deref()))
+                Some((port, service))
             }
             _ => None,
         }

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use byrnie_decide::{Authorizer, RetryBudget, Time};
-use byrnie_plan::{ConnectionLimits, Hop, InboundPolicy, ObjectName, ServicePortRef, TrafficSettings};
+use byrnie_plan::{
+    ConnectionLimits, Hop, InboundPolicy, MeshSettings, ObjectName, ProxyHeader, ServicePortRef,
+    TrafficSettings,
+};
 
+use super::entrance;
 use crate::config::{Cluster, Controls, Endpoint, Inbound, InboundPort, KnownLimits, RouteError};
 
 /// Connections and requests that the proxy has open towards one port of its application. The callers' limits hold for
@@ -16,19 +20,23 @@ pub(super) fn assemble(
     policy: &InboundPolicy,
     before: Option<&Arc<Inbound>>,
     known: &KnownLimits,
+    settings: &Arc<MeshSettings>,
 ) -> Arc<Inbound> {
-    if let Some(before) = before.filter(|before| *before.policy == *policy) {
+    let is_same =
+        |before: &&Arc<Inbound>| *before.policy == *policy && Arc::ptr_eq(&before.settings, settings);
+    if let Some(before) = before.filter(is_same) {
         return Arc::clone(before);
     }
     let ports = policy.ports.iter().map(|plan| {
         let known = before.and_then(|before| before.ports.get(&plan.port));
-        (plan.port, port(plan, &policy.workload, known))
+        (plan.port, port(plan, &policy.workload, known, settings))
     });
     Arc::new(Inbound {
         authorizer: Authorizer::compile(&policy.authorization, policy.default_action),
         ports: ports.collect(),
         controls: controls(policy, known).unwrap_or_default(),
         policy: Arc::new(policy.clone()),
+        settings: Arc::clone(settings),
     })
 }
 
@@ -49,9 +57,14 @@ fn port(
     plan: &byrnie_plan::InboundPort,
     own: &ObjectName,
     before: Option<&Arc<InboundPort>>,
+    settings: &Arc<MeshSettings>,
 ) -> Arc<InboundPort> {
+    let settings = entrance::settle(settings, &plan.overrides, before.map(|before| &before.settings));
     let same = before.filter(|before| {
-        before.address == plan.address && before.protocol == plan.protocol && before.services == plan.services
+        before.address == plan.address
+            && before.protocol == plan.protocol
+            && before.services == plan.services
+            && Arc::ptr_eq(&before.settings, &settings)
     });
     if let Some(before) = same {
         return Arc::clone(before);
@@ -72,15 +85,19 @@ fn port(
         // Nobody asks for the age of an application: there is no slow start towards it.
         None => Arc::new(Endpoint::new(endpoint, Time::ZERO)),
     };
-    let cluster = known.filter(|before| before.cluster.protocol == plan.protocol);
+    let begins_with = settings.send_proxy_protocol;
+    let cluster = known.filter(|before| {
+        before.cluster.protocol == plan.protocol && before.cluster.begins_with == begins_with
+    });
     let cluster = cluster.map(|before| Arc::clone(&before.cluster));
     Arc::new(InboundPort {
         port: plan.port,
         address: plan.address,
         protocol: plan.protocol,
         services: plan.services.clone(),
-        cluster: cluster.unwrap_or_else(|| cluster_of(plan, own, &application)),
+        cluster: cluster.unwrap_or_else(|| cluster_of(plan, own, &application, begins_with)),
         application,
+        settings,
     })
 }
 
@@ -90,14 +107,16 @@ fn cluster_of(
     plan: &byrnie_plan::InboundPort,
     own: &ObjectName,
     application: &Arc<Endpoint>,
+    begins_with: ProxyHeader,
 ) -> Arc<Cluster> {
     let limits = ConnectionLimits { max_connections: LIMIT, max_pending: LIMIT, max_in_flight: LIMIT };
     let settings = TrafficSettings { limits, ..TrafficSettings::default() };
-    Arc::new(Cluster::new(
+    let cluster = Cluster::new(
         ServicePortRef { service: own.clone(), port: plan.port },
         plan.protocol,
         Arc::new(settings),
         Arc::new(RetryBudget::new()),
         vec![Arc::clone(application)],
-    ))
+    );
+    Arc::new(Cluster { begins_with, ..cluster })
 }

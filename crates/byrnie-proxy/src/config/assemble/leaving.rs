@@ -75,10 +75,12 @@ mod tests {
             address: ([127, 0, 0, 1], *port).into(),
             protocol: AppProtocol::Http1,
             services: services.iter().map(service).collect(),
+            overrides: Default::default(),
         };
         InboundPolicy {
             locality: String::new(),
             health_checks: Vec::new(),
+            overrides: Default::default(),
             workload: "shop/web-1".parse().unwrap(),
             identity: format!("spiffe://cluster.local/ns/shop/sa/{account}").parse().unwrap(),
             ports: ports.iter().map(port).collect(),

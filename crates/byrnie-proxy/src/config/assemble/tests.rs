@@ -31,6 +31,7 @@ fn service(service: &str, protocol: AppProtocol) -> Resource {
         ports: vec![port],
         settings: TrafficSettings::default(),
         controls: None,
+        overrides: Default::default(),
     })
 }
 
@@ -104,10 +105,12 @@ fn inbound(ports: &[u16], authorization: Vec<AuthorizationPolicy>) -> Resource {
         address: ([127, 0, 0, 1], *port).into(),
         protocol: AppProtocol::Http1,
         services: vec![port_of("shop/bot")],
+        overrides: Default::default(),
     };
     Resource::InboundPolicy(InboundPolicy {
         locality: String::new(),
         health_checks: Vec::new(),
+        overrides: Default::default(),
         workload: name("shop/bot"),
         identity: identity("bot"),
         ports: ports.iter().map(port).collect(),
@@ -461,6 +464,7 @@ fn a_gateway_has_its_listeners_by_port() {
         protocol: ListenerProtocol::Http,
         http: table(RouteKind::Http, everything(), vec![backend(service, None)]),
         tcp: Vec::new(),
+        overrides: Default::default(),
     };
     let gateway = |listeners| Resource::GatewayRoutes(GatewayRoutes { gateway: name("shop/bot"), listeners });
     bench.offer(gateway(vec![listener(80, "shop/web"), listener(81, "shop/web")]));

@@ -19,10 +19,12 @@ fn inbound(workload: &str, account: &str) -> Resource {
         address: nobody(),
         protocol: AppProtocol::Http1,
         services: vec![ServicePortRef { service: name("shop/web"), port: 80 }],
+        overrides: Default::default(),
     };
     Resource::InboundPolicy(InboundPolicy {
         locality: String::new(),
         health_checks: Vec::new(),
+        overrides: Default::default(),
         workload: name(workload),
         identity: identity_of(account),
         ports: vec![port],
@@ -54,6 +56,7 @@ fn sidecar(home: &Home) -> Vec<Resource> {
             ports: vec![port],
             settings: TrafficSettings::default(),
             controls: None,
+            overrides: Default::default(),
         }),
         Resource::Endpoints(Endpoints {
             service: web,
@@ -70,6 +73,7 @@ fn gateway(port: u16) -> Resource {
         protocol: ListenerProtocol::Http,
         http: HttpTable::default(),
         tcp: Vec::new(),
+        overrides: Default::default(),
     };
     Resource::GatewayRoutes(GatewayRoutes { gateway: name("shop/front"), listeners: vec![listener] })
 }

@@ -183,7 +183,14 @@ fn a_gateway_chooses_by_the_name_that_tls_asks_for() {
         let mut nowhere = |_: &byrnie_plan::BackendTarget, _| Err(byrnie_plan::InvalidBackend::NotFound);
         let (none, known) = (byrnie_plan::HttpTable::default(), crate::config::KnownLimits::default());
         let http = Arc::new(crate::config::HttpRoutes::compile(&none, &mut nowhere, &known).unwrap());
-        let listener = Arc::new(Listener { name: "tls".to_owned(), port: 8443, protocol, http, tcp });
+        let listener = Arc::new(Listener {
+            name: "tls".to_owned(),
+            port: 8443,
+            protocol,
+            http,
+            tcp,
+            settings: Arc::default(),
+        });
         let config = Config { listeners: [(8443, listener)].into_iter().collect(), ..Config::default() };
         pair.client.process.config.store(Arc::new(config));
         let address = listen(&pair.client, Entrance::Gateway(8443)).await;

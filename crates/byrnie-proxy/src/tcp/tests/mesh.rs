@@ -175,10 +175,12 @@ impl Accepts {
             services: self.services,
             application,
             cluster,
+            settings: Default::default(),
         });
         let policy = Arc::new(InboundPolicy {
             locality: String::new(),
             health_checks: Vec::new(),
+            overrides: Default::default(),
             workload,
             identity: worker.process.identity().unwrap(),
             ports: Vec::new(),
@@ -187,8 +189,13 @@ impl Accepts {
             controls: Vec::new(),
         });
         let authorizer = Authorizer::compile(&self.policies, DefaultAction::AllowAuthenticated);
-        let inbound =
-            Inbound { policy, authorizer, ports: [(PORT, port)].into_iter().collect(), controls: Vec::new() };
+        let inbound = Inbound {
+            policy,
+            authorizer,
+            ports: [(PORT, port)].into_iter().collect(),
+            controls: Vec::new(),
+            settings: Arc::default(),
+        };
         let generation = worker.config().generation + 1;
         let config = Config { generation, inbound: Some(Arc::new(inbound)), ..Config::default() };
         worker.process.config.store(Arc::new(config));
@@ -233,6 +240,7 @@ pub(crate) fn call(
         tcp: Vec::new(),
         cluster,
         overrides: Vec::new(),
+        settings: Arc::default(),
     });
     let config = Config {
         generation: worker.config().generation + 1,

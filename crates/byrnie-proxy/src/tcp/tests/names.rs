@@ -41,6 +41,7 @@ async fn obey(worker: &Worker, protocol: AppProtocol, by_name: &[(HostPattern, &
         tcp,
         cluster: Arc::clone(&service.cluster),
         overrides: Vec::new(),
+        settings: Arc::default(),
     };
     let destinations = [(web(), Arc::new(service))].into_iter().collect();
     worker.process.config.store(Arc::new(Config { destinations, ..Config::default() }));

@@ -29,6 +29,7 @@ fn service(change: impl FnOnce(&mut pb::Service)) -> (String, &'static str) {
         }],
         settings: byrnie_plan::TrafficSettings::default(),
         controls: None,
+        overrides: byrnie_plan::InboundOverrides::default(),
     });
     change(&mut service);
     refusal(&Key::Service(web()), Some(Kind::Service(service)))

@@ -74,8 +74,9 @@ fn by_port<T: std::fmt::Debug>(
 fn service() -> impl Strategy<Value = Service> {
     let ports = (any_text(), port(), protocol());
     let ports = ports.prop_map(|(name, port, protocol)| ServicePort { name, port, protocol });
-    (object(), by_port(ports, |port| port.port), settings(), boxed_controls())
-        .prop_map(|(name, ports, settings, controls)| Service { name, ports, settings, controls })
+    (object(), by_port(ports, |port| port.port), settings(), boxed_controls(), overrides()).prop_map(
+        |(name, ports, settings, controls, overrides)| Service { name, ports, settings, controls, overrides },
+    )
 }
 
 fn settings() -> impl Strategy<Value = TrafficSettings> {
@@ -400,15 +401,17 @@ fn routes() -> impl Strategy<Value = Routes> {
 fn gateway() -> impl Strategy<Value = GatewayRoutes> {
     use ListenerProtocol::*;
     let protocol = prop::sample::select(vec![Http, Tcp, TlsPassthrough]);
-    let listener =
-        (any_text(), port(), vec(any::<IpAddr>(), 0..3), protocol, table(), vec((host(), tcp()), 0..3));
-    let listener = listener.prop_map(|(name, port, addresses, protocol, http, tcp)| GatewayListener {
-        name,
-        port,
-        addresses,
+    let listener = (
+        any_text(),
+        port(),
+        vec(any::<IpAddr>(), 0..3),
         protocol,
-        http,
-        tcp,
+        table(),
+        vec((host(), tcp()), 0..3),
+        overrides(),
+    );
+    let listener = listener.prop_map(|(name, port, addresses, protocol, http, tcp, overrides)| {
+        GatewayListener { name, port, addresses, protocol, http, tcp, overrides }
     });
     (object(), vec(listener, 0..3)).prop_map(|(gateway, listeners)| GatewayRoutes { gateway, listeners })
 }
@@ -447,23 +450,25 @@ fn authorization() -> impl Strategy<Value = AuthorizationPolicy> {
 fn inbound() -> impl Strategy<Value = InboundPolicy> {
     use DefaultAction::*;
     let services = vec((object(), port()).prop_map(|(service, port)| ServicePortRef { service, port }), 0..3);
-    let port = (port(), any_text(), address(), protocol(), services);
-    let port = port.prop_map(|(port, name, address, protocol, services)| InboundPort {
+    let port = (port(), any_text(), address(), protocol(), services, overrides());
+    let port = port.prop_map(|(port, name, address, protocol, services, overrides)| InboundPort {
         port,
         name,
         address,
         protocol,
         services,
+        overrides,
     });
     let default_action = prop::sample::select(vec![AllowAll, AllowAuthenticated, Deny]);
     let controls = (of(object()), controls::controls())
         .prop_map(|(service, controls)| InboundControls { service, controls });
     let lists = (vec(port, 0..3), vec(authorization(), 0..3), vec(controls, 0..3));
-    let own = (any_text(), vec(health_check(), 0..3));
+    let own = (any_text(), vec(health_check(), 0..3), overrides());
     (object(), identity(), lists, default_action, own).prop_map(
         |(workload, identity, (ports, authorization, controls), default_action, own)| InboundPolicy {
             locality: own.0,
             health_checks: own.1,
+            overrides: own.2,
             workload,
             identity,
             ports,
@@ -474,13 +479,42 @@ fn inbound() -> impl Strategy<Value = InboundPolicy> {
     )
 }
 
+fn proxy_header() -> impl Strategy<Value = ProxyHeader> {
+    prop::sample::select(vec![ProxyHeader::Off, ProxyHeader::V1, ProxyHeader::V2])
+}
+
+fn overrides() -> impl Strategy<Value = InboundOverrides> {
+    let forwarded = vec![ForwardedHeaders::Append, ForwardedHeaders::Replace, ForwardedHeaders::Off];
+    let switches = (of(any::<bool>()), of(any::<bool>()), of(any::<bool>()), of(proxy_header()));
+    let number = || of(any::<u32>());
+    let numbers = (number(), number(), number(), number(), number());
+    let times = (of(duration()), of(duration()), of(duration()));
+    (of(prop::sample::select(forwarded)), switches, numbers, times).prop_map(
+        |(forwarded_headers, switches, numbers, times)| InboundOverrides {
+            forwarded_headers,
+            trusted_hops: numbers.0,
+            peer_identity_header: switches.0,
+            allow_connect: switches.1,
+            accept_proxy_protocol: switches.2,
+            send_proxy_protocol: switches.3,
+            max_header_bytes: numbers.1,
+            max_headers: numbers.2,
+            max_concurrent_streams: numbers.3,
+            max_connections: numbers.4,
+            header_timeout: times.0,
+            client_idle_timeout: times.1,
+            detect_timeout: times.2,
+        },
+    )
+}
+
 fn mesh() -> impl Strategy<Value = MeshSettings> {
     let log = prop::sample::select(vec![AccessLog::Off, AccessLog::Failed, AccessLog::All]);
     let format = prop::sample::select(vec![AccessLogFormat::Json, AccessLogFormat::Text]);
     let times = (duration(), duration(), duration(), duration(), duration(), duration(), duration());
     let numbers = (any::<(u32, u32, u32, u32, u32)>(), 0..=100u8, 0..=100u8, any::<bool>());
     let forwarded = vec![ForwardedHeaders::Append, ForwardedHeaders::Replace, ForwardedHeaders::Off];
-    let edge = (prop::sample::select(forwarded), any::<u32>(), any::<bool>());
+    let edge = (prop::sample::select(forwarded), any::<u32>(), any::<(bool, bool, bool)>(), proxy_header());
     (log, format, any::<(bool, bool, bool)>(), times, numbers, edge).prop_map(
         |(access_log, access_log_format, switches, times, numbers, edge)| MeshSettings {
             access_log,
@@ -508,7 +542,10 @@ fn mesh() -> impl Strategy<Value = MeshSettings> {
             adaptive_concurrency: numbers.3,
             forwarded_headers: edge.0,
             trusted_hops: edge.1,
-            peer_identity_header: edge.2,
+            peer_identity_header: edge.2.0,
+            allow_connect: edge.2.1,
+            accept_proxy_protocol: edge.2.2,
+            send_proxy_protocol: edge.3,
         },
     )
 }

@@ -17,15 +17,18 @@ impl Echo {
     /// An application of HTTP that agrees to every upgrade.
     pub fn after_upgrade() -> Self {
         Self::serving(|stream| {
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") {
-                stream.read_exact(&mut byte)?;
-                head.push(byte[0]);
-            }
+            head(stream)?;
             let answer =
                 "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
             stream.write_all(answer.as_bytes())
+        })
+    }
+
+    /// An application of HTTP that grants every CONNECT, and nothing else.
+    pub fn after_connect() -> Self {
+        Self::serving(|stream| match head(stream)?.starts_with(b"CONNECT ") {
+            true => stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n"),
+            false => stream.write_all(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n"),
         })
     }
 
@@ -43,6 +46,16 @@ impl Echo {
         });
         Self { port }
     }
+}
+
+/// Reads to the end of a head.
+fn head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(head)
 }
 
 /// A client that waits at most ten seconds for anything.
@@ -85,6 +98,29 @@ impl Bytes {
         let mut bytes = vec![0; length];
         self.0.read_exact(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The same, whatever bytes they are.
+    pub fn receive_bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A line with its end.
+    pub fn receive_line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        while !line.ends_with('\n') {
+            line.push_str(&self.receive(1)?);
+        }
+        Ok(line)
+    }
+
+    /// All until the connection ends, however it ends.
+    pub fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = self.0.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Sends a text and reads it back.

@@ -1,0 +1,96 @@
+//! `TrafficPolicy.spec.inbound`: what the policies around one place come to.
+
+use byrnie_api::duration::Duration;
+use byrnie_api::kinds as api;
+use byrnie_plan::{ForwardedHeaders, InboundOverrides, ObjectName, ProxyHeader};
+
+use super::Slot;
+use crate::graph::{Place, Target};
+use crate::model::{Says, Service};
+use crate::view::View;
+
+/// For all that comes into a Workload's proxy.
+pub(crate) fn of_workload(workload: &ObjectName, view: &View<'_>) -> InboundOverrides {
+    around(Target::Workload(workload.clone()), &workload.namespace, view)
+}
+
+/// For all that comes into a Gateway.
+pub(crate) fn of_gateway(gateway: &ObjectName, view: &View<'_>) -> InboundOverrides {
+    around(Target::Gateway(gateway.clone()), &gateway.namespace, view)
+}
+
+/// For one port of a Workload: its own, then those of the Services that lead there, by name.
+pub(crate) fn of_port(workload: &ObjectName, services: &[&Service], view: &View<'_>) -> InboundOverrides {
+    let own = Target::Workload(workload.clone());
+    let services = services.iter().map(|service| Target::Service(service.meta.name.clone()));
+    let far = [Target::Namespace(workload.namespace.clone()), Target::Mesh];
+    nearest([own].into_iter().chain(services).chain(far).map(whole), view)
+}
+
+/// For calls of a Service, where they come into a proxy: its own alone. What is around the caller counts there.
+pub(crate) fn of_service(service: &ObjectName, view: &View<'_>) -> InboundOverrides {
+    nearest([whole(Target::Service(service.clone()))].into_iter(), view)
+}
+
+/// For a port of a Gateway: of its listeners in their order, given where policies of each stand. What is said of the
+/// whole Gateway stands with that.
+pub(crate) fn of_listeners(places: &[Place], view: &View<'_>) -> InboundOverrides {
+    let is_whole = |place: &Place| matches!(place.target, Target::Gateway(_)) && place.section.is_none();
+    nearest(places.iter().filter(|place| !is_whole(place)).cloned(), view)
+}
+
+fn around(own: Target, namespace: &str, view: &View<'_>) -> InboundOverrides {
+    nearest([own, Target::Namespace(namespace.to_owned()), Target::Mesh].into_iter().map(whole), view)
+}
+
+fn whole(target: Target) -> Place {
+    Place { target, section: None }
+}
+
+fn nearest(places: impl Iterator<Item = Place>, view: &View<'_>) -> InboundOverrides {
+    let mut all = InboundOverrides::default();
+    for place in places {
+        if let Some(Says::Traffic(spec)) = view.holder(Slot::Traffic, &place).map(|policy| &policy.says)
+            && let Some(inbound) = &spec.inbound
+        {
+            all = over(all, inbound);
+        }
+    }
+    all
+}
+
+/// Each setting of the nearer policy, else of the farther one.
+fn over(near: InboundOverrides, far: &api::InboundSettings) -> InboundOverrides {
+    let proxy_protocol = far.proxy_protocol.unwrap_or_default();
+    InboundOverrides {
+        forwarded_headers: near.forwarded_headers.or(far.forwarded_headers.map(forwarded)),
+        trusted_hops: near.trusted_hops.or(far.trusted_hops),
+        peer_identity_header: near.peer_identity_header.or(far.peer_identity_header),
+        allow_connect: near.allow_connect.or(far.allow_connect),
+        accept_proxy_protocol: near.accept_proxy_protocol.or(proxy_protocol.accept),
+        send_proxy_protocol: near.send_proxy_protocol.or(proxy_protocol.send.map(proxy_header)),
+        max_header_bytes: near.max_header_bytes.or(far.max_header_bytes),
+        max_headers: near.max_headers.or(far.max_headers),
+        max_concurrent_streams: near.max_concurrent_streams.or(far.max_concurrent_streams),
+        max_connections: near.max_connections.or(far.max_connections),
+        header_timeout: near.header_timeout.or(far.header_timeout.map(Duration::get)),
+        client_idle_timeout: near.client_idle_timeout.or(far.client_idle_timeout.map(Duration::get)),
+        detect_timeout: near.detect_timeout.or(far.detect_timeout.map(Duration::get)),
+    }
+}
+
+pub(crate) fn forwarded(mode: api::ForwardedHeaders) -> ForwardedHeaders {
+    match mode {
+        api::ForwardedHeaders::Append => ForwardedHeaders::Append,
+        api::ForwardedHeaders::Replace => ForwardedHeaders::Replace,
+        api::ForwardedHeaders::Off => ForwardedHeaders::Off,
+    }
+}
+
+pub(crate) fn proxy_header(version: api::ProxyProtocolVersion) -> ProxyHeader {
+    match version {
+        api::ProxyProtocolVersion::Off => ProxyHeader::Off,
+        api::ProxyProtocolVersion::V1 => ProxyHeader::V1,
+        api::ProxyProtocolVersion::V2 => ProxyHeader::V2,
+    }
+}
