@@ -9,6 +9,7 @@ use byrnie_decide::Time;
 
 use crate::admit::Decisions;
 use crate::config::Config;
+use crate::http::hints::Hints;
 use crate::observe::SeriesCache;
 use crate::pool::Pools;
 use crate::process::Process;
@@ -28,6 +29,8 @@ pub struct Worker {
     pub series: RefCell<SeriesCache>,
     /// Counters of authorization decisions.
     pub decisions: Decisions,
+    /// What applications say before their answers.
+    pub hints: Hints,
     random: Cell<u64>,
     draws: Cell<u64>,
 }
@@ -42,6 +45,7 @@ impl Worker {
             pools: Pools::default(),
             series: RefCell::default(),
             decisions: Decisions::default(),
+            hints: Hints::default(),
             random,
             draws: Cell::new(rand::random()),
         })
