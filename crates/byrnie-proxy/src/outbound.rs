@@ -91,7 +91,9 @@ pub fn refuse_request<B>(
         version: request.version(),
         request_id: None,
     };
-    refuse(worker, Exchange::new(worker, front, Direction::Outbound, facts), error)
+    let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
+    exchange.is_grpc = is_grpc(request.headers());
+    refuse(worker, exchange, error)
 }
 
 /// Tells logs and metrics of a request whose head could not be read, and which the codec has answered.
