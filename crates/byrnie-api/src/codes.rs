@@ -538,6 +538,8 @@ codes! {
         "see `byrnie proxy-status`";
     SYSTEM = 467, "system failure", "A write, a thread or a runtime of this machine failed.",
         "see the text";
+    LIST_SUSPICIOUS = 468, "list not believed", "After a lost watch the store's list lacks more than half of a Service's endpoints; they are kept for a minute.",
+        "see whether they are gone indeed; what is deleted while the control plane listens is gone at once";
     STORE_LOCKED = 470, "store in use", "Another process has the store's file.",
         "stop the other mesh, or use another --data-dir";
     STORE_OPEN = 471, "store cannot be opened", "The store's file cannot be made or opened.",

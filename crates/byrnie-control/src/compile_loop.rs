@@ -11,6 +11,7 @@ use byrnie_store::{Event, StoreError, Version, Watch};
 use jiff::Timestamp;
 
 use crate::addresses::Addresses;
+use crate::hold::Hold;
 use crate::state::Control;
 use crate::{storage, table};
 
@@ -25,6 +26,8 @@ pub struct Follower {
     watch: Watch,
     /// Only where proxies capture traffic.
     addresses: Option<Addresses>,
+    /// What a list lacked and is kept for now; also in `known`.
+    hold: Hold,
 }
 
 impl Follower {
@@ -41,7 +44,7 @@ impl Follower {
         compile(control, &changes);
         let watch = control.store.watch(&[], Some(version.clone())).await?;
         control.progress.passed(version);
-        Ok(Self { known, watch, addresses })
+        Ok(Self { known, watch, addresses, hold: Hold::default() })
     }
 
     /// Follows for ever.
@@ -77,13 +80,16 @@ impl Follower {
         loop {
             let retry = self.addresses.as_ref().and_then(Addresses::next_try);
             let expiry = control.compiler.lock().next_expiry();
-            let Some(until) = retry.into_iter().chain(expiry).min() else { return self.watch.next().await };
+            let Some(until) = retry.into_iter().chain(expiry).chain(self.hold.next()).min() else {
+                return self.watch.next().await;
+            };
             let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
             // The clock may be set, or the machine sleep, in between.
             if let Ok(event) = tokio::time::timeout(wait.min(LOOK_AT_CLOCK), self.watch.next()).await {
                 return event;
             }
             expire(control);
+            self.end_hold(control, Timestamp::now());
             if let Some(addresses) = self.addresses.as_mut().filter(|_| retry.is_some_and(is_due))
                 && let Err(cause) = addresses.try_again(&*control.store).await
             {
@@ -108,6 +114,7 @@ impl Follower {
                     if storage::mesh_key(&stored.key).is_some()
                         && let Some(object) = storage::object(stored)
                     {
+                        self.hold.forget(&object.key());
                         self.known.insert(object.key());
                         changes.push(Change::Applied(object));
                     }
@@ -115,6 +122,7 @@ impl Follower {
                 Some(Event::Deleted(key, last)) => {
                     versions.push(last.version);
                     if let Some(key) = storage::mesh_key(&key) {
+                        self.hold.forget(&key);
                         self.known.remove(&key);
                         changes.push(Change::Deleted(key));
                     }
@@ -132,18 +140,34 @@ impl Follower {
         }
     }
 
-    /// After a gap: everything anew, and what is no longer there is gone.
+    /// After a gap: everything anew, and what is no longer there is gone, unless that is hard to believe.
     async fn relist(&mut self, control: &Control) -> Result<(), StoreError> {
         let (objects, version) = storage::load(&*control.store).await?;
-        let gone = self.known.iter().filter(|key| !objects.contains_key(*key)).cloned();
-        let mut changes: Vec<Change> = gone.map(Change::Deleted).collect();
-        self.known = objects.keys().cloned().collect();
+        let lacking = self.known.iter().filter(|key| !objects.contains_key(*key)).cloned().collect();
+        objects.keys().for_each(|key| self.hold.forget(key));
+        let before = self.hold.len();
+        let gone = self.hold.sift(lacking, &control.table, Timestamp::now());
+        control.metrics.held.add((self.hold.len() - before) as u64);
+        for key in &gone {
+            self.known.remove(key);
+        }
+        let mut changes: Vec<Change> = gone.into_iter().map(Change::Deleted).collect();
+        self.known.extend(objects.keys().cloned());
         changes.extend(objects.into_values().map(Change::Applied));
         assign(control, &mut self.addresses, &mut changes).await;
         compile(control, &changes);
         self.watch = control.store.watch(&[], Some(version.clone())).await?;
         control.progress.passed_all(version);
         Ok(())
+    }
+
+    /// What was kept for long enough is gone.
+    fn end_hold(&mut self, control: &Control, now: Timestamp) {
+        let due = self.hold.take_due(now);
+        for key in &due {
+            self.known.remove(key);
+        }
+        compile(control, &due.into_iter().map(Change::Deleted).collect::<Vec<_>>());
     }
 }
 
@@ -254,3 +278,6 @@ pub async fn is_unused(store: &dyn byrnie_store::Store) -> Result<bool, StoreErr
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,10 +12,6 @@
 //!
 //! Owns the tasks, the listeners and the shared state; each decision is another crate's. Must never know how bytes
 //! are proxied. No lock is held across an await; a slow proxy or client holds up nobody else.
-//!
-//! Of design section 6 left out here: the hold of a full list that would drop more than half of a service's
-//! endpoints. The embedded store's list is one transaction over one file, so a partial list cannot happen; the guard
-//! comes with the homes where it can.
 
 mod addresses;
 pub mod api;
@@ -26,6 +22,7 @@ mod compile_loop;
 mod error;
 mod file;
 mod health;
+mod hold;
 mod metrics;
 mod nodes;
 mod objects;
@@ -49,4 +46,4 @@ mod why;
 
 pub use authority::{CREDENTIAL_LIFETIME, TRUST_BUNDLE_FILE};
 pub use run::{ADDRESS_FILE, Addresses, ControlPlane, ControlPlaneOptions, StartError, run};
-pub use why::why_files;
+pub use why::{why_files, words};

@@ -19,7 +19,8 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    /// How many so far.
+    pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -46,6 +47,8 @@ pub struct Metrics {
     pub changes: Counter,
     /// Times that the store's watch had to begin again.
     pub gaps: Counter,
+    /// Objects that were kept although a list lacked them.
+    pub held: Counter,
     /// Statuses written back.
     pub statuses: Counter,
     /// Certificates signed.
@@ -91,6 +94,11 @@ impl Metrics {
             ("compiles", "Batches of changes compiled.", &self.compiles),
             ("changes", "Object changes compiled.", &self.changes),
             ("store_gaps", "Store watches that had to begin again.", &self.gaps),
+            (
+                "held_objects",
+                "Objects kept for a minute although a list of the store lacked them.",
+                &self.held,
+            ),
             ("statuses", "Statuses written back to the store.", &self.statuses),
             ("certificates_signed", "Certificates signed.", &self.signed),
             ("certificates_refused", "Certificate requests refused.", &self.sign_refused),

@@ -7,15 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use byrnie_identity::IdentityError;
-use byrnie_mesh::{Compiler, Options};
 use byrnie_store::{EmbeddedOptions, EmbeddedStore, Store, StoreError};
-use byrnie_telemetry::{Window, WindowSettings};
 use byrnie_wire::generated::identity_server::IdentityServer;
 use byrnie_wire::server::{service, transport};
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authority::{self, Authority};
@@ -107,42 +103,23 @@ pub async fn run(options: ControlPlaneOptions) -> Result<(), StartError> {
 
 impl ControlPlane {
     /// Opens the store and the authority, compiles what is there, and only then listens.
-    pub async fn start(options: ControlPlaneOptions) -> Result<Self, StartError> {
-        let data_dir = &options.data_dir;
+    pub async fn start(mut options: ControlPlaneOptions) -> Result<Self, StartError> {
+        let data_dir = &options.data_dir.clone();
         make_dir(data_dir).map_err(io_error(format!("making {}", data_dir.display())))?;
         let path = data_dir.join(STORE_FILE);
         let opened =
             tokio::task::spawn_blocking(move || EmbeddedStore::open(&path, EmbeddedOptions::default()));
         let store = Arc::new(opened.await.map_err(|_| StoreError::Closed)??);
         let authority = open_authority(data_dir, &*store).await?;
-        let listener = match options.xds_listener {
+        let listener = match options.xds_listener.take() {
             Some(listener) => listener,
             None => bind(data_dir).map_err(io_error("listening for proxies on 127.0.0.1"))?,
         };
-        let control = Arc::new(Control {
-            xds: listener.local_addr().map_err(io_error("listening for proxies"))?,
-            run_id: options.run_id.clone(),
-            version: options.version,
-            store: Arc::clone(&store) as Arc<dyn Store>,
-            compiler: Mutex::new(Compiler::new(Options {
-                run_id: options.run_id,
-                transparent: options.transparent,
-            })),
-            table: Default::default(),
-            identities: Default::default(),
-            progress: Default::default(),
-            statuses: Default::default(),
-            nodes: Default::default(),
-            health: Default::default(),
-            taps: Default::default(),
-            questions: Default::default(),
-            window: Mutex::new(Window::new(WindowSettings::default(), Instant::now())),
-            metrics: Default::default(),
-            stop: CancellationToken::new(),
-            authority,
-            data_dir: options.data_dir,
-        });
-        let follower = compile_first(&control, options.transparent).await?;
+        let xds = listener.local_addr().map_err(io_error("listening for proxies"))?;
+        let shared = Arc::clone(&store) as Arc<dyn Store>;
+        let transparent = options.transparent;
+        let control = Arc::new(Control::new(options, xds, shared, authority));
+        let follower = compile_first(&control, transparent).await?;
         let api = server::listen(&control.data_dir).map_err(io_error("listening on api.sock"))?;
         let tasks = spawn(&control, follower, listener, api)?;
         write_addresses(&control).map_err(io_error(format!("writing {ADDRESS_FILE}")))?;

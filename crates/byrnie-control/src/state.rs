@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use byrnie_api::{Finding, Kind, ObjectKey};
-use byrnie_mesh::Compiler;
+use byrnie_mesh::{Compiler, Options};
 use byrnie_plan::{Key, ObjectName, Resource, WorkloadIdentity};
 use byrnie_store::{Store, Version};
-use byrnie_telemetry::Window;
+use byrnie_telemetry::{Window, WindowSettings};
 use byrnie_wire::report::Report;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -25,6 +25,7 @@ use crate::metrics::{Gauges, Metrics};
 use crate::nodes::Nodes;
 use crate::progress::Progress;
 use crate::questions::Questions;
+use crate::run::ControlPlaneOptions;
 use crate::status::{Owner, Statuses};
 use crate::table::Table;
 use crate::tap::Taps;
@@ -58,6 +59,38 @@ pub struct Control {
 }
 
 impl Control {
+    /// Nothing is compiled, nobody has connected.
+    pub fn new(
+        options: ControlPlaneOptions,
+        xds: SocketAddr,
+        store: Arc<dyn Store>,
+        authority: Authority,
+    ) -> Self {
+        Self {
+            xds,
+            run_id: options.run_id.clone(),
+            version: options.version,
+            store,
+            compiler: Mutex::new(Compiler::new(Options {
+                run_id: options.run_id,
+                transparent: options.transparent,
+            })),
+            table: Default::default(),
+            identities: Default::default(),
+            progress: Default::default(),
+            statuses: Default::default(),
+            nodes: Default::default(),
+            health: Default::default(),
+            taps: Default::default(),
+            questions: Default::default(),
+            window: Mutex::new(Window::new(WindowSettings::default(), Instant::now())),
+            metrics: Default::default(),
+            stop: CancellationToken::new(),
+            authority,
+            data_dir: options.data_dir,
+        }
+    }
+
     /// Waits until all that was written before this call is compiled and published.
     pub async fn caught_up(&self) -> Result<(), ErrorBody> {
         let version = storage::current(&*self.store).await.map_err(error::store_failed)?;

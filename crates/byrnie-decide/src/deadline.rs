@@ -17,8 +17,7 @@ impl Deadline {
     /// The deadline of a request that arrives now. The route's time-out goes before the service's, an explicit zero
     /// switches it off; `incoming` (what the caller's proxy says is left) only ever shortens.
     pub fn new(now: Time, route: Timeouts, settings: &TrafficSettings, incoming: Option<Duration>) -> Self {
-        let own = route.request.or(settings.request_timeout).filter(|limit| !limit.is_zero());
-        let shortest = [own, incoming].into_iter().flatten().min();
+        let shortest = [request_limit(route, settings), incoming].into_iter().flatten().min();
         Self(shortest.map(|limit| now.plus(limit)))
     }
 
@@ -38,6 +37,17 @@ impl Deadline {
     }
 }
 
+/// The time that a whole request may take: the route's, else the service's. `None`: no limit.
+pub fn request_limit(route: Timeouts, settings: &TrafficSettings) -> Option<Duration> {
+    route.request.or(settings.request_timeout).filter(|limit| !limit.is_zero())
+}
+
+/// The time that one try may take, whatever is left of the request's: the route's, else the retry settings'. `None`:
+/// no limit.
+pub fn try_limit(route: Timeouts, per_try: Option<Duration>) -> Option<Duration> {
+    route.backend_request.or(per_try).filter(|limit| !limit.is_zero())
+}
+
 /// The time that one try may take: the route's, else the retry settings'; never beyond the deadline. `None`: no limit.
 pub fn try_timeout(
     route: Timeouts,
@@ -45,8 +55,7 @@ pub fn try_timeout(
     deadline: Deadline,
     now: Time,
 ) -> Option<Duration> {
-    let own = route.backend_request.or(per_try).filter(|limit| !limit.is_zero());
-    [own, deadline.remaining(now)].into_iter().flatten().min()
+    [try_limit(route, per_try), deadline.remaining(now)].into_iter().flatten().min()
 }
 
 #[cfg(test)]

@@ -69,8 +69,7 @@ impl FaultInjector {
         }
         let mut injection = Injection::default();
         for fault in &self.faults {
-            let fits = fault.abort.is_none_or(|abort| fits(abort, arrival.request.is_some()));
-            if fits && fault.matches.matches(arrival) && random() % WHOLE < fault.share {
+            if fault.is_for(arrival) && random() % WHOLE < fault.share {
                 if let Some(delay) = fault.delay {
                     injection.delay = injection.delay.saturating_add(length(delay, &mut random));
                 }
@@ -85,7 +84,14 @@ impl FaultInjector {
         &'a self,
         arrival: &'a Arrival<'_, H>,
     ) -> impl Iterator<Item = usize> + 'a {
-        (0..).zip(&self.faults).filter(|(_, fault)| fault.matches.matches(arrival)).map(|(index, _)| index)
+        (0..).zip(&self.faults).filter(|(_, fault)| fault.is_for(arrival)).map(|(index, _)| index)
+    }
+}
+
+impl Fault {
+    fn is_for<H: HeaderLookup + ?Sized>(&self, arrival: &Arrival<'_, H>) -> bool {
+        let fits = self.abort.is_none_or(|abort| fits(abort, arrival.request.is_some()));
+        fits && self.matches.matches(arrival)
     }
 }
 

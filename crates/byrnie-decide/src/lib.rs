@@ -27,6 +27,7 @@ mod health;
 mod load;
 mod locality;
 mod outlier;
+mod overrides;
 mod path;
 mod rate_limit;
 mod request;
@@ -43,7 +44,7 @@ pub use authorize::{
 pub use balance::{PickContext, Picker};
 pub use concurrency::Concurrency;
 pub use cors::{CorsRules, Preflight, Shared};
-pub use deadline::{Deadline, try_timeout};
+pub use deadline::{Deadline, request_limit, try_limit, try_timeout};
 pub use explain::{Explanation, RouteStep, explain};
 pub use fault::{FaultInjector, Injection};
 pub use grpc_timeout::{parse_grpc_timeout, write_grpc_timeout};
@@ -52,6 +53,7 @@ pub use health::HealthState;
 pub use load::{DEFAULT_RTT, EWMA_DECAY, EndpointLoad, Outcome};
 pub use locality::{MAX_LEVELS, Spread, distance, levels};
 pub use outlier::{Ejection, EjectionReason, OutlierClock, OutlierState, compare};
+pub use overrides::wished;
 pub use path::{
     Authority, HostRefusal, Normalized, PathRefusal, normalize_authority, normalize_path, normalize_pattern,
     rewrite_path,
@@ -59,7 +61,7 @@ pub use path::{
 pub use rate_limit::{Quota, RateLimiter, RateVerdict};
 pub use request::{HeaderLookup, NoHeaders, RequestView};
 pub use retry::{Attempt, Failure, NoRetry, RetryBudget, RetryDecision, should_retry};
-pub use router::{Found, Miss, Router, RouterError, host_matches};
+pub use router::{Found, Miss, Router, RouterError, host_matches, most_specific};
 pub use slow_start::SlowStartGate;
 pub use time::Time;
 pub use traffic::{Arrival, TrafficMatcher};

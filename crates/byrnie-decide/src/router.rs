@@ -182,6 +182,17 @@ pub fn host_matches(pattern: &HostPattern, host: &str) -> bool {
     }
 }
 
+/// What belongs to the most specific pattern that a name (normalised, may be empty) matches.
+pub fn most_specific<'a, T>(by_host: &'a [(HostPattern, T)], name: &str) -> Option<&'a T> {
+    let matching = by_host.iter().filter(|(pattern, _)| host_matches(pattern, name));
+    let most = matching.max_by_key(|(pattern, _)| match pattern {
+        HostPattern::Any => 0,
+        HostPattern::Wildcard(parent) => 1 + parent.len(),
+        HostPattern::Exact(_) => usize::MAX,
+    });
+    most.map(|(_, value)| value)
+}
+
 /// Values by host pattern.
 #[derive(Debug)]
 struct HostMap<T> {

@@ -96,11 +96,13 @@ pub(crate) enum Target {
     Workload(ObjectName),
     /// One Gateway.
     Gateway(ObjectName),
+    /// The listeners that one ListenerSet adds to its Gateway.
+    ListenerSet(ObjectName),
     /// One route.
     Route(RouteId),
 }
 
-/// A target, or a part of it: a rule of a route, a listener of a Gateway.
+/// A target, or a part of it: a rule of a route, a listener of a Gateway or ListenerSet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) target: Target,

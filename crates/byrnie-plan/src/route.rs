@@ -31,8 +31,8 @@ pub struct PortRoutes {
     pub port: u16,
     /// Routes for requests. `Some` also says that the port speaks HTTP.
     pub http: Option<HttpTable>,
-    /// Routes for connections.
-    pub tcp: Option<TcpRule>,
+    /// Routes for connections: by SNI pattern; `Any` alone where TLS is not looked into. Empty: none is attached.
+    pub tcp: Vec<(HostPattern, TcpRule)>,
 }
 
 /// A Gateway's listeners and what they serve.

@@ -1,6 +1,8 @@
 //! CORS on the wire: preflight requests are answered here, and other responses say what the filter says instead of what
 //! the application may say itself.
 
+use std::sync::Arc;
+
 use byrnie_decide::{CorsRules, Shared};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -10,6 +12,26 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::http::body::Body;
+
+/// A page of another origin that asks, and what the rule or backend says about it.
+pub struct Page {
+    rules: Arc<CorsRules>,
+    origin: HeaderValue,
+}
+
+impl Page {
+    /// `None`: the filters say nothing to other origins, or none asks.
+    pub fn new(rules: Option<&Arc<CorsRules>>, headers: &HeaderMap) -> Option<Box<Self>> {
+        let rules = rules?;
+        let origin = headers.get(ORIGIN)?.clone();
+        Some(Box::new(Self { rules: Arc::clone(rules), origin }))
+    }
+
+    /// Says on a response what is said about this page's origin.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        apply(&self.rules, Some(&self.origin), headers);
+    }
+}
 
 /// The method that a preflight request asks about; `None`: it is none.
 pub fn asks_for<'a>(method: &Method, headers: &'a HeaderMap) -> Option<&'a str> {

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use crate::balance::InFlight;
 use crate::config::{Endpoint, Rule};
 use crate::controls::Quota;
+use crate::cors::Page;
 use crate::error::{Kind, ProxyError};
 use crate::front::Front;
 use crate::http::body::{BodyError, Upload};
@@ -96,6 +97,8 @@ pub struct Exchange {
     pub policy: Option<String>,
     /// What limits say with the answer.
     pub quota: Option<Box<Quota>>,
+    /// The page of another origin that asks, where a filter has a word for it: it shall be able to read a failure, too.
+    pub page: Option<Box<Page>>,
     /// How long a FaultPolicy made it wait.
     pub delayed: Duration,
     /// How a FaultPolicy failed it here.
@@ -134,6 +137,7 @@ impl Exchange {
             lease: None,
             policy: None,
             quota: None,
+            page: None,
             delayed: Duration::ZERO,
             aborted: None,
             is_injected: false,

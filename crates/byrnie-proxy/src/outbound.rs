@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use crate::balance::session;
 use crate::config::{Backend, Cluster, Destination, HttpRoutes, Rule, RuleFilters};
 use crate::controls::{self, Caller};
+use crate::cors::Page;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front, Target};
 use crate::http::Incoming;
@@ -120,6 +121,9 @@ fn refuse(worker: &Worker, mut exchange: Exchange, error: &ProxyError) -> Respon
         Role::Sidecar => Tell::Everything,
     };
     let mut response = controls::failure(&mut exchange, error, tell);
+    if let Some(page) = exchange.page.take() {
+        page.apply(response.headers_mut());
+    }
     if error.kind == Kind::BadRequest && exchange.facts.version != Version::HTTP_2 {
         // Who writes one request that has two readings may have written the next one into it.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -208,16 +212,9 @@ impl Work<'_> {
         let Some(wish) = self.wish.as_ref().filter(|_| !service.overrides.is_empty()) else {
             return Ok(None);
         };
-        let wish = wish.to_str().unwrap_or_default().trim();
-        let (name, port) = wish.split_once(':').map_or((wish, None), |(name, port)| (name, Some(port)));
-        let (namespace, name) = name.split_once('/').unwrap_or((&service.name.service.namespace, name));
-        let is_meant = |cluster: &&Arc<Cluster>| {
-            let own = &cluster.service;
-            own.service.namespace == namespace
-                && own.service.name == name
-                && port.is_none_or(|port| port.parse() == Ok(own.port))
-        };
-        match service.overrides.iter().find(is_meant) {
+        let wish = wish.to_str().unwrap_or_default();
+        let namespace = &service.name.service.namespace;
+        match byrnie_decide::wished(wish, namespace, &service.overrides, |cluster| &cluster.service) {
             Some(cluster) => Ok(Some(cluster)),
             None => Err(ProxyError::unprocessed(
                 Kind::NoRoute,
@@ -247,6 +244,7 @@ impl Work<'_> {
         let rule = found.and_then(|found| routes.rules.get(found.rule as usize));
         let (Some(found), Some(rule)) = (found, rule) else { return Err(no_route(&head)) };
         exchange.called.rule = Some(Arc::clone(rule));
+        exchange.page = Page::new(rule.filters.cors.as_ref(), &head.headers);
         if let Some(limits) = rule.controls.as_ref().and_then(|controls| controls.limits.as_ref()) {
             controls::limit_request(self.worker, exchange, limits, self.caller(), &head)?;
         }
@@ -295,6 +293,9 @@ impl Work<'_> {
             exchange.called.service = Some(cluster.service.service.clone());
         }
         let origin = origin_for(&backend.filters, &head);
+        if backend.filters.cors.is_some() {
+            exchange.page = Page::new(backend.filters.cors.as_ref(), &head.headers);
+        }
         let body = self.mirror(rule, backend, &head, body);
         let sent = self.send(exchange, Arc::clone(cluster), Some(rule), head, body).await;
         let (mut response, deadline) = sent?;

@@ -12,7 +12,7 @@ use crate::kinds::{
     TrafficMatch, TrafficPathMatchType, TrafficValueMatchType,
 };
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("Service", "", false),
     ("Workload", MESH_GROUP, false),
     ("HTTPRoute", GATEWAY_GROUP, true),
@@ -20,6 +20,7 @@ const TARGETS: [Target; 9] = [
     ("TCPRoute", GATEWAY_GROUP, true),
     ("TLSRoute", GATEWAY_GROUP, true),
     ("Gateway", GATEWAY_GROUP, true),
+    ("ListenerSet", GATEWAY_GROUP, true),
     ("Namespace", "", false),
     ("Mesh", MESH_GROUP, false),
 ];

@@ -15,12 +15,13 @@ use crate::names::{is_dns_label, is_dns_subdomain};
 /// Kind, group, and whether a part of it can be named.
 pub(super) type Target = (&'static str, &'static str, bool);
 
-const TRAFFIC_TARGETS: [Target; 7] = [
+const TRAFFIC_TARGETS: [Target; 8] = [
     ("Workload", MESH_GROUP, false),
     ("Service", "", false),
     ("HTTPRoute", GATEWAY_GROUP, true),
     ("GRPCRoute", GATEWAY_GROUP, true),
     ("Gateway", GATEWAY_GROUP, true),
+    ("ListenerSet", GATEWAY_GROUP, true),
     ("Namespace", "", false),
     ("Mesh", MESH_GROUP, false),
 ];

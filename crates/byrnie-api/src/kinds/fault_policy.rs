@@ -9,9 +9,9 @@ use crate::meta::ObjectMeta;
 
 /// Delays and failures on purpose, for a share of requests or connections and for a time.
 ///
-/// Of several policies the nearest holds: rule, route, listener, Gateway; then Workload, Service, namespace, mesh. At
-/// one target the oldest holds, then the first by name. A fault says nothing about an endpoint: it ejects none, and
-/// one that the caller's proxy injects is never tried again and takes nothing of the retry budget.
+/// Of several policies the nearest holds: rule, route, listener, ListenerSet, Gateway; then Workload, Service,
+/// namespace, mesh. At one target the oldest holds, then the first by name. A fault says nothing about an endpoint: it
+/// ejects none, and one that the caller's proxy injects is never tried again and takes nothing of the retry budget.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultPolicy {
@@ -31,7 +31,8 @@ pub struct FaultPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct FaultPolicySpec {
     /// What the policy is for: `Service`, `Workload`, `HTTPRoute`, `GRPCRoute`, `TCPRoute`, `TLSRoute` (`sectionName`:
-    /// one rule), `Gateway` (`sectionName`: one listener), the policy's own `Namespace`, or the `Mesh`.
+    /// one rule), `Gateway` or `ListenerSet` (`sectionName`: one listener), the policy's own `Namespace`, or the
+    /// `Mesh`.
     #[schemars(length(min = 1, max = 64))]
     pub target_refs: Vec<PolicyTargetRef>,
     /// Where it happens. Default: `outbound`, but of Gateways and Workloads `inbound`, and of routes wherever they are

@@ -63,8 +63,8 @@ use crate::meta::Condition;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyTargetRef {
-    /// API group of the target: empty for a Service or Namespace, `gateway.networking.k8s.io` for a Gateway or
-    /// route, `mesh.byrnie.dev` for a Workload or the Mesh. Absent: the group of the kind.
+    /// API group of the target: empty for a Service or Namespace, `gateway.networking.k8s.io` for a Gateway,
+    /// ListenerSet or route, `mesh.byrnie.dev` for a Workload or the Mesh. Absent: the group of the kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub group: Option<String>,
@@ -74,8 +74,8 @@ pub struct PolicyTargetRef {
     /// Name of the target; of a Namespace the policy's own.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// A part of the target: a listener of a Gateway by its name, or a rule of a route by its name (by its index in
-    /// the route where it has none). Absent: the whole target.
+    /// A part of the target: a listener of a Gateway or ListenerSet by its name, or a rule of a route by its name (by
+    /// its index in the route where it has none). Absent: the whole target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub section_name: Option<String>,

@@ -11,8 +11,8 @@ use crate::meta::ObjectMeta;
 /// `RESOURCE_EXHAUSTED`), a connection of bytes is reset.
 ///
 /// A number holds for one proxy process, whatever its number of workers: with three workloads behind a Service an
-/// inbound limit of 100 lets 300 through. Of several policies the nearest holds: rule, route, listener, Gateway; then
-/// Workload, Service, namespace, mesh. At one target the oldest holds, then the first by name.
+/// inbound limit of 100 lets 300 through. Of several policies the nearest holds: rule, route, listener, ListenerSet,
+/// Gateway; then Workload, Service, namespace, mesh. At one target the oldest holds, then the first by name.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimitPolicy {
@@ -32,8 +32,9 @@ pub struct RateLimitPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct RateLimitPolicySpec {
     /// What the policy is for: `Service`, `Workload`, `HTTPRoute`, `GRPCRoute`, `TCPRoute`, `TLSRoute` (`sectionName`:
-    /// one rule), `Gateway` (`sectionName`: one listener), the policy's own `Namespace`, or the `Mesh`. Each target
-    /// has buckets of its own; below a namespace or the mesh each Service, Workload and Gateway has.
+    /// one rule), `Gateway` or `ListenerSet` (`sectionName`: one listener), the policy's own `Namespace`, or the
+    /// `Mesh`. Each target has buckets of its own; below a namespace or the mesh each Service, Workload and Gateway
+    /// has.
     #[schemars(length(min = 1, max = 64))]
     pub target_refs: Vec<PolicyTargetRef>,
     /// Where it is enforced. Default: `inbound`, but of routes wherever they are followed: at their Gateways, and at

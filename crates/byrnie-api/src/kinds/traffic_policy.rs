@@ -9,9 +9,10 @@ use crate::meta::ObjectMeta;
 
 /// How callers treat requests and the endpoints of Services. What is absent keeps the default.
 ///
-/// It is attached to a rule, a route, a listener, a Gateway, a Workload, a Service, its namespace or the Mesh; each setting comes
-/// from the nearest policy that has it, in this order. What a route says itself comes before every policy. Of several
-/// policies on one target the oldest holds as a whole, then the first by name; the others say so in their conditions.
+/// It is attached to a rule, a route, a listener, a ListenerSet, a Gateway, a Workload, a Service, its namespace or the
+/// Mesh; each setting comes from the nearest policy that has it, in this order. What a route says itself comes before
+/// every policy. Of several policies on one target the oldest holds as a whole, then the first by name; the others say
+/// so in their conditions.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficPolicy {
@@ -30,9 +31,10 @@ pub struct TrafficPolicy {
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficPolicySpec {
-    /// What the policy is for: `Service`, `HTTPRoute` or `GRPCRoute` (`sectionName`: one rule), `Gateway`
-    /// (`sectionName`: one listener), `Workload`, the policy's own `Namespace`, or the `Mesh`. At routes only
-    /// `timeouts.request` and `retry` have an effect, at Gateways these and `inbound`, at a Workload `inbound` alone.
+    /// What the policy is for: `Service`, `HTTPRoute` or `GRPCRoute` (`sectionName`: one rule), `Gateway` or
+    /// `ListenerSet` (`sectionName`: one listener), `Workload`, the policy's own `Namespace`, or the `Mesh`. At routes
+    /// only `timeouts.request` and `retry` have an effect, at Gateways and ListenerSets these and `inbound`, at a
+    /// Workload `inbound` alone.
     #[schemars(length(min = 1, max = 64))]
     pub target_refs: Vec<PolicyTargetRef>,
     /// Which endpoint takes the next request. Default `peakEwma`.

@@ -332,7 +332,7 @@ pub enum WhyVerdict {
 }
 
 /// One step of the explanation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WhyStep {
     /// `identity`, `service`, `route`, `endpoint`, `certificate`, `policy`.

@@ -2,39 +2,50 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use byrnie_decide::{Arrival, FaultInjector, RateLimiter, RequestView};
-use byrnie_plan::{
-    Controls, FaultAbort, FaultDelay, Faults, Key, ObjectName, RateKey, RateLimit, RateLimits, RateUnit,
-    Resource,
-};
+use byrnie_decide::{Arrival, FaultInjector, RateLimiter};
+use byrnie_plan::{Controls, Faults, Key, ObjectName, RateLimits, Resource};
 
+use super::filters::Onward;
 use super::route::Hop;
-use super::{Request, Source, step};
+use super::{Request, Source, step, words};
 use crate::api::WhyStep;
 use crate::table::Table;
 
 type Headers = [(String, String)];
 
-/// What the caller's proxy, or the Gateway, does: the rule's controls, else the Service's.
+/// What the caller's proxy, or the Gateway, does: the rule's controls, else the Service's. A rule's limits see the
+/// request as it came, everything else as the filters left it.
 pub fn at_caller(table: &Table, source: &Source, request: &Request, hops: &[Hop], steps: &mut Vec<WhyStep>) {
     let identity = (!source.is_gateway).then(|| source.identity.to_string());
-    let mut told = Vec::new();
+    let came = Onward::new(request);
+    let mut told: Vec<WhyStep> = Vec::new();
     for hop in hops {
         let service = super::service(table, &hop.service).and_then(|service| service.controls);
-        let rule = hop.controls.as_deref();
-        let limits =
-            rule.and_then(|c| c.limits.as_ref()).or(service.as_ref().and_then(|c| c.limits.as_ref()));
-        let faults =
-            rule.and_then(|c| c.faults.as_ref()).or(service.as_ref().and_then(|c| c.faults.as_ref()));
+        let (rule, service) = (hop.controls.as_deref(), service.as_deref());
         let at = format!("at {}, the caller", source.name);
-        told.extend(tell(limits, faults, &arrival(request, hop, identity.as_deref()), &at));
+        let seen = arrival(hop.onward.as_ref(), identity.as_deref());
+        let limits = match rule.and_then(|controls| controls.limits.as_ref()) {
+            Some(limits) => {
+                limit_steps(limits, &arrival(hop.onward.as_ref().map(|_| &came), identity.as_deref()), &at)
+            }
+            None => service
+                .and_then(|controls| controls.limits.as_ref())
+                .map(|limits| limit_steps(limits, &seen, &at))
+                .unwrap_or_default(),
+        };
+        let faults = rule.and_then(|c| c.faults.as_ref()).or(service.and_then(|c| c.faults.as_ref()));
+        let faults = faults.map(|faults| fault_steps(faults, &seen, &at)).unwrap_or_default();
+        for said in limits.into_iter().chain(faults) {
+            if !told.contains(&said) {
+                told.push(said);
+            }
+        }
     }
-    told.dedup_by(|a, b| a.rule == b.rule && a.detail == b.detail);
     steps.extend(told);
 }
 
 /// What the called workloads' proxies do, once their policies have let the request through.
-pub fn at_servers(table: &Table, source: &Source, request: &Request, hops: &[Hop], steps: &mut Vec<WhyStep>) {
+pub fn at_servers(table: &Table, source: &Source, hops: &[Hop], steps: &mut Vec<WhyStep>) {
     let identity = source.identity.to_string();
     for hop in hops {
         for workload in workloads(table, hop) {
@@ -45,8 +56,9 @@ pub fn at_servers(table: &Table, source: &Source, request: &Request, hops: &[Hop
             let own = policy.controls.iter().find(|inbound| inbound.service.as_ref() == Some(&hop.service));
             let controls = own.or_else(|| policy.controls.iter().find(|inbound| inbound.service.is_none()));
             if let Some(Controls { limits, faults }) = controls.map(|inbound| &inbound.controls) {
-                let arrival = arrival(request, hop, Some(&identity));
-                steps.extend(tell(limits.as_ref(), faults.as_ref(), &arrival, &format!("at {workload}")));
+                let (seen, at) = (arrival(hop.onward.as_ref(), Some(&identity)), format!("at {workload}"));
+                steps.extend(limits.iter().flat_map(|limits| limit_steps(limits, &seen, &at)));
+                steps.extend(faults.iter().flat_map(|faults| fault_steps(faults, &seen, &at)));
             }
         }
     }
@@ -64,76 +76,28 @@ fn workloads(table: &Table, hop: &Hop) -> Vec<ObjectName> {
     names
 }
 
-fn arrival<'a>(request: &'a Request, hop: &'a Hop, identity: Option<&'a str>) -> Arrival<'a, Headers> {
-    let view = |(method, path): &'a (String, String)| RequestView {
-        method,
-        host: "",
-        path,
-        query: request.query.as_deref(),
-        headers: request.headers.as_slice(),
-    };
-    Arrival { request: hop.http.as_ref().map(view), identity, address: IpAddr::V4(Ipv4Addr::UNSPECIFIED) }
+/// `None`: a connection of bytes.
+fn arrival<'a>(onward: Option<&'a Onward>, identity: Option<&'a str>) -> Arrival<'a, Headers> {
+    Arrival { request: onward.map(Onward::view), identity, address: IpAddr::V4(Ipv4Addr::UNSPECIFIED) }
 }
 
-fn tell(
-    limits: Option<&RateLimits>,
-    faults: Option<&Faults>,
-    arrival: &Arrival<'_, Headers>,
-    at: &str,
-) -> Vec<WhyStep> {
-    let mut told = Vec::new();
-    if let Some(plan) = limits
-        && let Ok(limiter) = RateLimiter::compile(plan, 0)
-    {
-        for limit in limiter.meant(arrival).filter_map(|index| plan.limits.get(index)) {
-            let shadow = if plan.shadow { " (shadow: only counted)" } else { "" };
-            told.push(step(
-                "limit",
-                true,
-                plan.policy.clone(),
-                format!("{}{shadow} {at}", limit_words(limit)),
-            ));
-        }
-    }
-    if let Some(plan) = faults
-        && let Ok(injector) = FaultInjector::compile(plan)
-    {
-        let now = jiff::Timestamp::now().as_millisecond();
-        let over = if injector.is_over(u64::try_from(now).unwrap_or(0)) { " (over)" } else { "" };
-        for fault in injector.meant(arrival).filter_map(|index| plan.faults.get(index)) {
-            told.push(step("fault", true, plan.policy.clone(), format!("{}{over} {at}", fault_words(fault))));
-        }
-    }
-    told
+fn limit_steps(plan: &RateLimits, seen: &Arrival<'_, Headers>, at: &str) -> Vec<WhyStep> {
+    let Ok(limiter) = RateLimiter::compile(plan, 0) else { return Vec::new() };
+    let shadow = if plan.shadow { " (shadow: only counted)" } else { "" };
+    let meant = limiter.meant(seen).filter_map(|index| plan.limits.get(index));
+    let told = meant.map(|limit| {
+        let detail = format!("{}: {}{shadow}, {at}", limit.name, words::rate_limit(limit));
+        step("limit", true, plan.policy.clone(), detail)
+    });
+    told.collect()
 }
 
-fn limit_words(limit: &RateLimit) -> String {
-    let what = match limit.unit {
-        RateUnit::Requests => "requests",
-        RateUnit::Connections => "connections",
-    };
-    let key = limit.key.iter().map(|key| match key {
-        RateKey::Identity => "identity".to_owned(),
-        RateKey::Header(name) => format!("header {name}"),
-        RateKey::SourceAddress => "source address".to_owned(),
-    });
-    let key: Vec<String> = key.collect();
-    let by = if key.is_empty() { String::new() } else { format!(" for each {}", key.join(" and ")) };
-    format!("{}: {} {what} per {:?}, burst {}{by},", limit.name, limit.number, limit.per, limit.burst)
-}
-
-fn fault_words(fault: &byrnie_plan::Fault) -> String {
-    let delay = fault.delay.map(|delay| match delay {
-        FaultDelay::Fixed(delay) => format!("waits {delay:?}"),
-        FaultDelay::Uniform { min, max } => format!("waits {min:?} to {max:?}"),
-        FaultDelay::Normal { mean, deviation, .. } => format!("waits {mean:?} ± {deviation:?}"),
-        FaultDelay::Exponential { mean, .. } => format!("waits {mean:?} on average"),
-    });
-    let abort = fault.abort.map(|abort| match abort {
-        FaultAbort::Http(status) => format!("answers {status}"),
-        FaultAbort::Grpc(status) => format!("answers grpc-status {status}"),
-        FaultAbort::Reset => "resets the connection".to_owned(),
-    });
-    let parts: Vec<String> = delay.into_iter().chain(abort).collect();
-    format!("{} % of them: {}", f64::from(fault.share) / 100.0, parts.join(", then "))
+fn fault_steps(plan: &Faults, seen: &Arrival<'_, Headers>, at: &str) -> Vec<WhyStep> {
+    let Ok(injector) = FaultInjector::compile(plan) else { return Vec::new() };
+    let now = jiff::Timestamp::now().as_millisecond();
+    let over = if injector.is_over(u64::try_from(now).unwrap_or(0)) { " (over)" } else { "" };
+    let meant = injector.meant(seen).filter_map(|index| plan.faults.get(index));
+    let told = meant
+        .map(|fault| step("fault", true, plan.policy.clone(), format!("{}{over} {at}", words::fault(fault))));
+    told.collect()
 }

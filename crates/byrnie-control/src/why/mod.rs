@@ -5,10 +5,11 @@
 
 mod controls;
 mod files;
+mod filters;
 mod limits;
 mod route;
 mod server;
-mod words;
+pub mod words;
 
 pub use files::why_files;
 
@@ -51,7 +52,7 @@ fn walk(
     };
     controls::at_caller(table, source, request, &backends, steps);
     let ending = server::reach(table, nodes, source, &destination, &backends, steps);
-    controls::at_servers(table, source, request, &backends, steps);
+    controls::at_servers(table, source, &backends, steps);
     Ok(ending)
 }
 

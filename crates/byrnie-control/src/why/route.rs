@@ -1,12 +1,13 @@
 //! Which rule takes the request, and which backends that leads to.
 
-use byrnie_decide::{Miss, Router, explain, rewrite_path};
+use byrnie_decide::{Miss, Router, explain, most_specific, wished};
 use byrnie_plan::{
-    AppProtocol, Backend, BackendTarget, Controls, Filter, GatewayRoutes, HttpMatch, HttpRule, HttpTable,
-    Key, ListenerProtocol, ObjectName, Resource, Routes, TcpRule,
+    AppProtocol, Backend, BackendTarget, Controls, GatewayRoutes, HttpMatch, HttpRule, HttpTable, Key,
+    ListenerProtocol, ObjectName, Resource, Routes, TcpRule,
 };
 
-use super::{Destination, Ending, Request, Source, limits, step, words};
+use super::filters::Onward;
+use super::{Destination, Ending, Request, Source, filters, limits, step, words};
 use crate::api::{ErrorBody, WhyStep, WhyVerdict};
 use crate::error;
 use crate::table::Table;
@@ -29,7 +30,7 @@ pub struct Hop {
     pub subset: Vec<(String, String)>,
     pub weight: u32,
     /// `None`: bytes, not requests.
-    pub http: Option<(String, String)>,
+    pub onward: Option<Onward>,
     /// The rule's rate limits and faults.
     pub controls: Option<Box<Controls>>,
 }
@@ -42,12 +43,22 @@ pub fn choose(
     request: &Request,
     steps: &mut Vec<WhyStep>,
 ) -> Result<Choice, ErrorBody> {
+    if let Some(choice) = overridden(table, source, destination, request, steps) {
+        return Ok(choice);
+    }
     let service = &destination.service.name;
     let default_host = format!("{}.{}.svc.cluster.local", service.name, service.namespace);
     let view = request.view(&default_host);
     let (http, tcp) = match source.is_gateway {
         true => gateway_tables(table, &source.name, destination, &view),
-        false => service_tables(table, &source.name.namespace, destination),
+        false => match service_tables(table, &source.name.namespace, destination, request) {
+            Ok(tables) => tables,
+            Err(name) => {
+                let detail = format!("no TLSRoute is for the server name {name:?}: the connection is reset");
+                steps.push(step("route", false, "none", detail));
+                return Ok(unreachable("no route is for the server name: the proxy resets the connection"));
+            }
+        },
     };
     if let Some(http) = http {
         let router = Router::compile(&http).map_err(error::bad_table)?;
@@ -66,15 +77,16 @@ pub fn choose(
         steps.push(step("route", true, rule.name.to_string(), describe(entry, passed)));
         let choice = http_rule(entry, rule, request, steps);
         if let Choice::Backends(hops) = &choice {
-            let service = hops.first().and_then(|hop| super::service(table, &hop.service));
-            steps.push(limits::of_rule(rule, service.as_ref()));
+            steps.extend(limits::of_hops(table, Some(rule), hops));
         }
         return Ok(choice);
     }
     if let Some(rule) = tcp {
         let name = rule.name.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string);
         steps.push(step("route", true, name, "a route for connections"));
-        return Ok(Choice::Backends(hops(&rule.backends, None, rule.controls.as_deref())));
+        let backends = rule.backends.iter().filter(|backend| backend.weight > 0);
+        let hops = backends.filter_map(|backend| hop(backend, None, rule.controls.as_deref()));
+        return Ok(Choice::Backends(hops.collect()));
     }
     if source.is_gateway {
         steps.push(step("route", false, "none", "no listener of the Gateway has a route for this"));
@@ -88,17 +100,22 @@ pub fn choose(
     ));
     let protocol = destination.service.ports.iter().find(|p| p.port == destination.port).map(|p| p.protocol);
     let is_bytes = matches!(protocol, Some(AppProtocol::Tcp | AppProtocol::Tls));
-    let http = (!is_bytes).then(|| (request.method.clone(), request.path.clone()));
-    if http.is_some() {
-        steps.push(limits::of_service(&destination.service));
-    }
+    let onward = (!is_bytes).then(|| Onward::new(request));
     let (service, port) = (service.clone(), destination.port);
-    let hop = Hop { service, port, subset: Vec::new(), weight: 1, http, controls: None };
-    Ok(Choice::Backends(vec![hop]))
+    let hop = Hop { service, port, subset: Vec::new(), weight: 1, onward, controls: None };
+    let hops = vec![hop];
+    steps.extend(limits::of_hops(table, None, &hops));
+    Ok(Choice::Backends(hops))
 }
 
-/// The consumer's routes replace the producer's where they exist.
-fn service_tables(table: &Table, client: &str, to: &Destination) -> (Option<HttpTable>, Option<TcpRule>) {
+/// The consumer's routes replace the producer's where they exist. `Err`: there are routes by server name, and none is
+/// for the one that the connection asks for.
+fn service_tables(
+    table: &Table,
+    client: &str,
+    to: &Destination,
+    request: &Request,
+) -> Result<(Option<HttpTable>, Option<TcpRule>), String> {
     let service = to.service.name.clone();
     let get = |client_namespace| match table.get(&Key::Routes { service: service.clone(), client_namespace })
     {
@@ -110,7 +127,12 @@ fn service_tables(table: &Table, client: &str, to: &Destination) -> (Option<Http
     };
     let routes: Option<Routes> = get(Some(client.to_owned())).or_else(|| get(None));
     let port = routes.and_then(|routes| routes.ports.into_iter().find(|p| p.port == to.port));
-    port.map_or((None, None), |port| (port.http, port.tcp))
+    let Some(port) = port else { return Ok((None, None)) };
+    let name = request.host.as_deref().unwrap_or_default();
+    match most_specific(&port.tcp, name) {
+        None if !port.tcp.is_empty() => Err(name.to_owned()),
+        rule => Ok((port.http, rule.cloned())),
+    }
 }
 
 /// The listener whose rule for this request leads to the destination, else the first that has a rule for it.
@@ -147,90 +169,97 @@ fn is_service(target: &BackendTarget, name: &ObjectName) -> bool {
 }
 
 fn http_rule(entry: &HttpMatch, rule: &HttpRule, request: &Request, steps: &mut Vec<WhyStep>) -> Choice {
-    let mut path = request.path.clone();
-    for filter in &rule.filters {
-        match filter {
-            Filter::Redirect(redirect) => {
-                steps.push(step(
-                    "route",
-                    true,
-                    rule.name.to_string(),
-                    format!("answers with {}", redirect.status),
-                ));
-                let summary = format!("{} answers with a redirect ({})", rule.name, redirect.status);
-                return Choice::Ends(Ending { verdict: WhyVerdict::Allowed, summary });
-            }
-            Filter::Rewrite(rewrite) => {
-                if let Some(to) = &rewrite.path {
-                    path = rewrite_path(&path, &entry.path, to).into_owned();
-                    steps.push(step(
-                        "route",
-                        true,
-                        rule.name.to_string(),
-                        format!("rewrites the path to {path}"),
-                    ));
-                }
-            }
-            Filter::Mirror(mirror) => {
-                if let BackendTarget::Service { service, port, .. } = &mirror.target {
-                    let share = format!("{} of {} requests", mirror.numerator, mirror.denominator);
-                    let detail = format!("copies {share} to {service}:{port}, whose answers are discarded");
-                    steps.push(step("route", true, rule.name.to_string(), detail));
-                }
-            }
-            Filter::RequestHeaders(change) => {
-                let detail = format!("changes headers of the request: {}", words::headers(change));
-                steps.push(step("route", true, rule.name.to_string(), detail));
-            }
-            Filter::ResponseHeaders(change) => {
-                let detail = format!("changes headers of the response: {}", words::headers(change));
-                steps.push(step("route", true, rule.name.to_string(), detail));
-            }
-            Filter::Cors(cors) => {
-                let origins = cors.allow_origins.join(", ");
-                let detail = format!("answers preflight requests itself; origins that may call: {origins}");
-                steps.push(step("route", true, rule.name.to_string(), detail));
-            }
-        }
+    let name = rule.name.to_string();
+    let mut onward = Onward::new(request);
+    if let Some(status) = filters::follow(&rule.filters, &entry.path, &name, &mut onward, steps) {
+        return redirected(&name, status);
     }
-    let unusable = rule.backends.iter().filter(|b| b.weight > 0).find_map(|b| match &b.target {
-        BackendTarget::Invalid(why) => Some(words::invalid(*why)),
-        BackendTarget::Service { .. } => None,
-    });
-    let http = Some((request.method.clone(), path));
-    let hops = hops(&rule.backends, http, rule.controls.as_deref());
-    match unusable {
-        Some(why) => {
-            let detail = format!("a backend cannot be used ({why}): its share is answered with 500");
-            steps.push(step("route", false, rule.name.to_string(), detail));
-        }
-        None if hops.is_empty() => {
-            steps.push(step("route", false, rule.name.to_string(), "no backend has a weight: 500"));
-        }
-        None => {}
+    let usable: Vec<&Backend> = rule.backends.iter().filter(|backend| backend.weight > 0).collect();
+    let mut hops = Vec::new();
+    let mut redirect = None;
+    for backend in &usable {
+        let invalid = match &backend.target {
+            BackendTarget::Invalid(why) => words::invalid(*why),
+            BackendTarget::Service { .. } => {
+                let mut onward = onward.clone();
+                match filters::follow(&backend.filters, &entry.path, &name, &mut onward, steps) {
+                    Some(status) => redirect = Some(status),
+                    None => hops.extend(hop(backend, Some(onward), rule.controls.as_deref())),
+                }
+                continue;
+            }
+        };
+        let detail = format!("a backend cannot be used ({invalid}): its share is answered with 500");
+        steps.push(step("route", false, name.as_str(), detail));
     }
-    if hops.is_empty() {
-        unreachable("the rule has no usable backend: the proxy answers 500")
-    } else {
-        Choice::Backends(hops)
+    if usable.is_empty() {
+        steps.push(step("route", false, name.as_str(), "no backend has a weight: 500"));
+    }
+    match (hops.is_empty(), redirect) {
+        (false, _) => Choice::Backends(hops),
+        (true, Some(status)) => redirected(&name, status),
+        (true, None) => unreachable("the rule has no usable backend: the proxy answers 500"),
     }
 }
 
-fn hops(backends: &[Backend], http: Option<(String, String)>, controls: Option<&Controls>) -> Vec<Hop> {
-    let usable = backends.iter().filter(|backend| backend.weight > 0);
-    usable
-        .filter_map(|backend| match &backend.target {
-            BackendTarget::Service { service, port, subset } => Some(Hop {
-                service: service.clone(),
-                port: *port,
-                subset: subset.clone(),
-                weight: backend.weight,
-                http: http.clone(),
-                controls: controls.cloned().map(Box::new),
-            }),
-            BackendTarget::Invalid(_) => None,
-        })
-        .collect()
+fn redirected(rule: &str, status: u16) -> Choice {
+    let summary = format!("{rule} answers with a redirect ({status})");
+    Choice::Ends(Ending { verdict: WhyVerdict::Allowed, summary })
+}
+
+/// What goes to one backend; `None`: nothing can.
+fn hop(backend: &Backend, onward: Option<Onward>, controls: Option<&Controls>) -> Option<Hop> {
+    let BackendTarget::Service { service, port, subset } = &backend.target else { return None };
+    Some(Hop {
+        service: service.clone(),
+        port: *port,
+        subset: subset.clone(),
+        weight: backend.weight,
+        onward,
+        controls: controls.cloned().map(Box::new),
+    })
+}
+
+/// Where the application asks for another Service than the one that it calls, and a policy lets it.
+fn overridden(
+    table: &Table,
+    source: &Source,
+    destination: &Destination,
+    request: &Request,
+    steps: &mut Vec<WhyStep>,
+) -> Option<Choice> {
+    let (_, wish) = request.headers.iter().find(|(name, _)| name == "byrnie-override")?;
+    let called = &destination.service.name;
+    let published = table.get(&Key::Upstreams(source.name.clone()));
+    let offered = match published.as_ref().map(|published| &published.resource) {
+        Some(Resource::Upstreams(upstreams)) if !source.is_gateway => {
+            upstreams.overrides.iter().find(|offer| offer.service == *called)
+        }
+        _ => None,
+    };
+    let Some(offered) = offered else {
+        let detail = format!("byrnie-override: no policy lets {} send requests elsewhere", source.name);
+        steps.push(step("route", true, "none", detail));
+        return None;
+    };
+    let Some(target) = wished(wish, &called.namespace, &offered.targets, |target| target) else {
+        let detail =
+            format!("byrnie-override: {wish:.128} is nothing that a policy offers for {called}: 404");
+        steps.push(step("route", false, "override", detail));
+        return Some(unreachable("the override leads nowhere: the proxy answers 404"));
+    };
+    let detail = format!("byrnie-override: goes to {}:{} instead", target.service, target.port);
+    steps.push(step("route", true, "override", detail));
+    let hop = Hop {
+        service: target.service.clone(),
+        port: target.port,
+        subset: Vec::new(),
+        weight: 1,
+        onward: Some(Onward::new(request)),
+        controls: None,
+    };
+    steps.extend(limits::of_hops(table, None, std::slice::from_ref(&hop)));
+    Some(Choice::Backends(vec![hop]))
 }
 
 fn unreachable(summary: &str) -> Choice {

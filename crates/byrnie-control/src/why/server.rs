@@ -133,10 +133,10 @@ fn authorize(
     let authorizer = Authorizer::compile(&policy.authorization, policy.default_action);
     let id = source.identity.to_string();
     let peer = Some(PeerView { id: &id, namespace: &source.identity.namespace });
-    let operation = hop
-        .http
-        .as_ref()
-        .map(|(method, path)| HttpOperation { method: Some(method.as_str()), path: Some(path.as_str()) });
+    let operation = hop.onward.as_ref().map(|onward| HttpOperation {
+        method: Some(onward.method.as_str()),
+        path: Some(onward.path.as_str()),
+    });
     for seen in authorizer.steps(peer, operation, endpoint.app_port) {
         let dry = if seen.dry_run { " (dry run)" } else { "" };
         let action = words::action(seen.action);

@@ -1,8 +1,9 @@
 //! Compiled values in the words of the resources that they come from, so that an answer can be searched for.
 
+use byrnie_api::duration::Duration;
 use byrnie_plan::{
-    Action, AppProtocol, Balancer, DefaultAction, HashSource, HeaderModifier, HostPattern, InvalidBackend,
-    PathMatch,
+    Action, AppProtocol, Balancer, DefaultAction, Fault, FaultAbort, FaultDelay, HashSource, HeaderModifier,
+    HostPattern, InvalidBackend, PathMatch, RateKey, RateLimit, RateUnit,
 };
 
 /// `appProtocol` of a Service's port.
@@ -48,19 +49,23 @@ pub fn invalid(why: InvalidBackend) -> &'static str {
 
 /// `spec.balancer` of a TrafficPolicy.
 pub fn balancer(balancer: &Balancer) -> String {
-    let hashed = |by: &HashSource| match by {
-        HashSource::Header(name) => format!("header {name}"),
-        HashSource::Cookie(name) => format!("cookie {name}"),
-        HashSource::Query(name) => format!("query {name}"),
-        HashSource::SourceAddress => "the caller's address".to_owned(),
-    };
     match balancer {
         Balancer::PeakEwma => "by latency and load (peakEwma)".to_owned(),
         Balancer::LeastRequest => "by load (leastRequest)".to_owned(),
         Balancer::RoundRobin => "in turn (roundRobin)".to_owned(),
         Balancer::Random => "by chance (random)".to_owned(),
-        Balancer::RingHash(by) => format!("by hash of {} (ringHash)", hashed(by)),
-        Balancer::Maglev(by) => format!("by hash of {} (maglev)", hashed(by)),
+        Balancer::RingHash(by) => format!("by hash of {} (ringHash)", hash_source(by)),
+        Balancer::Maglev(by) => format!("by hash of {} (maglev)", hash_source(by)),
+    }
+}
+
+/// `spec.balancer.hashKey` of a TrafficPolicy.
+pub fn hash_source(by: &HashSource) -> String {
+    match by {
+        HashSource::Header(name) => format!("header {name}"),
+        HashSource::Cookie(name) => format!("cookie {name}"),
+        HashSource::Query(name) => format!("query {name}"),
+        HashSource::SourceAddress => "the caller's address".to_owned(),
     }
 }
 
@@ -88,4 +93,39 @@ pub fn headers(change: &HeaderModifier) -> String {
     let add = change.add.iter().map(|(name, _)| format!("adds {name}"));
     let remove = change.remove.iter().map(|name| format!("removes {name}"));
     set.chain(add).chain(remove).collect::<Vec<_>>().join(", ")
+}
+
+/// One limit of a RateLimitPolicy.
+pub fn rate_limit(limit: &RateLimit) -> String {
+    let what = match limit.unit {
+        RateUnit::Requests => "requests",
+        RateUnit::Connections => "connections",
+    };
+    let key = limit.key.iter().map(|key| match key {
+        RateKey::Identity => "identity".to_owned(),
+        RateKey::Header(name) => format!("header {name}"),
+        RateKey::SourceAddress => "source address".to_owned(),
+    });
+    let key: Vec<String> = key.collect();
+    let by = if key.is_empty() { String::new() } else { format!(" for each {}", key.join(" and ")) };
+    let per = Duration::from(limit.per);
+    format!("{} {what} per {per}, burst {}{by}", limit.number, limit.burst)
+}
+
+/// One fault of a FaultPolicy.
+pub fn fault(fault: &Fault) -> String {
+    let text = |duration: std::time::Duration| Duration::from(duration).to_string();
+    let delay = fault.delay.map(|delay| match delay {
+        FaultDelay::Fixed(delay) => format!("waits {}", text(delay)),
+        FaultDelay::Uniform { min, max } => format!("waits {} to {}", text(min), text(max)),
+        FaultDelay::Normal { mean, deviation, .. } => format!("waits {} ± {}", text(mean), text(deviation)),
+        FaultDelay::Exponential { mean, .. } => format!("waits {} on average", text(mean)),
+    });
+    let abort = fault.abort.map(|abort| match abort {
+        FaultAbort::Http(status) => format!("answers {status}"),
+        FaultAbort::Grpc(status) => format!("answers grpc-status {status}"),
+        FaultAbort::Reset => "resets the connection".to_owned(),
+    });
+    let parts: Vec<String> = delay.into_iter().chain(abort).collect();
+    format!("{} % of them: {}", f64::from(fault.share) / 100.0, parts.join(", then "))
 }

@@ -189,3 +189,35 @@ async fn a_deep_data_directory_works() {
     assert_eq!(Client::new(&deep).version().await.unwrap().xds, plane.xds().to_string());
     plane.stop().await;
 }
+
+/// The one rule of the Gateway API between an object and what was there before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_controller_of_a_class_is_fixed() {
+    let mesh = Mesh::start().await;
+    let class = |controller: &str, description: &str| {
+        format!(
+            r#"[{{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
+                "metadata": {{"name": "edge"}},
+                "spec": {{"controllerName": "{controller}", "description": "{description}"}}}}]"#
+        )
+    };
+    mesh.apply(&class("byrnie.dev/gateway-controller", "one")).await;
+    mesh.apply(&class("byrnie.dev/gateway-controller", "two")).await;
+    let refused = mesh
+        .try_apply(ApplyRequest {
+            objects: objects(&class("other.example/controller", "two")),
+            ..ApplyRequest::default()
+        })
+        .await
+        .unwrap_err();
+    let text = serde_json::to_string(&refused).unwrap();
+    assert!(
+        text.contains("spec.controllerName") && text.contains("fixed when the class is created"),
+        "{text}"
+    );
+    let class_now = mesh.get("GatewayClass", "", "edge").await.unwrap();
+    assert_eq!(class_now["spec"]["controllerName"], "byrnie.dev/gateway-controller");
+    // One that is deleted and made anew may have another.
+    mesh.client.delete("gatewayclass", "", "edge").await.unwrap();
+    mesh.apply(&class("other.example/controller", "two")).await;
+}

@@ -75,6 +75,9 @@ fn bytes_are_reset_and_requests_are_answered() {
     assert!(reset.draw(&request("/"), NOW, || 0).is_none());
     let answer = injector(vec![fault(10_000, None, Some(FaultAbort::Http(503)))]);
     assert!(answer.draw(&bytes(), NOW, || 0).is_none());
+    let meant =
+        |injector: &FaultInjector| (injector.meant(&request("/")).count(), injector.meant(&bytes()).count());
+    assert_eq!((meant(&reset), meant(&answer)), ((0, 1), (1, 0)), "what is told is what is done");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use byrnie_plan::{
 use super::allows;
 use super::listeners::Judged;
 use crate::findings::{self, Code};
-use crate::graph::{Parent, RouteId};
+use crate::graph::{self, Parent, RouteId};
 use crate::hosts::{self, HostSet};
 use crate::model::{Gateway, ParentRef};
 use crate::outputs::Attachment;
@@ -21,8 +21,8 @@ use crate::view::View;
 pub(super) type Attachments = BTreeMap<RouteId, Vec<Attachment>>;
 /// Reason, code and message.
 type Refusal = (&'static str, Code, String);
-/// Names, protocol and hosts of the listeners that share a port, and by which names policies know them.
-type Opened<'a> = (Vec<&'a str>, ListenerProtocol, Vec<HostPattern>, Vec<&'a str>);
+/// Names, protocol and hosts of the listeners that share a port, and where their policies stand.
+type Opened<'a> = (Vec<&'a str>, ListenerProtocol, Vec<HostPattern>, Vec<graph::Place>);
 /// Index of a listener, and the hosts that a route has there.
 type Place = (usize, Vec<HostPattern>);
 
@@ -38,6 +38,12 @@ pub(crate) fn to_nothing(parent: &Parent, routes: &[&Compiled], code: Code, mess
         }
     }
     all
+}
+
+/// Where the policies of a listener stand.
+fn policy_places(gateway: &Gateway, listener: &Judged<'_>) -> Vec<graph::Place> {
+    let set = listener.set.map(|set| &set.meta.name);
+    policy::listener_places(&gateway.meta.name, set, &listener.listener.name)
 }
 
 /// What stands on one port: the listeners that share it, and the routes so far.
@@ -66,6 +72,28 @@ pub(crate) fn attach<'a>(
     judged: &mut [Judged<'a>],
     view: &View<'a>,
 ) -> (Vec<GatewayListener>, BTreeMap<Parent, Attachments>) {
+    let (ports, seats, said) = seated(gateway, judged, view);
+    for (listener, seat) in judged.iter_mut().zip(&seats) {
+        listener.attached = seat.routes.len();
+    }
+    (ports.into_iter().map(|(number, port)| close(gateway, number, port)).collect(), said)
+}
+
+/// The listeners that serve a route, each with what its policies say and where they stand.
+pub(super) fn seats_of(
+    route: &RouteId,
+    gateway: &Gateway,
+    judged: &[Judged<'_>],
+    view: &View<'_>,
+) -> Vec<(Vec<graph::Place>, policy::OfListener)> {
+    let (_, seats, _) = seated(gateway, judged, view);
+    let taken = judged.iter().zip(seats).filter(|(_, seat)| seat.routes.contains(route));
+    taken.map(|(listener, seat)| (policy_places(gateway, listener), seat.scope.policies)).collect()
+}
+
+type Seated<'a> = (BTreeMap<u16, Port<'a>>, Vec<Seat<'a>>, BTreeMap<Parent, Attachments>);
+
+fn seated<'a>(gateway: &Gateway, judged: &[Judged<'a>], view: &View<'a>) -> Seated<'a> {
     let named = view.sets_of(&gateway.meta.name);
     let mut parents = vec![Parent::Gateway(gateway.meta.name.clone())];
     parents.extend(named.iter().map(|set| Parent::ListenerSet(set.meta.name.clone())));
@@ -90,10 +118,7 @@ pub(crate) fn attach<'a>(
             all.entry(parent.clone()).or_default().entry(route.id.clone()).or_default().push(said);
         }
     }
-    for (listener, seat) in judged.iter_mut().zip(&seats) {
-        listener.attached = seat.routes.len();
-    }
-    (ports.into_iter().map(|(number, port)| close(gateway, number, port)).collect(), all)
+    (ports, seats, all)
 }
 
 fn open<'a>(
@@ -104,8 +129,7 @@ fn open<'a>(
     let mut ports: BTreeMap<u16, Opened<'a>> = BTreeMap::new();
     let mut seats = Vec::new();
     for listener in judged {
-        // A policy names listeners of the Gateway itself; those of ListenerSets have what the whole Gateway has.
-        let part = if listener.set.is_none() { listener.listener.name.as_str() } else { "" };
+        let places = policy_places(gateway, listener);
         let mut index = 0;
         if let (true, Some(protocol)) = (listener.is_served(), listener.protocol) {
             let new = || (Vec::new(), protocol, Vec::new(), Vec::new());
@@ -113,9 +137,9 @@ fn open<'a>(
             index = u32::try_from(port.2.len()).unwrap_or(u32::MAX);
             port.0.push(&listener.listener.name);
             port.2.push(listener.host.clone());
-            port.3.push(part);
+            port.3.extend(places.iter().cloned());
         }
-        let policies = policy::OfListener::new(&gateway.meta.name, part, view);
+        let policies = policy::OfListener::new(&gateway.meta.name, &places, view);
         seats.push(Seat {
             scope: Scope { index, policies },
             http: HostSet::default(),
@@ -123,9 +147,9 @@ fn open<'a>(
             routes: BTreeSet::new(),
         });
     }
-    let ports = ports.into_iter().map(|(number, (names, protocol, scopes, parts))| {
+    let ports = ports.into_iter().map(|(number, (names, protocol, scopes, places))| {
         let table = TableBuilder::with_scopes(scopes.clone());
-        let overrides = policy::inbound::of_listeners(&gateway.meta.name, &parts, view);
+        let overrides = policy::inbound::of_listeners(&places, view);
         (number, Port { names, protocol, scopes, table, tcp: BTreeMap::new(), overrides })
     });
     (ports.collect(), seats)

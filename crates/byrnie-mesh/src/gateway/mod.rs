@@ -15,9 +15,10 @@ pub(crate) use sets::{SetFound, listener_set};
 pub(crate) use status::class_status;
 
 use crate::findings::{self, finding};
-use crate::graph::Parent;
+use crate::graph::{Parent, Place, RouteId};
 use crate::model::{AllowedNamespaces, Gateway};
 use crate::outputs::{Derived, Product};
+use crate::policy;
 use crate::status::Verdict;
 use crate::view::View;
 use crate::workload::gateway_holds_its_name;
@@ -70,6 +71,16 @@ pub(crate) fn gateway(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         attachments: own,
         derived: Some(Derived::Sets(sets)),
     })
+}
+
+/// The listeners of a Gateway that serve a route, each with what its policies say and where they stand.
+pub(crate) fn seats_of(
+    route: &RouteId,
+    gateway: &Gateway,
+    view: &View<'_>,
+) -> Vec<(Vec<Place>, policy::OfListener)> {
+    let judged = listeners::judge(gateway, &sets(gateway, view).attached, &usable(gateway, view), view);
+    attach::seats_of(route, gateway, &judged, view)
 }
 
 /// Whether the Gateway can be served at all.

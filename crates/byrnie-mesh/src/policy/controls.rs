@@ -8,8 +8,8 @@ use byrnie_plan::{
     ObjectName, PathMatch, QueryMatch, RateKey, RateLimit, RateLimits, RateUnit, TrafficMatch, ValueMatch,
 };
 
+use super::Slot;
 use super::status::place_text;
-use super::{Slot, part_and_whole};
 use crate::authorization::identity;
 use crate::graph::{Place, RouteId, Target};
 use crate::model::{Policy, Says, Service};
@@ -20,36 +20,38 @@ use crate::view::View;
 /// The default of `maxKeys`.
 const MAX_KEYS: u32 = 10_000;
 
-const INBOUND: [Slot; 2] = [Slot::LimitsInbound, Slot::FaultsInbound];
-const OUTBOUND: [Slot; 2] = [Slot::LimitsOutbound, Slot::FaultsOutbound];
+pub(super) const INBOUND: [Slot; 2] = [Slot::LimitsInbound, Slot::FaultsInbound];
+pub(super) const OUTBOUND: [Slot; 2] = [Slot::LimitsOutbound, Slot::FaultsOutbound];
 
-/// The policies of a rule and its route: where Gateways follow it, or where callers do.
+/// The sides at which a rule's policies hold: where Gateways follow it, or where callers do.
+pub(super) fn slots_of(purpose: Purpose) -> [Slot; 2] {
+    match purpose {
+        Purpose::Gateway => INBOUND,
+        Purpose::Mesh => OUTBOUND,
+    }
+}
+
+/// The policies of a rule and its route.
 pub(crate) fn of_rule(
     route: &RouteId,
     rule: &str,
     purpose: Purpose,
     view: &View<'_>,
 ) -> Option<Box<Controls>> {
-    let slots = match purpose {
-        Purpose::Gateway => INBOUND,
-        Purpose::Mesh => OUTBOUND,
-    };
-    nearest(&part_and_whole(Target::Route(route.clone()), rule), slots, view)
+    let places = super::rule_places(route, rule);
+    within(&places, places.first()?, slots_of(purpose), view)
 }
 
-/// The policies of a listener, its Gateway, their namespace and the mesh.
-pub(super) fn of_listener(gateway: &ObjectName, listener: &str, view: &View<'_>) -> Option<Box<Controls>> {
-    let [part, whole] = part_and_whole(Target::Gateway(gateway.clone()), listener);
-    let [namespace, mesh] = around(gateway);
+/// The policies of a listener, its ListenerSet, its Gateway, their namespace and the mesh.
+pub(super) fn of_listener(gateway: &ObjectName, places: &[Place], view: &View<'_>) -> Option<Box<Controls>> {
     // What is said to a namespace holds for the Gateway as a whole.
-    nearest_within(&[part, whole.clone(), namespace, mesh], &whole, INBOUND, view)
+    within(&with_around(places, gateway), &whole(Target::Gateway(gateway.clone())), INBOUND, view)
 }
 
 /// The policies that callers of a Service keep to.
 pub(crate) fn of_service(service: &ObjectName, view: &View<'_>) -> Option<Box<Controls>> {
     let own = whole(Target::Service(service.clone()));
-    let [namespace, mesh] = around(service);
-    nearest_within(&[own.clone(), namespace, mesh], &own, OUTBOUND, view)
+    within(&with_around(std::slice::from_ref(&own), service), &own, OUTBOUND, view)
 }
 
 /// The policies of a workload's inbound side: one entry for all requests, and one for each Service where its own
@@ -60,15 +62,12 @@ pub(crate) fn of_workload(
     view: &View<'_>,
 ) -> Vec<InboundControls> {
     let own = whole(Target::Workload(workload.clone()));
-    let [namespace, mesh] = around(workload);
-    let default = nearest_within(&[own.clone(), namespace.clone(), mesh.clone()], &own, INBOUND, view);
+    let default = within(&with_around(std::slice::from_ref(&own), workload), &own, INBOUND, view);
     let mut all = Vec::new();
     for service in services {
         let name = &service.meta.name;
-        let places = [own.clone(), whole(Target::Service(name.clone())), namespace.clone(), mesh.clone()];
-        if let Some(controls) =
-            nearest_within(&places, &own, INBOUND, view).filter(|c| Some(c) != default.as_ref())
-        {
+        let places = with_around(&[own.clone(), whole(Target::Service(name.clone()))], workload);
+        if let Some(controls) = within(&places, &own, INBOUND, view).filter(|c| Some(c) != default.as_ref()) {
             all.push(InboundControls { service: Some(name.clone()), controls: *controls });
         }
     }
@@ -80,19 +79,30 @@ fn whole(target: Target) -> Place {
     Place { target, section: None }
 }
 
-fn around(name: &ObjectName) -> [Place; 2] {
-    [whole(Target::Namespace(name.namespace.clone())), whole(Target::Mesh)]
+/// Some places, then the namespace that they are in, then the mesh.
+pub(super) fn with_around(places: &[Place], name: &ObjectName) -> Vec<Place> {
+    let around = [whole(Target::Namespace(name.namespace.clone())), whole(Target::Mesh)];
+    places.iter().cloned().chain(around).collect()
 }
 
-fn nearest(places: &[Place], slots: [Slot; 2], view: &View<'_>) -> Option<Box<Controls>> {
-    places.first().and_then(|first| nearest_within(places, first, slots, view))
+/// The nearest policies of the slots for limits and for faults, each with the place where it is attached.
+pub(super) fn holders<'a, 'p>(
+    places: &'p [Place],
+    slots: [Slot; 2],
+    view: &View<'a>,
+) -> [Option<(&'p Place, &'a Policy)>; 2] {
+    slots.map(|slot| places.iter().find_map(|place| Some((place, view.holder(slot, place)?))))
 }
 
-/// The nearest policies of the slots for limits and for faults. A policy of a namespace or the mesh has buckets for
-/// each thing below it: their scope is `own`.
-fn nearest_within(places: &[Place], own: &Place, slots: [Slot; 2], view: &View<'_>) -> Option<Box<Controls>> {
-    let find = |slot| places.iter().find_map(|place| Some((place, view.holder(slot, place)?)));
-    let [limits, faults] = slots.map(find);
+/// What the nearest policies say. One of a namespace or the mesh has buckets for each thing below it: their scope is
+/// `own`.
+pub(super) fn within(
+    places: &[Place],
+    own: &Place,
+    slots: [Slot; 2],
+    view: &View<'_>,
+) -> Option<Box<Controls>> {
+    let [limits, faults] = holders(places, slots, view);
     let limits = limits.and_then(|(place, policy)| {
         let place = if matches!(place.target, Target::Namespace(_) | Target::Mesh) { own } else { place };
         rate_limits(policy, place_text(place), view)

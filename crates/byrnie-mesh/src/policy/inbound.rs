@@ -32,12 +32,11 @@ pub(crate) fn of_service(service: &ObjectName, view: &View<'_>) -> InboundOverri
     nearest([whole(Target::Service(service.clone()))].into_iter(), view)
 }
 
-/// For a port of a Gateway: of its listeners in their order. What is said of the whole Gateway stands with that.
-pub(crate) fn of_listeners(gateway: &ObjectName, listeners: &[&str], view: &View<'_>) -> InboundOverrides {
-    let listeners = listeners.iter().filter(|name| !name.is_empty());
-    let place =
-        |name: &&str| Place { target: Target::Gateway(gateway.clone()), section: Some((*name).to_owned()) };
-    nearest(listeners.map(place), view)
+/// For a port of a Gateway: of its listeners in their order, given where policies of each stand. What is said of the
+/// whole Gateway stands with that.
+pub(crate) fn of_listeners(places: &[Place], view: &View<'_>) -> InboundOverrides {
+    let is_whole = |place: &Place| matches!(place.target, Target::Gateway(_)) && place.section.is_none();
+    nearest(places.iter().filter(|place| !is_whole(place)).cloned(), view)
 }
 
 fn around(own: Target, namespace: &str, view: &View<'_>) -> InboundOverrides {

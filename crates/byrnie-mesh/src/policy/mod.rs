@@ -1,8 +1,9 @@
 //! Policies that settle settings of their targets: which of several holds (here), what each kind says (`traffic`,
 //! `controls`), what a policy's status tells (`status`).
 //!
-//! Nearest first: rule, route, listener, Gateway; Workload, Service, namespace, mesh. At one place the oldest policy
-//! of a kind holds as a whole, then the first by name; rate limits and faults hold for each direction apart.
+//! Nearest first: rule, route, listener, ListenerSet, Gateway; Workload, Service, namespace, mesh. At one place the
+//! oldest policy of a kind holds as a whole, then the first by name; rate limits and faults hold for each direction
+//! apart.
 
 mod controls;
 mod explain;
@@ -14,7 +15,7 @@ use byrnie_api::kinds::{Direction, TrafficPolicySpec};
 use byrnie_plan::{Controls, HttpRule, ObjectName};
 
 pub(crate) use controls::{of_rule, of_service, of_workload};
-pub use explain::Holding;
+pub use explain::{Controlled, ListenerValues, Origins, RuleValues, ServiceValues};
 pub(crate) use status::{missing, status};
 pub(crate) use traffic::{override_of, settings};
 
@@ -34,10 +35,6 @@ pub(crate) enum Slot {
 }
 
 impl Slot {
-    /// All of them.
-    const ALL: [Self; 5] =
-        [Self::Traffic, Self::LimitsInbound, Self::LimitsOutbound, Self::FaultsInbound, Self::FaultsOutbound];
-
     pub(crate) fn kind(self) -> PolicyKind {
         match self {
             Self::Traffic => PolicyKind::Traffic,
@@ -63,7 +60,7 @@ fn slots(policy: &Policy, target: &Target) -> Vec<Slot> {
     match target {
         // Followed by Gateways, which requests come in to, and by callers, from which they go out.
         Target::Route(_) => wanted.map_or_else(|| vec![inbound, outbound], |direction| vec![slot(direction)]),
-        Target::Gateway(_) | Target::Workload(_) => match wanted {
+        Target::Gateway(_) | Target::ListenerSet(_) | Target::Workload(_) => match wanted {
             None | Some(Direction::Inbound) => vec![inbound],
             Some(Direction::Outbound) => Vec::new(),
         },
@@ -94,9 +91,9 @@ impl Reach {
             Target::Mesh | Target::Namespace(_) => true,
             Target::Service(_) => !matches!(self, Self::Gateways | Self::Processes),
             Target::Route(_) => self == Self::Requests,
-            Target::Gateway(_) => match self {
+            Target::Gateway(_) | Target::ListenerSet(_) => match self {
                 Self::Requests | Self::Entrances | Self::Gateways => true,
-                Self::Processes => place.section.is_none(),
+                Self::Processes => place.section.is_none() && matches!(place.target, Target::Gateway(_)),
                 Self::Endpoints | Self::Applications => false,
             },
             Target::Workload(_) => matches!(self, Self::Entrances | Self::Applications | Self::Processes),
@@ -155,9 +152,26 @@ fn part_and_whole(target: Target, part: &str) -> [Place; 2] {
     [Place { target: target.clone(), section }, Place { target, section: None }]
 }
 
+/// Where policies of a listener stand: there, at the ListenerSet that added it, at its Gateway.
+pub(crate) fn listener_places(gateway: &ObjectName, set: Option<&ObjectName>, listener: &str) -> Vec<Place> {
+    let whole = Place { target: Target::Gateway(gateway.clone()), section: None };
+    match set {
+        None => part_and_whole(Target::Gateway(gateway.clone()), listener).into(),
+        Some(set) => {
+            let own = part_and_whole(Target::ListenerSet(set.clone()), listener);
+            own.into_iter().chain([whole]).collect()
+        }
+    }
+}
+
+/// Where policies of a rule stand: there, and at its route.
+fn rule_places(route: &RouteId, rule: &str) -> [Place; 2] {
+    part_and_whole(Target::Route(route.clone()), rule)
+}
+
 /// What the TrafficPolicies of a rule and of its route say, applied to the rule.
 pub(crate) fn apply_to_rule(route: &RouteId, rule: &mut HttpRule, view: &View<'_>) {
-    if let Some(spec) = traffic::of_rule(route, &rule.name.rule, view) {
+    if let Some(spec) = traffic::nearest(&rule_places(route, &rule.name.rule), view) {
         traffic::apply(&spec, rule);
     }
 }
@@ -170,10 +184,11 @@ pub(crate) struct OfListener {
 }
 
 impl OfListener {
-    pub(crate) fn new(gateway: &ObjectName, listener: &str, view: &View<'_>) -> Self {
+    /// `places`: from [`listener_places`].
+    pub(crate) fn new(gateway: &ObjectName, places: &[Place], view: &View<'_>) -> Self {
         Self {
-            traffic: traffic::of_listener(gateway, listener, view),
-            controls: controls::of_listener(gateway, listener, view),
+            traffic: traffic::nearest(places, view),
+            controls: controls::of_listener(gateway, places, view),
         }
     }
 

@@ -95,9 +95,9 @@ fn settings(spec: &TrafficPolicySpec, place: &Place) -> (usize, Vec<(String, Str
 fn nothing_there(path: &str, reach: Reach, place: &Place) -> String {
     let possible = match reach {
         Reach::Endpoints => "a Service, a Namespace or the Mesh",
-        Reach::Requests => "a Service, a route, a Gateway, a Namespace or the Mesh",
-        Reach::Entrances => "a Workload, a Service, a Gateway, a Namespace or the Mesh",
-        Reach::Gateways => "a Gateway, a Namespace or the Mesh",
+        Reach::Requests => "a Service, a route, a Gateway, a ListenerSet, a Namespace or the Mesh",
+        Reach::Entrances => "a Workload, a Service, a Gateway, a ListenerSet, a Namespace or the Mesh",
+        Reach::Gateways => "a Gateway, a ListenerSet, a Namespace or the Mesh",
         Reach::Applications => "a Workload, a Service, a Namespace or the Mesh",
         Reach::Processes => "a Workload, a whole Gateway, a Namespace or the Mesh",
     };
@@ -152,6 +152,9 @@ pub(crate) fn missing(target: &Target, section: Option<&str>, view: &View<'_>) -
         (Target::Gateway(name), section) => view.gateway(name).is_some_and(|gateway| {
             section.is_none_or(|section| gateway.listeners.iter().any(|l| l.name == section))
         }),
+        (Target::ListenerSet(name), section) => view
+            .listener_set(name)
+            .is_some_and(|set| section.is_none_or(|section| set.listeners.iter().any(|l| l.name == section))),
         (Target::Route(id), section) => view
             .route(id)
             .is_some_and(|route| section.is_none_or(|section| route.rules.iter().any(|r| r.name == section))),
@@ -178,11 +181,12 @@ pub(super) fn place_text(place: &Place) -> String {
         Target::Service(name) => format!("Service {name}"),
         Target::Workload(name) => format!("Workload {name}"),
         Target::Gateway(name) => format!("{}Gateway {name}", part("listener")),
+        Target::ListenerSet(name) => format!("{}ListenerSet {name}", part("listener")),
         Target::Route(id) => format!("{}{} {}", part("rule"), kind_name(id.kind), id.name),
     }
 }
 
-fn policy_kind_name(kind: PolicyKind) -> &'static str {
+pub(super) fn policy_kind_name(kind: PolicyKind) -> &'static str {
     match kind {
         PolicyKind::Traffic => "TrafficPolicy",
         PolicyKind::RateLimit => "RateLimitPolicy",

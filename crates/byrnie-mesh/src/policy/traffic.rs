@@ -6,69 +6,72 @@ use byrnie_api::duration;
 use byrnie_api::kinds as api;
 use byrnie_plan::{
     Balancer, ConnectionLimits, HashSource, HttpRule, LatencyOutlier, LocalityPreference, ObjectName,
-    Outlier, Retry, RetryBudget, RetryOn, SessionCarrier, SessionPersistence, SuccessRateOutlier,
+    Outlier, Retry, RetryBudget, RetryOn, SessionCarrier, SessionPersistence, SuccessRateOutlier, Timeouts,
     TrafficSettings,
 };
 
 use super::{Reach, Slot};
-use crate::graph::{Place, RouteId, Target};
-use crate::model::Says;
+use crate::graph::{Place, Target};
+use crate::model::{Policy, Says};
 use crate::view::View;
+
+/// Where policies for a Service's endpoints and requests stand.
+pub(super) fn service_places(service: &ObjectName) -> [Place; 3] {
+    let targets =
+        [Target::Service(service.clone()), Target::Namespace(service.namespace.clone()), Target::Mesh];
+    targets.map(|target| Place { target, section: None })
+}
 
 /// The settings that hold for a Service: each from the nearest policy that has it, else the default.
 pub(crate) fn settings(service: &ObjectName, view: &View<'_>) -> TrafficSettings {
-    let targets =
-        [Target::Service(service.clone()), Target::Namespace(service.namespace.clone()), Target::Mesh];
-    let places = targets.map(|target| Place { target, section: None });
-    nearest(&places, view).map(|spec| effective(&spec)).unwrap_or_default()
+    nearest(&service_places(service), view).map(|spec| effective(&spec)).unwrap_or_default()
 }
 
 /// Who may send single requests for a Service elsewhere, by the nearest policy that says so, with the namespace that
 /// its targets are in where they name none.
 pub(crate) fn override_of(service: &ObjectName, view: &View<'_>) -> Option<(String, api::RequestOverride)> {
-    let targets =
-        [Target::Service(service.clone()), Target::Namespace(service.namespace.clone()), Target::Mesh];
-    targets.into_iter().find_map(|target| {
-        let policy = view.holder(Slot::Traffic, &Place { target, section: None })?;
+    service_places(service).iter().find_map(|place| {
+        let policy = view.holder(Slot::Traffic, place)?;
         let Says::Traffic(spec) = &policy.says else { return None };
         Some((policy.meta.name.namespace.clone(), spec.override_.clone()?))
     })
 }
 
-/// What the policies of one rule and its route come to; `None`: there is none.
-pub(crate) fn of_rule(route: &RouteId, rule: &str, view: &View<'_>) -> Option<api::TrafficPolicySpec> {
-    nearest(&super::part_and_whole(Target::Route(route.clone()), rule), view)
-}
-
-/// The same of one listener and its Gateway.
-pub(crate) fn of_listener(
-    gateway: &ObjectName,
-    listener: &str,
-    view: &View<'_>,
-) -> Option<api::TrafficPolicySpec> {
-    nearest(&super::part_and_whole(Target::Gateway(gateway.clone()), listener), view)
-}
-
 /// Fills in what a rule does not say itself and what no nearer policy said.
 pub(crate) fn apply(spec: &api::TrafficPolicySpec, rule: &mut HttpRule) {
+    fill(spec, &mut rule.timeouts, &mut rule.retry);
+}
+
+/// The same for the settings that policies have of a rule.
+pub(super) fn fill(spec: &api::TrafficPolicySpec, timeouts: &mut Timeouts, own: &mut Option<Retry>) {
     let request = spec.timeouts.as_ref().and_then(|timeouts| timeouts.request);
-    rule.timeouts.request = rule.timeouts.request.or(request.map(duration::Duration::get));
-    if rule.retry.is_none() {
-        rule.retry = spec.retry.as_ref().map(retry);
+    timeouts.request = timeouts.request.or(request.map(duration::Duration::get));
+    if own.is_none() {
+        *own = spec.retry.as_ref().map(retry);
     }
 }
 
 /// What the policies at some places come to, the nearest place first.
-fn nearest(places: &[Place], view: &View<'_>) -> Option<api::TrafficPolicySpec> {
+pub(super) fn nearest(places: &[Place], view: &View<'_>) -> Option<api::TrafficPolicySpec> {
+    nearest_told(places, view, |_, _, _| {})
+}
+
+/// The same; tells after each policy what it and all nearer ones come to.
+pub(super) fn nearest_told(
+    places: &[Place],
+    view: &View<'_>,
+    mut tell: impl FnMut(&Place, &Policy, &api::TrafficPolicySpec),
+) -> Option<api::TrafficPolicySpec> {
     let mut all: Option<api::TrafficPolicySpec> = None;
     for place in places {
-        let says = view.holder(Slot::Traffic, place).map(|policy| &policy.says);
-        if let Some(Says::Traffic(spec)) = says {
-            all = Some(match all {
-                Some(near) => over(near, spec),
-                None => spec.clone(),
-            });
-        }
+        let Some(policy) = view.holder(Slot::Traffic, place) else { continue };
+        let Says::Traffic(spec) = &policy.says else { continue };
+        let so_far = match all {
+            Some(near) => over(near, spec),
+            None => spec.clone(),
+        };
+        tell(place, policy, &so_far);
+        all = Some(so_far);
     }
     all
 }

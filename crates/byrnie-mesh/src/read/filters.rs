@@ -48,8 +48,16 @@ fn ready(filter: Filter) -> WantedFilter {
 }
 
 fn modifier(filter: &api::HTTPHeaderFilter) -> HeaderModifier {
+    // Of several entries whose names differ in case only the first holds (Gateway API: HTTPHeader.name).
     let pairs = |list: &[api::HTTPHeader]| {
-        list.iter().map(|header| (header.name.to_ascii_lowercase(), header.value.clone())).collect()
+        let mut pairs: Vec<(String, String)> = Vec::with_capacity(list.len());
+        for header in list {
+            let name = header.name.to_ascii_lowercase();
+            if pairs.iter().all(|(known, _)| *known != name) {
+                pairs.push((name, header.value.clone()));
+            }
+        }
+        pairs
     };
     HeaderModifier {
         set: pairs(&filter.set),

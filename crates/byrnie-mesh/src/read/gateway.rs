@@ -48,7 +48,7 @@ pub(super) fn listener_set(meta: Meta, set: &api::ListenerSet) -> ListenerSet {
     let is_gateway = parent.group == byrnie_api::GATEWAY_GROUP && parent.kind == "Gateway";
     ListenerSet {
         gateway: is_gateway.then(|| ObjectName::new(namespace, parent.name.as_str())),
-        listeners: set.spec.listeners.iter().map(entry).collect(),
+        listeners: set.spec.listeners.iter().map(|entry| listener(&as_listener(entry))).collect(),
         meta,
     }
 }
@@ -72,79 +72,50 @@ fn unsupported(spec: &api::GatewaySpec) -> Option<Unsupported> {
 }
 
 fn listener(listener: &api::Listener) -> Listener {
-    let written = Written {
-        name: &listener.name,
-        port: listener.port,
-        protocol: &listener.protocol,
-        hostname: listener.hostname.as_deref(),
-        tls: listener.tls.as_ref(),
-        allowed: &listener.allowed_routes,
+    let protocol = speaks(&listener.protocol, listener.tls.as_ref());
+    let hostname = match protocol {
+        Speaks::Tcp => Some(byrnie_plan::HostPattern::Any),
+        _ => hosts::parse(listener.hostname.as_deref().unwrap_or_default()),
     };
-    written.read()
-}
-
-fn entry(listener: &api::ListenerEntry) -> Listener {
-    let written = Written {
-        name: &listener.name,
+    let (namespaces, kinds) = (&listener.allowed_routes.namespaces, &listener.allowed_routes.kinds);
+    Listener {
+        name: listener.name.clone(),
         port: listener.port,
-        protocol: &listener.protocol,
-        hostname: listener.hostname.as_deref(),
-        tls: listener.tls.as_ref(),
-        allowed: &listener.allowed_routes,
-    };
-    written.read()
-}
-
-/// A listener as a Gateway or a ListenerSet writes it.
-struct Written<'a> {
-    name: &'a str,
-    port: u16,
-    protocol: &'a str,
-    hostname: Option<&'a str>,
-    tls: Option<&'a api::ListenerTLSConfig>,
-    allowed: &'a api::AllowedRoutes,
-}
-
-impl Written<'_> {
-    fn read(&self) -> Listener {
-        let protocol = self.speaks();
-        let hostname = match protocol {
-            Speaks::Tcp => Some(byrnie_plan::HostPattern::Any),
-            _ => hosts::parse(self.hostname.unwrap_or_default()),
-        };
-        let (namespaces, kinds) = (&self.allowed.namespaces, &self.allowed.kinds);
-        Listener {
-            name: self.name.to_owned(),
-            port: self.port,
-            protocol,
-            hostname,
-            namespaces: match namespaces.from {
-                api::FromNamespaces::All => AllowedNamespaces::All,
-                api::FromNamespaces::Same => AllowedNamespaces::Same,
-                api::FromNamespaces::Selector => selected(namespaces.selector.as_ref()),
-            },
-            kinds: (!kinds.is_empty())
-                .then(|| kinds.iter().map(|kind| (kind.group.clone(), kind.kind.clone())).collect()),
-        }
+        protocol,
+        hostname,
+        namespaces: match namespaces.from {
+            api::FromNamespaces::All => AllowedNamespaces::All,
+            api::FromNamespaces::Same => AllowedNamespaces::Same,
+            api::FromNamespaces::Selector => selected(namespaces.selector.as_ref()),
+        },
+        kinds: (!kinds.is_empty())
+            .then(|| kinds.iter().map(|kind| (kind.group.clone(), kind.kind.clone())).collect()),
     }
+}
 
-    fn speaks(&self) -> Speaks {
-        let passes = self.tls.is_some_and(|tls| tls.mode == api::TLSMode::Passthrough);
-        match (self.protocol, self.tls) {
-            ("HTTP", None) => Speaks::Http,
-            ("TCP", None) => Speaks::Tcp,
-            ("TLS", Some(_)) if passes => Speaks::TlsPassthrough,
-            (protocol @ ("HTTP" | "TCP"), Some(_)) => {
-                Speaks::Unsupported(format!("TLS on an {protocol} listener is not supported"))
-            }
-            ("TLS", _) => Speaks::Unsupported(
-                "protocol TLS with mode Terminate is not supported yet, only mode Passthrough".to_owned(),
-            ),
-            ("HTTPS", _) => {
-                Speaks::Unsupported("protocol HTTPS (TLS termination) is not supported yet".to_owned())
-            }
-            (protocol, _) => Speaks::Unsupported(format!("protocol {protocol} is not supported")),
+/// An entry of a ListenerSet as the listener of a Gateway that it becomes: the standard has two types for one thing.
+fn as_listener(entry: &api::ListenerEntry) -> api::Listener {
+    // No `..`: who adds a field to one of them decides about it here.
+    let api::ListenerEntry { allowed_routes, hostname, name, port, protocol, tls } = entry.clone();
+    api::Listener { allowed_routes, hostname, name, port, protocol, tls }
+}
+
+fn speaks(protocol: &str, tls: Option<&api::ListenerTLSConfig>) -> Speaks {
+    let passes = tls.is_some_and(|tls| tls.mode == api::TLSMode::Passthrough);
+    match (protocol, tls) {
+        ("HTTP", None) => Speaks::Http,
+        ("TCP", None) => Speaks::Tcp,
+        ("TLS", Some(_)) if passes => Speaks::TlsPassthrough,
+        (protocol @ ("HTTP" | "TCP"), Some(_)) => {
+            Speaks::Unsupported(format!("TLS on an {protocol} listener is not supported"))
         }
+        ("TLS", _) => Speaks::Unsupported(
+            "protocol TLS with mode Terminate is not supported yet, only mode Passthrough".to_owned(),
+        ),
+        ("HTTPS", _) => {
+            Speaks::Unsupported("protocol HTTPS (TLS termination) is not supported yet".to_owned())
+        }
+        (protocol, _) => Speaks::Unsupported(format!("protocol {protocol} is not supported")),
     }
 }
 

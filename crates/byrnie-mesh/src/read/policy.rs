@@ -75,7 +75,7 @@ fn attached(meta: Meta, kind: PolicyKind, written: &[api::PolicyTargetRef], says
 fn can_have(kind: PolicyKind, place: &Place) -> bool {
     match (kind, &place.target) {
         (_, Target::Mesh | Target::Namespace(_) | Target::Service(_)) => place.section.is_none(),
-        (_, Target::Gateway(_)) => true,
+        (_, Target::Gateway(_) | Target::ListenerSet(_)) => true,
         (PolicyKind::Traffic, Target::Route(id)) => matches!(id.kind, RouteKind::Http | RouteKind::Grpc),
         (_, Target::Workload(_)) => place.section.is_none(),
         (_, Target::Route(_)) => true,
@@ -92,7 +92,9 @@ pub(super) fn authorization(meta: Meta, policy: &api::AuthorizationPolicy) -> Au
     let mut targets = Vec::new();
     for written in &spec.target_refs {
         match place(&meta, written) {
-            Some(Place { target, section: None }) if !matches!(target, Target::Route(_)) => {
+            Some(Place { target, section: None })
+                if !matches!(target, Target::Route(_) | Target::ListenerSet(_)) =>
+            {
                 targets.push(target)
             }
             _ => {
@@ -174,6 +176,7 @@ fn target(meta: &Meta, written: &api::PolicyTargetRef) -> Option<Target> {
             Some(Target::Namespace(written.name.clone()))
         }
         "Gateway" if group_is(GATEWAY_GROUP) => Some(Target::Gateway(name)),
+        "ListenerSet" if group_is(GATEWAY_GROUP) => Some(Target::ListenerSet(name)),
         "Workload" if group_is(MESH_GROUP) => Some(Target::Workload(name)),
         "Mesh" if group_is(MESH_GROUP) => Some(Target::Mesh),
         _ => None,

@@ -165,7 +165,8 @@ fn compile_ports<'a>(service: &ObjectName, claims: &[Claim<'a>], ledger: &mut Le
         compiled.push(match winner {
             RouteKind::Http | RouteKind::Grpc => http_port(port, &same, ledger),
             RouteKind::Profile => profile_port(service, port, &same, ledger),
-            RouteKind::Tcp | RouteKind::Tls => tcp_port(port, &same, ledger),
+            RouteKind::Tcp => tcp_port(port, &same, ledger),
+            RouteKind::Tls => tls_port(port, &same, ledger),
         });
     }
     // A route of which nothing can be served is none of the port's: its own verdict says why.
@@ -202,7 +203,7 @@ fn http_port<'a>(port: u16, claims: &[&Claim<'a>], ledger: &mut Ledger<'a>) -> P
         }
         ledger.taken.insert((&claim.route.id, claim.index));
     }
-    PortRoutes { port, http: Some(table.build()), tcp: None }
+    PortRoutes { port, http: Some(table.build()), tcp: Vec::new() }
 }
 
 /// Requests follow one profile: the oldest.
@@ -225,7 +226,7 @@ fn profile_port<'a>(
             ledger.refuse(claim, "Conflicted", findings::ROUTE_OVERRULED, message);
         }
     }
-    PortRoutes { port, http: table, tcp: None }
+    PortRoutes { port, http: table, tcp: Vec::new() }
 }
 
 /// Connections follow one route: the oldest.
@@ -242,7 +243,34 @@ fn tcp_port<'a>(port: u16, claims: &[&Claim<'a>], ledger: &mut Ledger<'a>) -> Po
             }
         }
     }
-    PortRoutes { port, http: None, tcp: oldest.map(|route| tcp_rule(&route.for_services)) }
+    let rule = oldest.map(|route| (HostPattern::Any, tcp_rule(&route.for_services)));
+    PortRoutes { port, http: None, tcp: rule.into_iter().collect() }
+}
+
+/// Connections that ask for one name follow one route: the oldest. A route holds when it has at least one name to
+/// itself; who asks for a name that no route has is refused.
+fn tls_port<'a>(port: u16, claims: &[&Claim<'a>], ledger: &mut Ledger<'a>) -> PortRoutes {
+    let mut by_name: BTreeMap<HostPattern, &'a Compiled> = BTreeMap::new();
+    for claim in claims {
+        let hosts: &[HostPattern] =
+            if claim.route.hostnames.is_empty() { &[HostPattern::Any] } else { &claim.route.hostnames };
+        for host in hosts {
+            by_name.entry(host.clone()).or_insert(claim.route);
+        }
+        let holder = hosts.iter().find_map(|host| by_name.get(host).filter(|r| r.id != claim.route.id));
+        let has_own = hosts.iter().any(|host| by_name.get(host).is_some_and(|r| r.id == claim.route.id));
+        match holder {
+            Some(holder) if !has_own => {
+                let message = format!("the names of port {port} follow the older route {}", holder.id.name);
+                ledger.refuse(claim, "Conflicted", findings::ROUTE_OVERRULED, message);
+            }
+            _ => {
+                ledger.taken.insert((&claim.route.id, claim.index));
+            }
+        }
+    }
+    let tcp = by_name.into_iter().map(|(host, route)| (host, tcp_rule(&route.for_services)));
+    PortRoutes { port, http: None, tcp: tcp.collect() }
 }
 
 /// The first rule of a route for connections. Without one, connections are refused.

@@ -225,3 +225,61 @@ fn the_port_of_a_set_is_the_gateways() {
         assert_eq!(conditions(&listener["conditions"])[0], wanted);
     }
 }
+
+/// Nearest first: the set's listener, the set, the Gateway.
+#[test]
+fn a_policy_may_name_a_set_or_one_of_its_listeners() {
+    let listeners = json!([
+        {"name": "one", "port": 81, "protocol": "HTTP"},
+        {"name": "two", "port": 82, "protocol": "HTTP"},
+    ]);
+    let policy = |name: &str, target: Value, attempts: u32| {
+        let spec = json!({"targetRefs": [target], "retry": {"attempts": attempts}});
+        object("TrafficPolicy", name, 1, spec)
+    };
+    let limit = json!({"targetRefs": [{"kind": "ListenerSet", "name": "set"}], "limits": [{"requests": 5}]});
+    let mut objects = vec![
+        front(json!({"from": "Same"}), own()),
+        set("a/set", 1, listeners),
+        route("a/own", json!({"name": "g"})),
+        route("a/r", json!({"kind": "ListenerSet", "name": "set"})),
+        backend("a/s"),
+        policy("a/whole", json!({"kind": "Gateway", "name": "g"}), 3),
+        policy("a/set", json!({"kind": "ListenerSet", "name": "set"}), 4),
+        policy("a/part", json!({"kind": "ListenerSet", "name": "set", "sectionName": "two"}), 5),
+        policy("a/none", json!({"kind": "ListenerSet", "name": "set", "sectionName": "gone"}), 6),
+        object("RateLimitPolicy", "a/limit", 1, limit),
+    ];
+    let mut compiler = compile(&objects);
+    let here = |compiler: &Compiler| -> Vec<(u16, Option<u32>, bool)> {
+        let listeners = &gateway(compiler, "a/g").unwrap().listeners;
+        let of = |listener: &byrnie_plan::GatewayListener| {
+            let rule = &listener.http.rules[0];
+            (listener.port, rule.retry.as_ref().map(|retry| retry.attempts), rule.controls.is_some())
+        };
+        listeners.iter().map(of).collect()
+    };
+    assert_eq!(here(&compiler), [(80, Some(3), false), (81, Some(4), true), (82, Some(5), true)]);
+    let accepted =
+        |name: &str| conditions(&status(&compiler, "TrafficPolicy", name)["conditions"])[0].clone();
+    assert_eq!(accepted("a/set"), "Accepted=True/Accepted");
+    assert_eq!(accepted("a/part"), "Accepted=True/Accepted");
+    assert_eq!(accepted("a/none"), "Accepted=False/TargetNotFound");
+    // What is told to people comes from the same places.
+    let told: Vec<(String, String)> = compiler
+        .rule_values(byrnie_plan::RouteKind::Http, &name("a/r"), "0")
+        .into_iter()
+        .map(|held| (held.at, held.origins["retry.attempts"].clone()))
+        .collect();
+    let of = |listener: &str, policy: &str| {
+        (format!("listener {listener} of ListenerSet a/set"), format!("TrafficPolicy {policy}"))
+    };
+    let wanted =
+        [of("one", "a/set (ListenerSet a/set)"), of("two", "a/part (listener two of ListenerSet a/set)")];
+    assert_eq!(told, wanted);
+    let gone = byrnie_api::ObjectKey::new(byrnie_api::Kind::TrafficPolicy, "a", "part");
+    compiler.apply(&[Change::Deleted(gone)]);
+    assert_eq!(here(&compiler)[2], (82, Some(4), true));
+    objects.remove(7);
+    assert_eq!(state(&compiler), state(&compile(&objects)));
+}

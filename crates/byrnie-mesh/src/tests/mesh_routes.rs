@@ -86,7 +86,7 @@ fn one_kind_holds_on_a_port() {
             assert_eq!(parent_conditions(&compiler, kind, "shop/r", 0)[0], wanted, "{kind} of {kinds:?}");
         }
         let port = &routes(&compiler, "shop/web").unwrap().ports[0];
-        assert_eq!((port.http.is_some(), port.tcp.is_some()), (winner != "TCPRoute", winner == "TCPRoute"));
+        assert_eq!((port.http.is_some(), !port.tcp.is_empty()), (winner != "TCPRoute", winner == "TCPRoute"));
     }
 }
 
@@ -219,7 +219,7 @@ fn filters_limits_and_names_of_a_rule() {
         "name": "main",
         "filters": [
             {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "X-A",
-                "value": "1"}], "remove": ["X-B"]}},
+                "value": "1"}, {"name": "x-a", "value": "2"}], "remove": ["X-B"]}},
             {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "web", "port": 80},
                 "percent": 5}},
             {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "gone", "port": 80}}},
@@ -235,7 +235,8 @@ fn filters_limits_and_names_of_a_rule() {
     let rule = &table(&compiler, "shop/web", 80).rules[0];
     assert_eq!(rule.name.to_string(), "r/main");
     let Filter::RequestHeaders(modifier) = &rule.filters[0] else { panic!() };
-    assert_eq!((modifier.set[0].0.as_str(), modifier.remove[0].as_str()), ("x-a", "x-b"));
+    assert_eq!(modifier.set, [("x-a".to_owned(), "1".to_owned())], "the first of one name holds");
+    assert_eq!(modifier.remove, ["x-b"]);
     assert!(matches!(&rule.filters[1], Filter::Mirror(m) if (m.numerator, m.denominator) == (5, 100)));
     assert_eq!(rule.filters.len(), 2, "a mirror that leads nowhere copies nothing");
     assert_eq!(rule.timeouts.request, Some(std::time::Duration::ZERO));
@@ -269,12 +270,31 @@ fn a_route_attached_to_nothing() {
 }
 
 #[test]
-fn a_tls_route_of_a_service_is_followed_by_its_connections() {
-    let spec = json!({"parentRefs": [{"group": "", "kind": "Service", "name": "web"}], "hostnames": ["a.com"],
-        "rules": [{"backendRefs": [{"name": "web", "port": 80}]}]});
-    let compiler = compile(&[backend("shop/web"), object("TLSRoute", "shop/r", 1, spec)]);
-    // Connections to the Service follow it, whatever name their TLS asks for: what was dialed decides.
-    assert_eq!(parent_conditions(&compiler, "TLSRoute", "shop/r", 0)[0], "Accepted=True/Accepted");
-    let rule = routes(&compiler, "shop/web").unwrap().ports[0].tcp.as_ref().unwrap();
-    assert_eq!((rule.name.as_ref().unwrap().kind, rule.backends.len()), (byrnie_plan::RouteKind::Tls, 1));
+fn tls_routes_of_a_service_are_followed_by_name() {
+    let route = |name: &str, created: i64, hosts: Value| {
+        let spec = json!({"parentRefs": [{"group": "", "kind": "Service", "name": "web"}], "hostnames": hosts,
+            "rules": [{"backendRefs": [{"name": "web", "port": 80}]}]});
+        object("TLSRoute", name, created, spec)
+    };
+    let compiler = compile(&[
+        backend("shop/web"),
+        route("shop/old", 1, json!(["a.com", "*.b.com"])),
+        route("shop/new", 2, json!(["*.b.com", "x.b.com"])),
+        route("shop/late", 3, json!(["a.com"])),
+    ]);
+    for (name, said) in [
+        ("shop/old", "Accepted=True/Accepted"),
+        ("shop/new", "Accepted=True/Accepted"),
+        ("shop/late", "Accepted=False/Conflicted"),
+    ] {
+        assert_eq!(parent_conditions(&compiler, "TLSRoute", name, 0)[0], said, "{name}");
+    }
+    let tcp = &routes(&compiler, "shop/web").unwrap().ports[0].tcp;
+    let held: Vec<String> = tcp
+        .iter()
+        .map(|(host, rule)| {
+            format!("{} {}", crate::hosts::text(host), rule.name.as_ref().unwrap().route.name)
+        })
+        .collect();
+    assert_eq!(held, ["a.com old", "x.b.com new", "*.b.com old"]);
 }

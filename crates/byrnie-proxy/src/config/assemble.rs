@@ -403,7 +403,7 @@ fn check(resource: &Resource) -> Result<(), Refusal> {
                 if let Some(table) = &port.http {
                     HttpRoutes::compile(table, &mut nowhere, &known)?;
                 }
-                if let Some(rule) = &port.tcp {
+                for (_, rule) in &port.tcp {
                     TcpRoute::compile(rule, &mut nowhere, &known)?;
                 }
             }

@@ -17,9 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use byrnie_decide::Authorizer;
-use byrnie_plan::{
-    AppProtocol, HostPattern, InboundPolicy, ListenerProtocol, MeshSettings, ObjectName, ServicePortRef,
-};
+use byrnie_plan::{AppProtocol, InboundPolicy, ListenerProtocol, MeshSettings, ObjectName, ServicePortRef};
 use foldhash::HashMap;
 
 pub use assemble::{Assembler, CALLED_LIMIT, Refusal};
@@ -30,7 +28,9 @@ pub use names::{NameEntry, NameTable};
 pub use peer::Peer;
 #[cfg(test)]
 pub use routes::Turns;
-pub use routes::{Backend, Carries, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute};
+pub use routes::{
+    Backend, Carries, HttpRoutes, MirrorTo, RouteError, Rule, RuleFilters, TcpRoute, TcpRoutes,
+};
 pub use session::SessionId;
 
 /// Everything that decides about traffic, at one moment.
@@ -61,7 +61,7 @@ pub fn clusters(config: &Config) -> Vec<Arc<Cluster>> {
     for destination in config.destinations.values() {
         all.push(Arc::clone(&destination.cluster));
         all.extend(destination.http.iter().flat_map(|http| backends(http)));
-        all.extend(destination.tcp.iter().flat_map(|tcp| tcp.clusters()));
+        all.extend(destination.tcp.iter().flat_map(|(_, tcp)| tcp.clusters()));
     }
     for listener in config.listeners.values() {
         all.extend(backends(&listener.http));
@@ -86,8 +86,8 @@ pub struct Destination {
     pub protocol: AppProtocol,
     /// Routes for requests: the consumer's where they exist, else the producer's.
     pub http: Option<Arc<HttpRoutes>>,
-    /// Routes for connections.
-    pub tcp: Option<Arc<TcpRoute>>,
+    /// Routes for connections, by SNI pattern. Empty: straight to the service's endpoints.
+    pub tcp: TcpRoutes,
     /// The service's own endpoints: for what no route takes.
     pub cluster: Arc<Cluster>,
     /// Where the workload may send single requests instead. Empty where no policy says so.
@@ -107,7 +107,7 @@ pub struct Listener {
     /// For HTTP.
     pub http: Arc<HttpRoutes>,
     /// For TCP and TLS passthrough: by SNI pattern.
-    pub tcp: Vec<(HostPattern, Arc<TcpRoute>)>,
+    pub tcp: TcpRoutes,
     /// What holds for its clients.
     pub settings: Arc<MeshSettings>,
 }

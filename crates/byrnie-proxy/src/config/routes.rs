@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use byrnie_decide::{CorsRules, Router, RouterError, WeightedChoice};
 use byrnie_plan::{
-    Filter, HttpTable, InvalidBackend, PathMatch, Redirect, Retry, Rewrite, RouteName, Timeouts,
+    Filter, HostPattern, HttpTable, InvalidBackend, PathMatch, Redirect, Retry, Rewrite, RouteName, Timeouts,
 };
 use http::header::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
@@ -67,7 +67,7 @@ pub struct RuleFilters {
     /// Copies.
     pub mirrors: Vec<MirrorTo>,
     /// What pages of other origins are told.
-    pub cors: Option<Box<CorsRules>>,
+    pub cors: Option<Arc<CorsRules>>,
 }
 
 /// Changes of headers, in order.
@@ -102,6 +102,9 @@ pub struct TcpRoute {
     /// Rate limits and faults of this rule; what is missing is the service's.
     pub controls: Option<Arc<Controls>>,
 }
+
+/// Routes for connections, by SNI pattern.
+pub type TcpRoutes = Vec<(HostPattern, Arc<TcpRoute>)>;
 
 /// A choice by weight in turns: as even as can be over any stretch of requests, whichever workers they come to. By
 /// chance a share of one half would be off by more than a point in one of twenty runs of 10,000 requests.
@@ -221,7 +224,7 @@ impl RuleFilters {
                     numerator: mirror.numerator,
                     denominator: mirror.denominator.max(1),
                 }),
-                Filter::Cors(cors) => out.cors = Some(Box::new(CorsRules::new(cors))),
+                Filter::Cors(cors) => out.cors = Some(Arc::new(CorsRules::new(cors))),
             }
         }
         Ok(out)

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use byrnie_decide::{Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, should_retry};
-use byrnie_plan::{Dialect, Hop, HostPattern, InvalidBackend, RouteName};
+use byrnie_decide::{
+    Attempt, Deadline, Failure, NoRetry, Outcome, RetryDecision, most_specific, should_retry,
+};
+use byrnie_plan::{Dialect, Hop, HostPattern, InvalidBackend, ListenerProtocol, RouteName};
 use byrnie_telemetry::Direction;
 use http::Request;
 use smallvec::SmallVec;
@@ -17,7 +19,7 @@ use tokio::net::TcpStream;
 use super::duplex::Duplex;
 use super::observe::Story;
 use crate::balance::{self, InFlight, Wish};
-use crate::config::{Cluster, Controls, Endpoint, Listener, TcpRoute};
+use crate::config::{Cluster, Controls, Endpoint, TcpRoute};
 use crate::controls::{self, Caller};
 use crate::error::{Kind, ProxyError};
 use crate::front::Target;
@@ -68,19 +70,14 @@ pub(super) struct Connected {
 
 /// Chooses by route, weight and, for a Gateway's TLS, the name that the client asked for.
 pub(super) fn choose(target: &Target, sni: Option<&str>) -> Result<Way, ProxyError> {
-    let route = match target {
-        Target::Service(service) => match &service.tcp {
-            Some(route) => route,
-            None => return Ok(Way { cluster: Arc::clone(&service.cluster), route: None, controls: None }),
-        },
-        Target::Gateway(listener) => by_name(listener, sni.unwrap_or_default()).ok_or_else(|| {
-            let what = match sni {
-                Some(name) => format!("no route of listener {} is for {name:?}", listener.name),
-                None => format!("listener {} has no route for this connection", listener.name),
-            };
-            ProxyError::unprocessed(Kind::NoRoute, what)
-        })?,
+    let routes = match target {
+        Target::Service(service) if service.tcp.is_empty() => {
+            return Ok(Way { cluster: Arc::clone(&service.cluster), route: None, controls: None });
+        }
+        Target::Service(service) => &service.tcp,
+        Target::Gateway(listener) => &listener.tcp,
     };
+    let route = most_specific(routes, sni.unwrap_or_default()).ok_or_else(|| no_route(target, sni))?;
     let backend = route.choice.take().and_then(|index| route.backends.get(index));
     match backend {
         Some(Ok(cluster)) => Ok(Way {
@@ -90,6 +87,26 @@ pub(super) fn choose(target: &Target, sni: Option<&str>) -> Result<Way, ProxyErr
         }),
         Some(Err(reason)) => Err(invalid(route, *reason)),
         None => Err(ProxyError::unprocessed(Kind::InvalidBackend, "the route has no backend with a weight")),
+    }
+}
+
+fn no_route(target: &Target, sni: Option<&str>) -> ProxyError {
+    let place = match target {
+        Target::Service(service) => format!("{}:{}", service.name.service, service.name.port),
+        Target::Gateway(listener) => format!("listener {}", listener.name),
+    };
+    let what = match sni {
+        Some(name) => format!("no route of {place} is for {name:?}"),
+        None => format!("{place} has no route for this connection"),
+    };
+    ProxyError::unprocessed(Kind::NoRoute, what)
+}
+
+/// Whether it takes the name in the client's TLS to choose.
+pub(super) fn asks_name(target: &Target) -> bool {
+    match target {
+        Target::Gateway(listener) => listener.protocol == ListenerProtocol::TlsPassthrough,
+        Target::Service(service) => service.tcp.iter().any(|(pattern, _)| *pattern != HostPattern::Any),
     }
 }
 
@@ -103,17 +120,6 @@ fn invalid(route: &TcpRoute, reason: InvalidBackend) -> ProxyError {
         InvalidBackend::UnsupportedFilter => "has a filter that cannot be acted on",
     };
     ProxyError::unprocessed(Kind::InvalidBackend, format!("a backend of {name} {what}"))
-}
-
-/// The most specific pattern that the name matches.
-fn by_name<'a>(listener: &'a Listener, name: &str) -> Option<&'a Arc<TcpRoute>> {
-    let matching = listener.tcp.iter().filter(|(pattern, _)| byrnie_decide::host_matches(pattern, name));
-    let most = matching.max_by_key(|(pattern, _)| match pattern {
-        HostPattern::Any => 0,
-        HostPattern::Wildcard(parent) => 1 + parent.len(),
-        HostPattern::Exact(_) => usize::MAX,
-    });
-    most.map(|(_, route)| route)
 }
 
 /// Connects to an endpoint; to another one when that cannot be reached.

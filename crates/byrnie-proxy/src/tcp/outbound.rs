@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use byrnie_decide::Outcome;
-use byrnie_plan::ListenerProtocol;
 use byrnie_telemetry::Direction;
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
@@ -15,7 +14,6 @@ use super::connect::{self, Connected, Upstream, Way};
 use super::duplex::Duplex;
 use super::observe::{Meter, Story};
 use super::relay::{self, Broken};
-use crate::config::Listener;
 use crate::detect::{Prefixed, Spoken};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Front, Target};
@@ -30,14 +28,12 @@ pub async fn serve<S: Duplex>(
     target: Target,
 ) {
     let mut story = Box::new(Story::new(worker, front.remote, Direction::Outbound));
-    let sni = match &target {
-        Target::Gateway(listener) if listener.protocol == ListenerProtocol::TlsPassthrough => {
-            match server_name(worker, &target, listener, &mut client).await {
-                Ok(sni) => sni,
-                Err(error) => return refuse(&mut client, &mut story, &error),
-            }
-        }
-        _ => None,
+    let sni = match connect::asks_name(&target) {
+        true => match server_name(worker, &target, &mut client).await {
+            Ok(sni) => sni,
+            Err(error) => return refuse(&mut client, &mut story, &error),
+        },
+        false => None,
     };
     let connected = match choose(&target, sni.as_deref(), &mut story) {
         // Boxed, as all that is needed to connect: it must not be kept for as long as the connection lasts.
@@ -54,6 +50,7 @@ pub async fn serve<S: Duplex>(
 /// Serves a client of a port without declared protocol that did not begin with HTTP. One that has said nothing so far
 /// ([`Spoken::Silent`]) is dialed for, and whichever side speaks first decides: when the client speaks HTTP after all,
 /// before the server has said anything, it is served as such, and the connection that was opened is dropped unused.
+/// Where the name in its TLS decides, nobody can be dialed before it has said it.
 pub async fn serve_detected<S: Duplex>(
     worker: &Rc<Worker>,
     front: &Rc<Front>,
@@ -61,7 +58,7 @@ pub async fn serve_detected<S: Duplex>(
     spoken: Spoken,
     target: Target,
 ) {
-    if spoken != Spoken::Silent {
+    if spoken != Spoken::Silent || connect::asks_name(&target) {
         return serve(worker, front, client, target).await;
     }
     let mut story = Box::new(Story::new(worker, front.remote, Direction::Outbound));
@@ -148,10 +145,9 @@ fn gone(error: &std::io::Error) -> ProxyError {
 async fn server_name<S: Duplex>(
     worker: &Worker,
     target: &Target,
-    listener: &Listener,
     client: &mut Prefixed<S>,
 ) -> Result<Option<String>, ProxyError> {
-    let limit = listener.settings.header_timeout;
+    let limit = target.settings().header_timeout;
     match timeout(limit, client.first_words(&target.undeclared(&worker.process))).await {
         Ok(Ok(Spoken::Tls { sni })) => Ok(sni),
         Ok(Ok(_)) => Err(ProxyError::unprocessed(Kind::BadRequest, "the client does not speak TLS")),

@@ -4,6 +4,7 @@ mod bytes;
 mod failures;
 mod lifecycle;
 pub(crate) mod mesh;
+mod names;
 mod origin;
 mod silence;
 mod vanished;

@@ -14,7 +14,7 @@ use super::kit::{counted, obey, origin, plain, routed, rule, text, under};
 use crate::config::Cluster;
 use crate::tcp::tests::mesh::run;
 
-fn limits(requests: u32, key: Vec<RateKey>) -> RateLimits {
+pub(super) fn limits(requests: u32, key: Vec<RateKey>) -> RateLimits {
     let limit = RateLimit {
         name: "few".to_owned(),
         unit: RateUnit::Requests,

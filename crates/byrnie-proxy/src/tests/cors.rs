@@ -1,6 +1,6 @@
 //! Pages of other origins: preflight requests, and what other responses say.
 
-use byrnie_plan::{Cors, Filter, HttpMatch, HttpTable};
+use byrnie_plan::{Controls, Cors, Filter, HttpMatch, HttpTable};
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 
@@ -105,6 +105,42 @@ fn responses_say_what_the_filter_says_and_not_the_application() {
                 let answer = ask(address, get(other)).await;
                 assert_eq!((answer.status, said(&answer)), (200, Vec::new()), "{other}");
                 assert_eq!(answer.header("vary"), "origin");
+            }
+        }
+    });
+}
+
+/// Without this a page's program is told of a network error, and nobody sees the 429.
+#[test]
+fn a_page_can_read_the_proxys_own_failures() {
+    run(async {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for on_backend in [false, true] {
+            let shared = |mut rule: byrnie_plan::HttpRule| {
+                let filters = if on_backend { &mut rule.backends[0].filters } else { &mut rule.filters };
+                filters.push(Filter::Cors(filter()));
+                rule
+            };
+            let mut limited = shared(rule(&[("web", 1)]));
+            let limits = super::controls::limits(1, Vec::new());
+            limited.controls = Some(Box::new(Controls { limits: Some(limits), faults: None }));
+            let rules = vec![limited, shared(rule(&[("gone", 1)]))];
+            let matches = vec![under("/limited", 0), under("/", 1)];
+            let table = HttpTable { matches, rules, scopes: Vec::new() };
+            let app = origin(async |_: Request<Incoming>| text("")).await;
+            let (_worker, address) = routed(&table, &[plain("web", app), plain("gone", nobody)]).await;
+            let get = |path: &str, origin: &str| {
+                format!("GET {path} HTTP/1.1\r\nhost: h\r\norigin: {origin}\r\n\r\n")
+            };
+            let origin = "https://shop.example";
+            assert_eq!(ask(address, get("/limited", origin)).await.status, 200);
+            // The limit refuses before a backend, and with it that one's filter, is chosen.
+            for (path, status, told) in [("/limited", 429, !on_backend), ("/", 503, true)] {
+                let answer = ask(address, get(path, origin)).await;
+                let allowed = answer.header("access-control-allow-origin");
+                assert_eq!((answer.status, allowed == origin), (status, told), "{path} {on_backend}");
+                let answer = ask(address, get(path, "https://evil.example")).await;
+                assert_eq!((answer.status, said(&answer)), (status, Vec::new()), "{path}");
             }
         }
     });

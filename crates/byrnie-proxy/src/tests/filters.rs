@@ -197,3 +197,56 @@ fn copies_have_a_limit_and_connections_of_their_own() {
         assert_eq!(requests, 5);
     });
 }
+
+/// Each share of a rule has what its own backend says, beside what the rule says.
+#[test]
+fn a_backend_has_filters_of_its_own() {
+    run(async {
+        let copies = Rc::new(Cell::new(0));
+        let count = Rc::clone(&copies);
+        let shadow = origin(move |_: Request<Incoming>| {
+            count.set(count.get() + 1);
+            async { text("") }
+        });
+        let redirect = Redirect {
+            scheme: None,
+            hostname: Some("new".to_owned()),
+            path: Some(PathRewrite::Prefix("/moved".to_owned())),
+            port: None,
+            status: 307,
+        };
+        let rewrite = Rewrite { hostname: None, path: Some(PathRewrite::Prefix("/x".to_owned())) };
+        let mirror = Mirror { target: target("shadow"), numerator: 1, denominator: 1 };
+        let mut rule = rule(&[("web", 1), ("web", 1), ("web", 1)]);
+        rule.filters = vec![Filter::RequestHeaders(edits("rule"))];
+        rule.backends[0].filters = vec![Filter::Redirect(redirect)];
+        rule.backends[1].filters = vec![
+            Filter::Rewrite(rewrite),
+            Filter::RequestHeaders(edits("a")),
+            Filter::ResponseHeaders(edits("b")),
+        ];
+        rule.backends[2].filters = vec![Filter::Mirror(mirror)];
+        let table = HttpTable { matches: vec![under("/a", 0)], rules: vec![rule], scopes: Vec::new() };
+        let clusters = [plain("web", origin(as_seen).await), plain("shadow", shadow.await)];
+        let (_worker, address) = routed(&table, &clusters).await;
+        let mut seen = [0; 3];
+        for _ in 0..30 {
+            let answer = ask(address, get("/a/b")).await;
+            let text = answer.text();
+            if answer.status == 307 {
+                assert!(answer.header("location").ends_with("/moved/b"), "{}", answer.header("location"));
+                seen[0] += 1;
+            } else if text.starts_with("GET /x/b ") {
+                assert!(text.contains("a-set: new") && text.contains("rule-set: new"), "{text}");
+                assert_eq!(answer.header("b-set"), "new");
+                seen[1] += 1;
+            } else {
+                assert!(text.starts_with("GET /a/b ") && text.contains("rule-set: new"), "{text}");
+                assert!(!text.contains("a-set") && answer.header("b-set").is_empty(), "{text}");
+                seen[2] += 1;
+            }
+        }
+        assert!(seen.iter().all(|share| (5..=15).contains(share)), "{seen:?}");
+        until("the requests of one backend were copied", || copies.get() == seen[2]).await;
+    });
+}

@@ -192,7 +192,7 @@ pub(super) fn obey(worker: &Worker, table: &HttpTable, clusters: &[Arc<Cluster>]
         name: web(),
         protocol,
         http: Some(Arc::clone(&http)),
-        tcp: None,
+        tcp: Vec::new(),
         cluster: own,
         overrides: Vec::new(),
         settings: Arc::clone(&worker.config().settings),

@@ -98,7 +98,7 @@ pub fn destination_at(config: &Config, to: SocketAddr) -> Option<Arc<Destination
         name: service.name.clone(),
         protocol: service.protocol,
         http: None,
-        tcp: None,
+        tcp: Vec::new(),
         cluster: Arc::new(alone),
         overrides: Vec::new(),
         settings: Arc::clone(&service.settings),

@@ -46,7 +46,7 @@ pub(super) fn to_proto(routes: &Routes) -> pb::Routes {
             .map(|port| pb::PortRoutes {
                 port: port.port.into(),
                 http: port.http.as_ref().map(table_to_proto),
-                tcp: port.tcp.as_ref().map(tcp_to_proto),
+                tcp: port.tcp.iter().map(sni_to_proto).collect(),
             })
             .collect(),
     }
@@ -57,7 +57,7 @@ pub(super) fn from_proto(wire: pb::Routes) -> Result<Routes, DecodeError> {
         Ok(PortRoutes {
             port: at("port", port(routes.port))?,
             http: maybe("http", routes.http, table_from_proto)?,
-            tcp: maybe("tcp", routes.tcp, tcp_from_proto)?,
+            tcp: list("tcp", routes.tcp, MAX_LIST, sni_from_proto)?,
         })
     })?;
     ascending("ports", &ports, |port| port.port)?;

@@ -1420,9 +1420,8 @@ pub struct PortRoutes {
     /// may be missing
     #[prost(message, optional, tag = "2")]
     pub http: ::core::option::Option<HttpTable>,
-    /// may be missing
-    #[prost(message, optional, tag = "3")]
-    pub tcp: ::core::option::Option<TcpRule>,
+    #[prost(message, repeated, tag = "4")]
+    pub tcp: ::prost::alloc::vec::Vec<SniRule>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GatewayRoutes {

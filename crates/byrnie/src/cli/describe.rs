@@ -1,6 +1,7 @@
 //! `byrnie describe`: one object in words.
 
 mod effective;
+mod words;
 
 use std::fmt::Write as _;
 

@@ -2,6 +2,7 @@
 //! only to who is healthy.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Mesh, Origin, Response, free_port, get, until, yaml};
 
@@ -179,4 +180,34 @@ fn a_workload_is_an_endpoint_while_its_health_checks_are_answered_well() {
     is_ready("old-1", "True");
     until("both answer again", || (count(&front, 4, "ill") == 2).then_some(()));
     until("the plain one, too", || (get(&old, "/", &[]).ok()?.status == 200).then_some(()));
+}
+
+/// Two bad answers in a row take an endpoint out; the effect is there within a second of the second one.
+#[test]
+fn a_health_check_has_its_effect_within_a_second() {
+    let (good, ill, port) = (Origin::start("good"), Origin::start("ill"), free_port());
+    let check = "healthChecks: [{protocol: http, path: /healthz, interval: 100ms, unhealthyThreshold: 2, \
+                 healthyThreshold: 1}]";
+    let text = [
+        yaml::workload("web-1", "web", good.port, check),
+        yaml::workload("web-2", "web", ill.port, check),
+        yaml::service("web", "http"),
+        yaml::gateway("front", &[port]),
+        yaml::route_to("web", "front"),
+        policy("web", "balancer: {type: roundRobin}"),
+    ];
+    let _mesh = Mesh::start(&text.concat());
+    let front = format!("127.0.0.1:{port}");
+    let mut lags = Vec::new();
+    // A busy machine may hold up any one of them.
+    while lags.len() < 5 && !lags.iter().any(|lag| *lag < Duration::from_secs(1)) {
+        until("both answer", || (count(&front, 4, "ill") == 2).then_some(()));
+        ill.fail(true);
+        // The question after next is the threshold: two intervals, each up to a tenth longer by chance.
+        let threshold = Instant::now() + Duration::from_millis(220);
+        until("nothing goes there", || (count(&front, 6, "good") == 6).then_some(()));
+        lags.push(threshold.elapsed());
+        ill.fail(false);
+    }
+    assert!(lags.last().is_some_and(|lag| *lag < Duration::from_secs(1)), "{lags:?}");
 }

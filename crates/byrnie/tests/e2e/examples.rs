@@ -198,3 +198,15 @@ fn fault() {
     assert!((3..=40).contains(&failed), "{failed} of 200");
     assert_eq!(example.statuses(50), [200; 50], "nobody else is touched");
 }
+
+#[test]
+fn locality_failover() {
+    let example = Example::start("locality-failover");
+    until("the near one answers", || (example.answered_by("near", 1) == 1).then_some(()));
+    assert_eq!(example.answered_by("near", 30), 30);
+    example.mesh.byrnie(&["delete", "workload", "catalog-near", "-n", "shop"]).ok();
+    until("the other zone takes over", || (example.answered_by("far", 1) == 1).then_some(()));
+    assert_eq!(example.answered_by("far", 30), 30);
+    example.apply("mesh.yaml");
+    until("the near one is back", || (example.answered_by("near", 10) == 10).then_some(()));
+}

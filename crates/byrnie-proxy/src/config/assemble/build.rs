@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use byrnie_plan::{
-    AppProtocol, HostPattern, Key, MeshSettings, ObjectName, Resource, RouteKind, ServicePortRef,
-};
+use byrnie_plan::{AppProtocol, Key, MeshSettings, ObjectName, Resource, RouteKind, ServicePortRef};
 use foldhash::HashMap;
 
 use super::clusters::Round;
 use super::compiled::{Cache, Compiled, Source};
 use super::{Assembler, Held, entrance};
-use crate::config::{Cluster, Destination, HttpRoutes, Listener};
+use crate::config::{Cluster, Destination, HttpRoutes, Listener, TcpRoutes};
 
 /// One assembly: what was, and what is becoming.
 pub(super) struct Build<'a, 'r> {
@@ -50,7 +48,6 @@ impl Build<'_, '_> {
     fn destination(&mut self, name: &ServicePortRef) -> Option<Arc<Destination>> {
         let cluster = self.round.cluster(name, &[]).ok()?;
         let Compiled { http, tcp } = self.routes(name)?;
-        let tcp = tcp.into_iter().next().map(|(_, route)| route);
         let protocol = effective(cluster.protocol, http.as_deref());
         let overrides = self.overrides(&name.service);
         let before = self.assembler.config.destinations.get(name);
@@ -62,7 +59,7 @@ impl Build<'_, '_> {
                 && before.overrides.iter().zip(&overrides).all(|(a, b)| Arc::ptr_eq(a, b))
                 && Arc::ptr_eq(&before.cluster, &cluster)
                 && same(&before.http, &http)
-                && same(&before.tcp, &tcp)
+                && same_routes(&before.tcp, &tcp)
         });
         Some(match same {
             Some(before) => Arc::clone(before),
@@ -99,7 +96,7 @@ impl Build<'_, '_> {
                 continue;
             };
             let Some(port) = routes.ports.iter().find(|port| port.port == name.port) else { break };
-            let tcp = port.tcp.iter().map(|rule| (&HostPattern::Any, rule)).collect();
+            let tcp = port.tcp.iter().map(|(host, rule)| (host, rule)).collect();
             let source =
                 Source { place: (key, name.port), revision: *revision, http: port.http.as_ref(), tcp };
             return self.cache.compile(&self.assembler.cache, source, self.round);
@@ -146,6 +143,10 @@ fn effective(declared: AppProtocol, http: Option<&HttpRoutes>) -> AppProtocol {
         }
         _ => declared,
     }
+}
+
+fn same_routes(a: &TcpRoutes, b: &TcpRoutes) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(&a.1, &b.1))
 }
 
 fn same<T>(a: &Option<Arc<T>>, b: &Option<Arc<T>>) -> bool {

@@ -6,7 +6,7 @@ use byrnie_plan::{BackendTarget, HostPattern, HttpTable, InvalidBackend, Key, Tc
 use foldhash::HashMap;
 
 use super::clusters::Round;
-use crate::config::{Carries, Cluster, HttpRoutes, RouteError, TcpRoute};
+use crate::config::{Carries, Cluster, HttpRoutes, RouteError, TcpRoute, TcpRoutes};
 
 /// What was compiled, by resource and port.
 #[derive(Default)]
@@ -18,7 +18,7 @@ struct Entry {
     /// Every backend, and what it led to.
     led_to: Vec<(BackendTarget, Carries, Resolved)>,
     http: Option<Arc<HttpRoutes>>,
-    tcp: Vec<(HostPattern, Arc<TcpRoute>)>,
+    tcp: TcpRoutes,
 }
 
 type Resolved = Result<Arc<Cluster>, InvalidBackend>;
@@ -36,7 +36,7 @@ pub(super) struct Source<'a> {
 /// Routes for requests, and for connections by SNI pattern.
 pub(super) struct Compiled {
     pub(super) http: Option<Arc<HttpRoutes>>,
-    pub(super) tcp: Vec<(HostPattern, Arc<TcpRoute>)>,
+    pub(super) tcp: TcpRoutes,
 }
 
 impl Cache {

@@ -40,7 +40,7 @@ pub(super) fn of_resource(resource: &Resource, own_namespace: &str) -> Vec<Key> 
         Resource::Routes(routes) => {
             for port in &routes.ports {
                 port.http.iter().for_each(|table| of_table(&mut keys, table));
-                port.tcp.iter().for_each(|rule| of_rule(&mut keys, rule));
+                port.tcp.iter().for_each(|(_, rule)| of_rule(&mut keys, rule));
             }
         }
         Resource::GatewayRoutes(gateway) => {

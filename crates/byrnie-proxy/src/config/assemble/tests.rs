@@ -94,7 +94,7 @@ fn everything() -> PathMatch {
 }
 
 fn routes(service: &str, client: Option<&str>, table: HttpTable) -> Resource {
-    let ports = vec![PortRoutes { port: 80, http: Some(table), tcp: None }];
+    let ports = vec![PortRoutes { port: 80, http: Some(table), tcp: Vec::new() }];
     Resource::Routes(Routes { service: name(service), client_namespace: client.map(str::to_owned), ports })
 }
 

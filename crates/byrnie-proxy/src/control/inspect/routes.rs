@@ -15,7 +15,9 @@ pub(super) fn all(assembler: &Assembler) -> Vec<Value> {
                 for port in &routes.ports {
                     let place = format!("{}:{}", routes.service, port.port);
                     port.http.iter().for_each(|table| requests(&mut all, &place, table));
-                    port.tcp.iter().for_each(|rule| bytes(&mut all, &place, "*", rule));
+                    for (host, rule) in &port.tcp {
+                        bytes(&mut all, &place, &words::host(host), rule);
+                    }
                 }
             }
             Resource::GatewayRoutes(gateway) => {

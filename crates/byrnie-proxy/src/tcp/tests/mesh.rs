@@ -237,7 +237,7 @@ pub(crate) fn call(
         name: web(),
         protocol,
         http: None,
-        tcp: None,
+        tcp: Vec::new(),
         cluster,
         overrides: Vec::new(),
         settings: Arc::default(),

@@ -118,7 +118,7 @@ fn matching(change: impl FnOnce(&mut pb::HttpMatch)) -> (String, &'static str) {
     let name = pb::RouteName { kind: 1, route: "shop/r".into(), rule: "0".into() };
     let rule = pb::HttpRule { name: Some(name), ..pb::HttpRule::default() };
     let http = pb::HttpTable { matches: vec![one], rules: vec![rule], scopes: Vec::new() };
-    let ports = vec![pb::PortRoutes { port: 80, http: Some(http), tcp: None }];
+    let ports = vec![pb::PortRoutes { port: 80, http: Some(http), tcp: Vec::new() }];
     let routes = pb::Routes { service: "shop/web".into(), client_namespace: None, ports };
     let key = Key::Routes { service: web(), client_namespace: None };
     let (path, code) = refusal(&key, Some(Kind::Routes(routes)));

@@ -392,7 +392,8 @@ fn tcp() -> impl Strategy<Value = TcpRule> {
 }
 
 fn routes() -> impl Strategy<Value = Routes> {
-    let ports = (port(), of(table()), of(tcp())).prop_map(|(port, http, tcp)| PortRoutes { port, http, tcp });
+    let ports = (port(), of(table()), vec((host(), tcp()), 0..3));
+    let ports = ports.prop_map(|(port, http, tcp)| PortRoutes { port, http, tcp });
     (object(), of(word()), by_port(ports, |port| port.port))
         .prop_map(|(service, client_namespace, ports)| Routes { service, client_namespace, ports })
 }

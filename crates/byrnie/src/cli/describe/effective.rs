@@ -4,45 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use byrnie_api::kinds::MeshSpec;
 use byrnie_api::{Kind, Object, ObjectKey, Typed};
-use byrnie_mesh::{Change, Compiler, Holding, Options};
+use byrnie_decide::{request_limit, try_limit};
+use byrnie_mesh::{Change, Compiler, Controlled, Options, Origins, RuleValues, ServiceValues};
+use byrnie_plan::{BackendTarget, HttpRule, Key, ObjectName, Resource, RouteKind};
 use serde_json::Value;
 
-use super::indent;
+use super::{indent, words};
 use crate::cli::failure::Failure;
 use crate::output::table::Table;
 
-/// What a Service without any TrafficPolicy has, by field. A test compares it with what the compiler makes of none.
-pub(super) const TRAFFIC_DEFAULTS: [(&str, &str); 20] = [
-    ("balancer.type", "peakEwma"),
-    ("timeouts.connect", "1s"),
-    ("timeouts.request", "none"),
-    ("timeouts.idle", "none"),
-    ("retry.attempts", "2"),
-    ("retry.on", "what was not processed"),
-    ("retry.perTryTimeout", "none"),
-    ("retry.backoff", "25ms"),
-    ("retry.backoffMax", "250ms"),
-    ("retry.budget.percent", "20"),
-    ("retry.budget.minPerSecond", "3"),
-    ("limits.maxConnections", "1024"),
-    ("limits.maxPending", "1024"),
-    ("limits.maxInFlight", "1024"),
-    ("outlierEjection", "never"),
-    ("slowStart", "none"),
-    ("locality", "none"),
-    ("retry.otherLocality", "false"),
-    ("retryAfterMax", "30s"),
-    ("sessionPersistence", "none"),
-];
-/// Settings of a TrafficPolicy whose parts are settings of their own.
-const JOINED: [&str; 2] = ["timeouts", "limits"];
-
 /// Value and origin by field.
-type Values = BTreeMap<String, (String, String)>;
+pub(super) type Values = BTreeMap<String, (String, String)>;
 
 /// Whether there is something to say about an object.
 pub(super) fn has_values(object: &Value) -> bool {
-    let kinds = ["Service", "HTTPRoute", "GRPCRoute", "Gateway", "Workload"];
+    let kinds = ["Service", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "Gateway", "Workload"];
     object["kind"].as_str().is_some_and(|kind| kinds.contains(&kind))
 }
 
@@ -69,8 +45,11 @@ impl World {
         let key = ObjectKey::new(kind, text("namespace"), text("name"));
         let tables = match kind {
             Kind::Service => vec![(String::new(), self.service(&key))],
-            Kind::HTTPRoute | Kind::GRPCRoute => self.rules(&key, object),
-            Kind::Gateway => vec![(String::new(), self.gateway(&key)?)],
+            Kind::HTTPRoute => self.rules(RouteKind::Http, &key, object),
+            Kind::GRPCRoute => self.rules(RouteKind::Grpc, &key, object),
+            Kind::TCPRoute => self.rules(RouteKind::Tcp, &key, object),
+            Kind::TLSRoute => self.rules(RouteKind::Tls, &key, object),
+            Kind::Gateway => self.gateway(&key)?,
             Kind::Workload => vec![(String::new(), self.workload(&key)?)],
             _ => Vec::new(),
         };
@@ -87,79 +66,77 @@ impl World {
     }
 
     fn service(&self, key: &ObjectKey) -> Values {
-        let mut values = settle(&self.compiler.policies_for(key, None));
-        for (field, value) in TRAFFIC_DEFAULTS {
-            fill(&mut values, field, value);
+        let held = self.compiler.service_values(&name(key));
+        let mut values = Values::new();
+        for (field, value) in words::settings(&held.settings) {
+            values.insert(field.to_owned(), (value, origin(&held.origins, field)));
         }
+        words::controlled(&mut values, "outbound", &held.outbound);
+        words::controlled(&mut values, "inbound", &held.inbound);
         values
     }
 
-    /// The policies of the first Gateway that a route is attached to, and of the listener that it names.
-    fn of_gateway(&self, key: &ObjectKey, route: &Value) -> Vec<Holding> {
-        let parents = route["spec"]["parentRefs"].as_array().into_iter().flatten();
-        let mut gateways = parents.filter(|parent| parent["kind"].as_str().unwrap_or("Gateway") == "Gateway");
-        let Some(parent) = gateways.next() else { return Vec::new() };
-        let namespace = parent["namespace"].as_str().unwrap_or(&key.namespace);
-        let gateway = ObjectKey::new(Kind::Gateway, namespace, parent["name"].as_str().unwrap_or_default());
-        self.compiler.policies_for(&gateway, parent["sectionName"].as_str())
-    }
-
-    /// Each rule: what it says itself, else the policies of rule and route, of its Gateway, of its first backend's
-    /// Service.
-    fn rules(&self, key: &ObjectKey, object: &Value) -> Vec<(String, Values)> {
-        let rules = object["spec"]["rules"].as_array().cloned().unwrap_or_default();
+    /// Each rule, for each listener or Service that has it and each Service that it leads to; what is the same
+    /// everywhere stands there once.
+    fn rules(&self, kind: RouteKind, key: &ObjectKey, object: &Value) -> Vec<(String, Values)> {
         let mut tables = Vec::new();
-        for (index, rule) in rules.iter().enumerate() {
-            let name = rule["name"].as_str().map_or_else(|| index.to_string(), str::to_owned);
-            let own = format!("rule {name}");
-            let mut values = Values::new();
-            for field in ["timeouts", "retry"] {
-                flatten(&mut values, field, &rule[field], &own);
+        for (index, written) in object["spec"]["rules"].as_array().into_iter().flatten().enumerate() {
+            let rule = written["name"].as_str().map_or_else(|| index.to_string(), str::to_owned);
+            let mut told: Vec<(String, Values)> = Vec::new();
+            for held in self.compiler.rule_values(kind, &name(key), &rule) {
+                let services = services(&held.rule);
+                let several = services.len() > 1;
+                for service in services {
+                    let to = if several { format!(" to Service {service}") } else { String::new() };
+                    let values = rule_values(&held, written, &self.compiler.service_values(&service));
+                    told.push((format!(" at {}{to}", held.at), values));
+                }
             }
-            let mut held = self.compiler.policies_for(key, Some(&name));
-            held.extend(self.of_gateway(key, object));
-            let backend = &rule["backendRefs"][0];
-            if let Some(service) = backend["name"].as_str() {
-                let namespace = backend["namespace"].as_str().unwrap_or(&key.namespace);
-                held.extend(
-                    self.compiler.policies_for(&ObjectKey::new(Kind::Service, namespace, service), None),
-                );
+            let is_same = told.iter().all(|(_, values)| *values == told[0].1);
+            if is_same {
+                told.truncate(1);
+                told.iter_mut().for_each(|(place, _)| place.clear());
             }
-            // A rule's retry is one setting, as a policy's is.
-            let has_retry = rule["retry"].is_object();
-            let mut settled = settle(&held);
-            settled.retain(|field, _| {
-                let of_request = ["timeouts.request", "retry.", "rateLimits.", "faults."]
-                    .iter()
-                    .any(|prefix| field.starts_with(prefix));
-                of_request && !(has_retry && field.starts_with("retry."))
-            });
-            for (field, value) in settled {
-                values.entry(field).or_insert(value);
-            }
-            let requests = TRAFFIC_DEFAULTS.iter().filter(|(field, _)| {
-                *field == "timeouts.request" || (field.starts_with("retry.") && !has_retry)
-            });
-            for (field, value) in requests {
-                fill(&mut values, field, value);
-            }
-            tables.push((format!(" of rule {name}"), values));
+            tables
+                .extend(told.into_iter().map(|(place, values)| (format!(" of rule {rule}{place}"), values)));
         }
         tables
     }
 
-    fn gateway(&self, key: &ObjectKey) -> Result<Values, Failure> {
-        let mut values = settle(&self.compiler.policies_for(key, None));
-        values.extend(self.mesh_values(&["proxy", "telemetry"])?);
-        Ok(values)
+    /// Each listener's policies, where they differ, and what the proxy has of the Mesh.
+    fn gateway(&self, key: &ObjectKey) -> Result<Vec<(String, Values)>, Failure> {
+        let mut tables: Vec<(String, Values)> = Vec::new();
+        for held in self.compiler.listener_values(&name(key)) {
+            let mut values = Values::new();
+            if let Some(limit) = held.timeouts.request {
+                let value = words::limit(Some(limit).filter(|limit| !limit.is_zero()));
+                values.insert(
+                    "timeouts.request".to_owned(),
+                    (value, origin(&held.origins, "timeouts.request")),
+                );
+            }
+            for (field, value) in held.retry.iter().flat_map(words::retry) {
+                values.insert(field.to_owned(), (value, origin(&held.origins, field)));
+            }
+            words::controlled(&mut values, "inbound", &held.controlled);
+            tables.push((format!(" of listener {}", held.listener), values));
+        }
+        if tables.iter().all(|(_, values)| *values == tables[0].1) {
+            tables.truncate(1);
+            tables.iter_mut().for_each(|(place, _)| place.clear());
+        }
+        let of_mesh = self.mesh_values(&["proxy", "telemetry"])?;
+        match tables.as_mut_slice() {
+            [(place, values)] if place.is_empty() => values.extend(of_mesh),
+            _ => tables.push((String::new(), of_mesh)),
+        }
+        Ok(tables)
     }
 
     fn workload(&self, key: &ObjectKey) -> Result<Values, Failure> {
         let fields = ["proxy", "telemetry", "certificates", "defaultInboundPolicy", "mtls", "trustDomain"];
         let mut values = self.mesh_values(&fields)?;
-        let name = byrnie_plan::ObjectName::new(key.namespace.as_str(), key.name.as_str());
-        if let Some(byrnie_plan::Resource::InboundPolicy(policy)) =
-            self.compiler.resource(&byrnie_plan::Key::InboundPolicy(name))
+        if let Some(Resource::InboundPolicy(policy)) = self.compiler.resource(&Key::InboundPolicy(name(key)))
         {
             let origin = "spec.serviceAccount".to_owned();
             values.insert("identity".to_owned(), (policy.identity.to_string(), origin));
@@ -168,6 +145,9 @@ impl World {
                 let value = format!("{:?}{mode}", policy.action).to_uppercase();
                 let origin = format!("AuthorizationPolicy {}", policy.name);
                 values.insert(format!("authorization.{}", policy.name), (value, origin));
+            }
+            for inbound in &policy.controls {
+                words::inbound(&mut values, inbound);
             }
         }
         Ok(values)
@@ -199,43 +179,90 @@ impl World {
     }
 }
 
-/// What the policies come to: each setting of the nearest one that has it.
-fn settle(held: &[Holding]) -> Values {
-    let mut values = Values::new();
-    let mut settled = BTreeSet::new();
-    for holding in held {
-        let origin = format!("{} ({})", holding.policy, holding.place);
-        for (field, value) in holding.spec.as_object().into_iter().flatten() {
-            if field == "targetRefs" {
-                continue;
-            }
-            let parts = value.as_object().filter(|_| JOINED.contains(&field.as_str()));
-            match parts {
-                Some(parts) => {
-                    for (part, value) in parts {
-                        let path = format!("{field}.{part}");
-                        if settled.insert(path.clone()) {
-                            flatten(&mut values, &path, value, &origin);
-                        }
-                    }
-                }
-                None => {
-                    if settled.insert(field.clone()) {
-                        flatten(&mut values, field, value, &origin);
-                    }
-                }
-            }
+fn name(key: &ObjectKey) -> ObjectName {
+    ObjectName::new(key.namespace.as_str(), key.name.as_str())
+}
+
+/// The Services that a rule leads to; one that does not exist has the defaults.
+fn services(rule: &HttpRule) -> Vec<ObjectName> {
+    let mut services: Vec<ObjectName> = Vec::new();
+    for backend in &rule.backends {
+        if let BackendTarget::Service { service, .. } = &backend.target
+            && !services.contains(service)
+        {
+            services.push(service.clone());
         }
     }
+    if services.is_empty() {
+        services.push(ObjectName::new("", ""));
+    }
+    services
+}
+
+/// What holds for a rule's requests that go to one Service: the rule's own, else the Service's, as proxies decide it.
+fn rule_values(held: &RuleValues, written: &Value, service: &ServiceValues) -> Values {
+    let rule = &held.rule;
+    let own = format!("rule {}", rule.name.rule);
+    let said = |path: &[&str]| path.iter().try_fold(written, |value, name| value.get(name)).is_some();
+    let of = |is_own: bool, is_rules: bool, field: &str| match (is_own, is_rules) {
+        (true, _) => own.clone(),
+        (false, true) => origin(&held.origins, field),
+        (false, false) => origin(&service.origins, field),
+    };
+    let mut values = Values::new();
+    let mut put = |field: &str, value: String, origin: String| {
+        values.insert(field.to_owned(), (value, origin));
+    };
+    if matches!(rule.name.kind, RouteKind::Tcp | RouteKind::Tls) {
+        let connection = ["timeouts.connect", "timeouts.idle"];
+        let settings = words::settings(&service.settings);
+        for (field, value) in settings.into_iter().filter(|(field, _)| connection.contains(field)) {
+            put(field, value, of(false, false, field));
+        }
+    } else {
+        let request = words::limit(request_limit(rule.timeouts, &service.settings));
+        let is_rules = rule.timeouts.request.is_some();
+        put("timeouts.request", request, of(said(&["timeouts", "request"]), is_rules, "timeouts.request"));
+        let is_rules = rule.retry.is_some();
+        for (field, value) in words::retry(rule.retry.as_ref().unwrap_or(&service.settings.retry)) {
+            let standard = match field {
+                "retry.attempts" => "attempts",
+                "retry.on" => "codes",
+                "retry.backoff" => "backoff",
+                _ => "-",
+            };
+            put(field, value, of(said(&["retry", standard]), is_rules, field));
+        }
+        if let Some(limit) = rule.timeouts.backend_request {
+            let limit = words::limit(try_limit(rule.timeouts, Some(limit)));
+            put("retry.perTryTimeout", limit, format!("{own} timeouts.backendRequest"));
+        }
+    }
+    words::controlled(&mut values, "here", &nearest(&held.controlled, &service.outbound));
     values
 }
 
-/// A default, unless the field or a part of it has a value.
-fn fill(values: &mut Values, field: &str, default: &str) {
-    let part = format!("{field}.");
-    if !values.contains_key(field) && !values.keys().any(|known| known.starts_with(&part)) {
-        values.insert(field.to_owned(), (default.to_owned(), "default".to_owned()));
+/// A rule's limits and faults, else its Service's, as proxies have it.
+fn nearest(rule: &Controlled, service: &Controlled) -> Controlled {
+    let mut nearest = rule.clone();
+    if nearest.controls.limits.is_none() {
+        nearest.controls.limits.clone_from(&service.controls.limits);
+        nearest.limits.clone_from(&service.limits);
     }
+    if nearest.controls.faults.is_none() {
+        nearest.controls.faults.clone_from(&service.controls.faults);
+        nearest.faults.clone_from(&service.faults);
+    }
+    nearest
+}
+
+/// Whose word a field, or a part of it, is.
+fn origin(origins: &Origins, field: &str) -> String {
+    let below = format!("{field}.");
+    let found = origins
+        .get(field)
+        .or_else(|| origins.iter().find(|(path, _)| path.starts_with(&below)).map(|(_, origin)| origin));
+    found.cloned().unwrap_or_else(|| "default".to_owned())
 }
 
 /// Every value below a field, each under its path; a list is one value.
@@ -262,165 +289,4 @@ fn flatten(values: &mut Values, path: &str, value: &Value, origin: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OBJECTS: &str = "
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec: {ports: [{port: 80}]}
----
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: TrafficPolicy
-metadata: {name: near, namespace: shop}
-spec: {targetRefs: [{kind: Service, name: web}], timeouts: {request: 5s}, retry: {attempts: 1}}
----
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: TrafficPolicy
-metadata: {name: far, namespace: shop}
-spec:
-  targetRefs: [{kind: Namespace, name: shop}]
-  timeouts: {request: 9s, connect: 3s}
-  retry: {attempts: 7, backoff: 1ms}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: r, namespace: shop}
-spec:
-  parentRefs: [{group: '', kind: Service, name: web}]
-  rules:
-  - name: own
-    timeouts: {request: 1s}
-    retry: {attempts: 3, codes: [503, 504]}
-    backendRefs: [{name: web, port: 80}]
-  - backendRefs: [{name: web, port: 80}]
----
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: Workload
-metadata: {name: web-1, namespace: shop}
-spec: {serviceAccount: web}
----
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: Mesh
-metadata: {name: default}
-spec: {defaultInboundPolicy: deny, proxy: {detectTimeout: 2s}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: outside, namespace: shop}
-spec:
-  parentRefs: [{name: front, sectionName: http}]
-  rules: [{backendRefs: [{name: web, port: 80}]}]
----
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: TrafficPolicy
-metadata: {name: edge, namespace: shop}
-spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: front}], timeouts: {request: 2s}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: front, namespace: shop}
-spec: {gatewayClassName: byrnie, listeners: [{name: http, port: 8080, protocol: HTTP}]}
-";
-
-    fn world() -> (World, Vec<Object>) {
-        let reading = byrnie_api::read_documents(OBJECTS, "f.yaml");
-        assert_eq!(reading.findings, []);
-        let objects: Vec<Object> = reading.objects.into_iter().map(|(object, _)| object).collect();
-        (World::new(objects.clone()), objects)
-    }
-
-    fn described(index: usize) -> String {
-        let (world, objects) = world();
-        world.describe(&objects[index].to_value()).unwrap()
-    }
-
-    fn row(text: &str, field: &str) -> String {
-        let line = text.lines().find(|line| line.trim_start().starts_with(&format!("{field} ")));
-        let words: Vec<&str> =
-            line.unwrap_or_else(|| panic!("no {field} in {text}")).split_whitespace().collect();
-        words.join(" ")
-    }
-
-    #[test]
-    fn settings_of_a_service_name_their_policies() {
-        let text = described(0);
-        for (field, expected) in [
-            ("timeouts.request", "timeouts.request 5s TrafficPolicy shop/near (Service shop/web)"),
-            ("timeouts.connect", "timeouts.connect 3s TrafficPolicy shop/far (Namespace shop)"),
-            ("timeouts.idle", "timeouts.idle none default"),
-            ("retry.attempts", "retry.attempts 1 TrafficPolicy shop/near (Service shop/web)"),
-            // The nearer policy's retry holds as a whole.
-            ("retry.backoff", "retry.backoff 25ms default"),
-            ("balancer.type", "balancer.type peakEwma default"),
-        ] {
-            assert_eq!(row(&text, field), expected);
-        }
-    }
-
-    #[test]
-    fn rules_say_it_themselves_or_take_it_from_afar() {
-        let text = described(3);
-        let (own, other) = text.split_once("Effective values of rule 1:").unwrap();
-        assert!(own.starts_with("Effective values of rule own:\n"), "{own}");
-        assert_eq!(row(own, "timeouts.request"), "timeouts.request 1s rule own");
-        assert_eq!(row(own, "retry.codes"), "retry.codes 503, 504 rule own");
-        assert!(!own.contains("retry.backoff"), "{own}");
-        assert_eq!(
-            row(other, "timeouts.request"),
-            "timeouts.request 5s TrafficPolicy shop/near (Service shop/web)"
-        );
-    }
-
-    #[test]
-    fn a_gateway_is_nearer_than_the_service_behind_it() {
-        let text = described(6);
-        let request = "timeouts.request 2s TrafficPolicy shop/edge (Gateway shop/front)";
-        assert_eq!(row(&text, "timeouts.request"), request);
-        assert_eq!(
-            row(&text, "retry.attempts"),
-            "retry.attempts 1 TrafficPolicy shop/near (Service shop/web)"
-        );
-        assert_eq!(row(&described(8), "timeouts.request"), request);
-    }
-
-    #[test]
-    fn what_a_workload_has_of_the_mesh() {
-        let text = described(4);
-        assert_eq!(
-            row(&text, "identity"),
-            "identity spiffe://cluster.local/ns/shop/sa/web spec.serviceAccount"
-        );
-        assert_eq!(
-            row(&text, "defaultInboundPolicy"),
-            "defaultInboundPolicy deny Mesh default spec.defaultInboundPolicy"
-        );
-        assert_eq!(
-            row(&text, "proxy.detectTimeout"),
-            "proxy.detectTimeout 2s Mesh default spec.proxy.detectTimeout"
-        );
-        assert_eq!(row(&text, "certificates.lifetime"), "certificates.lifetime 24h default");
-    }
-
-    /// The defaults shown are those that the compiler fills in.
-    #[test]
-    fn the_defaults_are_the_compilers() {
-        let of = byrnie_plan::TrafficSettings::default();
-        let shown: BTreeMap<&str, &str> = TRAFFIC_DEFAULTS.into_iter().collect();
-        assert_eq!(shown["timeouts.connect"], format!("{:?}", of.connect_timeout));
-        assert_eq!(shown["retry.attempts"], of.retry.attempts.to_string());
-        assert_eq!(shown["retry.backoff"], format!("{:?}", of.retry.backoff));
-        assert_eq!(shown["retry.backoffMax"], format!("{:?}", of.retry.backoff_max));
-        assert_eq!(shown["retry.budget.percent"], of.retry.budget.percent.to_string());
-        assert_eq!(shown["retry.budget.minPerSecond"], of.retry.budget.min_per_second.to_string());
-        assert_eq!(shown["limits.maxConnections"], of.limits.max_connections.to_string());
-        assert_eq!(shown["limits.maxPending"], of.limits.max_pending.to_string());
-        assert_eq!(shown["limits.maxInFlight"], of.limits.max_in_flight.to_string());
-        assert_eq!((of.request_timeout, of.idle_timeout, of.retry.per_try_timeout), (None, None, None));
-        assert!(of.outlier.is_none() && of.slow_start.is_none());
-        assert!(of.locality.is_none() && of.session.is_none() && !of.retry.other_locality);
-        assert_eq!(shown["retryAfterMax"], format!("{:?}", of.retry_after_max));
-        assert_eq!(of.balancer, byrnie_plan::Balancer::PeakEwma);
-    }
-}
+mod tests;
