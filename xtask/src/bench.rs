@@ -6,6 +6,7 @@
 
 mod apply;
 mod budget;
+pub mod capture;
 mod certificates;
 mod demo;
 pub mod load;
@@ -62,6 +63,9 @@ pub struct Options {
     /// Instead: finding one of many routes, and compiling 10,000
     #[arg(long, conflicts_with_all = ["apply", "demo", "memory"])]
     routes: bool,
+    /// Instead: new connections, redis and bulk through a captured pair (`up --transparent`; needs root)
+    #[arg(long, conflicts_with_all = ["apply", "demo", "memory", "routes"])]
+    capture: bool,
     /// Put the result into docs/benchmarks.md
     #[arg(long)]
     write: bool,
@@ -94,6 +98,8 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
         (Section::Memory, memory::run(&program(options)?, &scratch)?)
     } else if options.routes {
         (Section::Routes, routes::run(options, &scratch)?)
+    } else if options.capture {
+        (Section::Capture, capture::run(options, &program(options)?, &scratch)?)
     } else {
         (Section::Proxies, proxies(options, scratch)?)
     };

@@ -50,6 +50,9 @@ enum Recipe {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// A program that `bench --capture` runs in a workload's place
+    #[command(hide = true, subcommand)]
+    BenchPart(bench::capture::part::Part),
     /// Write docs/cli.md and docs/errors.md only (needs nothing but the product)
     Docs,
 }
@@ -77,6 +80,7 @@ fn run(recipe: Recipe) -> anyhow::Result<()> {
         Recipe::Soak(options) => soak::run(&options),
         Recipe::Codegen => codegen::run(),
         Recipe::Fuzz { target, seconds } => fuzz(&target, seconds),
+        Recipe::BenchPart(part) => bench::capture::part::run(part),
         Recipe::Docs => docs::run(),
     }
 }

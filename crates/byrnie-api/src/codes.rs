@@ -329,6 +329,8 @@ codes! {
         "report it with the proxy's log";
     PORT_IN_USE = 217, "port not available", "A Gateway's proxy cannot bind a listener's port; it tries again.",
         "end the process that holds the port, or choose another port for the listener";
+    ADDRESS_NOT_USABLE = 218, "address not of this machine", "A Gateway names an address that this machine does not have.",
+        "give the machine the address, or correct Gateway.spec.addresses";
     REQUESTS_LIMIT = 240, "too many requests in flight", "A proxy has as many requests in flight as it may have.",
         "see where they wait; raise Mesh.spec.proxy.maxRequests if the machine has room";
     OVERLOADED = 241, "proxy out of memory or descriptors",
@@ -356,6 +358,8 @@ codes! {
         "find out who changes nftables in the workload's network namespace";
     RULES_BROKEN = 273, "rules not in force", "The rules that capture a workload's traffic cannot be put in force; it is tried again.",
         "see the text; nft must be installed and allowed";
+    TRACKER_FULL = 274, "connection tracker full", "The kernel's connection tracker has no room in a workload's network namespace; it drops new connections.",
+        "find out who opens so many connections there, or raise net.netfilter.nf_conntrack_max on the host";
 
     // Identity (`byrnie-identity`, `byrnie-control`).
     DNS_LOOP = 280, "resolver asks itself", "A resolver that the host's resolv.conf names leads back to this proxy. It is not asked for a minute.",

@@ -161,13 +161,16 @@ pub fn of_proxy(status: &NodeStatus) -> Value {
     all
 }
 
+/// A Gateway names an address that its machine does not have.
+const ADDRESS: &str = "BYR0218";
+
 /// What the compiler programmed, a gateway's proxy may have to refuse: a port that another process holds, for example.
 pub fn not_programmed(status: &mut Value, refusal: Option<&Rejected>) {
     let Some(why) = refusal else { return };
     let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
     for condition in conditions.into_iter().flatten().filter(|condition| condition["type"] == "Programmed") {
         condition["status"] = json!("False");
-        condition["reason"] = json!("Invalid");
+        condition["reason"] = json!(if why.code == ADDRESS { "AddressNotUsable" } else { "Invalid" });
         condition["message"] =
             json!(format!("its proxy keeps the last good state: {} {}", why.code, why.reason));
     }

@@ -41,8 +41,18 @@ impl Namespace {
         enter(self.0.as_fd())
     }
 
-    /// Runs `work` in it, on a thread of its own: what is opened there (sockets) stays in the namespace.
+    /// Whether this thread is in it.
+    pub fn is_here(&self) -> io::Result<bool> {
+        let (own, here) = (rustix::fs::fstat(&*self.0)?, rustix::fs::stat("/proc/thread-self/ns/net")?);
+        Ok((own.st_dev, own.st_ino) == (here.st_dev, here.st_ino))
+    }
+
+    /// Runs `work` in it, on a thread of its own unless this one is there already: what is opened (sockets) stays in
+    /// the namespace.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        if self.is_here()? {
+            return work();
+        }
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("namespace".into()).spawn_scoped(scope, || {
                 self.enter()?;
@@ -78,9 +88,12 @@ impl Namespace {
         Err(io::Error::new(io::ErrorKind::NotFound, format!("process {process} has no thread {name}")))
     }
 
-    /// A program that will run in it. Needs CAP_SYS_ADMIN when it starts.
+    /// A program that will run in it. Needs CAP_SYS_ADMIN when it starts, unless this thread is there already.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
+        if self.is_here().unwrap_or(false) {
+            return command;
+        }
         let namespace = Arc::clone(&self.0);
         // SAFETY: a plain system call between fork and exec; the closure holds the descriptor open.
         unsafe { command.pre_exec(move || enter(namespace.as_fd())) };

@@ -109,6 +109,22 @@ pub fn set_mark(socket: &impl AsFd, mark: u32) -> io::Result<()> {
     SockRef::from(socket).set_mark(mark)
 }
 
+/// Gives this socket an address that need not be this machine's (`IP_TRANSPARENT`). Where the port is taken, the kernel
+/// chooses another one. Needs CAP_NET_ADMIN.
+pub fn bind_as(socket: &impl AsFd, address: SocketAddr) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    match address {
+        SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+        SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+    }
+    match socket.bind(&address.into()) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            socket.bind(&SocketAddr::new(address.ip(), 0).into())
+        }
+        bound => bound,
+    }
+}
+
 /// An inherited descriptor as a UDP socket, non-blocking. Refuses what is none.
 pub fn udp_from(descriptor: OwnedFd) -> io::Result<UdpSocket> {
     let socket = Socket::from(descriptor);

@@ -68,7 +68,7 @@ impl Workers {
                 // A LocalRuntime belongs to the thread that built it.
                 let mut builder = tokio::runtime::Builder::new_current_thread();
                 // Captured traffic is in the workload's namespace: what this thread opens is there.
-                let entered = process.captured.as_ref().map_or(Ok(()), |captured| captured.namespace.enter());
+                let entered = process.captured.as_ref().map_or(Ok(()), |captured| captured.enter());
                 match entered.and_then(|()| builder.enable_all().build_local(LocalOptions::default())) {
                     Ok(runtime) => {
                         let _ = told.send(Ok(()));

@@ -1,5 +1,6 @@
 //! The server's side of a hop: is the request for a port and service of this workload, and may this peer make it?
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use http::{HeaderValue, Version};
 use crate::config::{Inbound, InboundPort};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Front, Peer};
-use crate::hop::header::{self, HopHeader};
+use crate::hop::header::{self, HopHeader, Rest};
 use crate::worker::Worker;
 
 /// What the constant part of a hop header was found to mean; kept per connection, since it rarely changes there.
@@ -37,6 +38,8 @@ pub struct Hop {
     pub version: Version,
     /// What is left of the request's time.
     pub remaining: Option<Duration>,
+    /// Where the caller's proxy was called from.
+    pub client: Option<SocketAddr>,
 }
 
 /// Reads a hop header and finds the port. Refused: what is malformed (400), a port that the workload does not declare,
@@ -54,8 +57,9 @@ pub fn admit(
         && known.generation == config.generation
         && known.text == fixed
     {
-        let (version, _, remaining) = header::parse_rest(rest).ok_or_else(bad)?;
-        return Ok((Rc::clone(known), Hop { version: version.unwrap_or(Version::HTTP_11), remaining }));
+        let Rest { version, remaining, client, .. } = header::parse_rest(rest).ok_or_else(bad)?;
+        let version = version.unwrap_or(Version::HTTP_11);
+        return Ok((Rc::clone(known), Hop { version, remaining, client }));
     }
     let hop = header::parse(value).ok_or_else(bad)?;
     let (inbound, port) = find_port(worker, &hop)?;
@@ -77,7 +81,8 @@ pub fn admit(
         series: worker.process.metrics.requests(worker.index, &labels, Instant::now()),
     });
     *front.admission.borrow_mut() = Some(Rc::clone(&admission));
-    Ok((admission, Hop { version: hop.version.unwrap_or(Version::HTTP_11), remaining: hop.remaining }))
+    let version = hop.version.unwrap_or(Version::HTTP_11);
+    Ok((admission, Hop { version, remaining: hop.remaining, client: hop.client }))
 }
 
 /// How long a caller may be ahead of this proxy: it may have heard first that a port or a service is new here.

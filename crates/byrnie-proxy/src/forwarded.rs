@@ -58,7 +58,8 @@ pub fn tell_peer(process: &Process, front: &Front, settings: &MeshSettings, head
     }
 }
 
-fn address(remote: IpAddr) -> HeaderValue {
+/// An address as a header says it.
+pub fn address(remote: IpAddr) -> HeaderValue {
     HeaderValue::from_str(&remote.to_canonical().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
 }
 

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::admit::Admission;
 use crate::config::{Destination, Listener};
 use crate::detect::Undeclared;
+use crate::forwarded;
 use crate::http::noting::Notes;
 use crate::process::Process;
 use crate::transparent::outbound;
@@ -184,6 +185,15 @@ impl Front {
     pub fn end(&self) {
         self.in_flight.set(self.in_flight.get() - 1);
         self.notes.heard.store(false, Relaxed);
+    }
+
+    /// The other end's address for the peer's proxy; `None` for loopback, which says nothing there.
+    pub fn client_text(&self) -> Option<&str> {
+        let ip = self.remote.ip();
+        if ip.is_loopback() {
+            return None;
+        }
+        self.address.get_or_init(|| forwarded::address(ip)).to_str().ok()
     }
 
     /// The port of a Gateway's listener.

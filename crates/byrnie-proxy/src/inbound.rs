@@ -65,6 +65,7 @@ async fn pass(
     exchange.series = Some(Arc::clone(&admission.series));
     exchange.called.service = Some(admission.service.service.clone());
     exchange.facts.version = hop.version;
+    exchange.client = hop.client;
     let operation = HttpOperation { method: Some(head.method.as_str()), path: Some(head.uri.path()) };
     let port = &admission.port;
     admit::authorize(
@@ -85,6 +86,11 @@ async fn pass(
         timeouts: Timeouts::default(),
         retry: Retrying::Service(Arc::clone(&port.cluster.settings)),
         incoming: hop.remaining,
+        shown: worker
+            .process
+            .captured
+            .as_ref()
+            .and_then(|captured| captured.shown(hop.client?, port.application.plan.address)),
         session: None,
     };
     tries::send(&plan, exchange, head, body).await.map_err(plain)

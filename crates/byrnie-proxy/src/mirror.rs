@@ -119,6 +119,8 @@ async fn send(
         attempt: 0,
         remaining: Some(LIMIT),
         version,
+        client: None,
+        shown: None,
     };
     let mut message = Some(Request::from_parts(head, body));
     let Ok((response, lease)) = hop::send(worker, front, &outgoing, &mut message).await else { return false };

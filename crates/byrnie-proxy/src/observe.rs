@@ -1,6 +1,7 @@
 //! What is seen of one request: metrics, access log, tap. Everything is told once, when the exchange is over.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -87,6 +88,8 @@ pub struct Exchange {
     pub flight: Option<InFlight>,
     /// Whether it is a gRPC call.
     pub is_grpc: bool,
+    /// At the server: where the caller's proxy was called from, as that says.
+    pub client: Option<SocketAddr>,
     /// Tries after the first.
     pub retries: u32,
     /// The request's body where there is one.
@@ -132,6 +135,7 @@ impl Exchange {
             called: Called::default(),
             flight: None,
             is_grpc: false,
+            client: None,
             retries: 0,
             upload: None,
             lease: None,
@@ -360,6 +364,7 @@ impl Exchange {
             .unwrap_or_else(|| Arc::new(Labels::new(self.direction)));
         let delayed = if self.delayed.is_zero() { "" } else { FAULT_DELAY };
         let remote = self.front.remote.to_string();
+        let client = self.client.map(client_text).unwrap_or_default();
         let (source_id, destination_id) = &ids(&labels);
         let entry = AccessEntry {
             source_id,
@@ -369,6 +374,7 @@ impl Exchange {
             service: labels.service.as_ref(),
             route: labels.route.as_ref(),
             peer_address: &remote,
+            client_address: &client,
             method: self.facts.method.as_str(),
             host: text(self.facts.host.as_ref()),
             path: self.facts.uri.path(),
@@ -400,6 +406,11 @@ impl Drop for Exchange {
             self.tell();
         }
     }
+}
+
+/// Without the port where that is not known.
+fn client_text(client: SocketAddr) -> String {
+    if client.port() == 0 { client.ip().to_string() } else { client.to_string() }
 }
 
 /// The gRPC codes that stand for 429 and 5xx: deadline exceeded, resource exhausted, internal, unavailable, data loss.

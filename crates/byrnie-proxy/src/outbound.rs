@@ -337,6 +337,7 @@ impl Work<'_> {
         self.control(exchange, &cluster, rule, &head, incoming).await?;
         let own = rule.and_then(|rule| rule.retry.clone());
         let plan = Plan {
+            shown: None,
             worker: self.worker,
             front: self.front,
             upgrade: self.upgrade.as_ref(),

@@ -1,5 +1,6 @@
 //! One try after the other: balance → pool → hop, until there is an answer or no sense in another try.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +46,8 @@ pub struct Plan<'a> {
     pub retry: Retrying,
     /// What the caller's proxy says is left of the request's time.
     pub incoming: Option<Duration>,
+    /// At the server: whose address the application is to see, where that is asked for.
+    pub shown: Option<SocketAddr>,
     /// The session that the request belongs to.
     pub session: Option<Claim>,
 }
@@ -250,6 +253,8 @@ async fn once(
         attempt: exchange.retries,
         remaining,
         version: version(plan, exchange),
+        client: plan.front.client_text(),
+        shown: plan.shown,
     };
     let (mut response, lease) = hop::send(plan.worker, plan.front, &outgoing, message).await?;
     exchange.lease = Some(lease);

@@ -188,6 +188,20 @@ pub const RULES_RESTORED: Desc = Desc {
     labels: &[],
 };
 
+/// What the kernel's connection tracker holds for the workload.
+pub const TRACKED: Desc = Desc {
+    name: "byrnie_capture_tracked_connections",
+    help: "Entries of the kernel's connection tracker in the workload's network namespace",
+    labels: &[],
+};
+
+/// What it had no room for.
+pub const TRACKER_DROPPED: Desc = Desc {
+    name: "byrnie_capture_tracker_dropped",
+    help: "Packets of new connections that the kernel's full connection tracker dropped",
+    labels: &[],
+};
+
 /// The end of the certificate's life.
 pub const CERTIFICATE_NOT_AFTER: Desc = Desc {
     name: "byrnie_certificate_not_after_seconds",

@@ -210,6 +210,28 @@ impl Ground {
         self.child.id()
     }
 
+    /// The supervisor and everything below it.
+    pub fn processes(&self) -> Vec<Pid> {
+        let mut parents = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            // It may have ended since the directory was read.
+            let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+            let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+            let parent = fields.split_ascii_whitespace().nth(1).and_then(|parent| parent.parse::<i32>().ok());
+            parents.extend(parent.map(|parent| (pid, parent)));
+        }
+        let mut all = vec![i32::try_from(self.pid()).unwrap()];
+        let mut next = 0;
+        while let Some(&pid) = all.get(next) {
+            all.extend(parents.iter().filter(|(_, parent)| *parent == pid).map(|(child, _)| *child));
+            next += 1;
+        }
+        all.into_iter().filter_map(Pid::from_raw).collect()
+    }
+
     /// The mesh is started again with what it knows, once it is gone.
     pub fn restart(&mut self) {
         self.wait_exit();

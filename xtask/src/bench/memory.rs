@@ -36,7 +36,7 @@ struct Moment {
 pub fn run(program: &Path, scratch: &Path) -> anyhow::Result<String> {
     raise_descriptors();
     let origin = Origin::start()?;
-    let mesh = Mesh::start(program, scratch, &file(&origin), 1, 2, SERVICES + 1)?;
+    let mesh = Mesh::start(program, scratch, &file(&origin), &[], 1, 2, SERVICES + 1)?;
     let look = |name: String| -> anyhow::Result<Moment> {
         let (client, server) = (memory(mesh.pid("client")?)?, memory(mesh.pid("server")?)?);
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);

@@ -19,6 +19,8 @@ pub enum Section {
     Memory,
     /// What routes cost.
     Routes,
+    /// What transparent capture costs.
+    Capture,
 }
 
 impl Section {
@@ -29,6 +31,7 @@ impl Section {
             Self::Demo => "demo",
             Self::Memory => "memory",
             Self::Routes => "routes",
+            Self::Capture => "capture",
         }
     }
 }
@@ -60,7 +63,8 @@ mod tests {
         assert_eq!(new, "head\n<!-- bench: demo -->\n\nnew\n\n<!-- /bench: demo -->\ntail\n");
         assert_eq!(replace(&new, "demo", "new"), Some(new.clone()));
         assert_eq!(replace(page, "apply", "x"), None);
-        for section in [Section::Proxies, Section::Apply, Section::Demo, Section::Memory, Section::Routes] {
+        let all = [Section::Proxies, Section::Apply, Section::Demo, Section::Memory, Section::Routes];
+        for section in all.into_iter().chain([Section::Capture]) {
             let page = std::fs::read_to_string(root().join(PAGE)).unwrap();
             assert!(replace(&page, section.name(), "x").is_some(), "{section:?}");
         }

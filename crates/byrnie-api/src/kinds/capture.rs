@@ -29,6 +29,9 @@ pub struct CaptureSettings {
     /// What these users send is not captured. Names or numbers.
     #[schemars(length(max = 64))]
     pub exclude_users: Vec<String>,
+    /// Whether an application sees the address of the client that calls it instead of the proxy's, as far as client and
+    /// application speak the same IP version. A Workload may say otherwise. Default false.
+    pub original_source: bool,
 }
 
 impl Default for CaptureSettings {
@@ -40,6 +43,7 @@ impl Default for CaptureSettings {
             exclude_outbound_ranges: Vec::new(),
             exclude_inbound_ports: Vec::new(),
             exclude_users: Vec::new(),
+            original_source: false,
         }
     }
 }

@@ -67,6 +67,10 @@ pub struct WorkloadSpec {
         regex(pattern = "^[A-Za-z0-9_][-A-Za-z0-9_.]*(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?$")
     )]
     pub run_as: Option<String>,
+    /// Whether the application sees the address of the client that calls it instead of its proxy's. Only with `byrnie
+    /// up --transparent`. Default: `spec.capture.originalSource` of the Mesh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_source: Option<bool>,
     /// Sets `HTTP_PROXY` for the command to the proxy's outbound port. Default false.
     #[serde(default)]
     pub http_proxy: bool,

@@ -1,4 +1,5 @@
-//! A program that cannot undo capture: in its namespace, as its user, without any capability.
+//! A program that cannot undo capture: in its namespace, as its user, without any capability. And threads of ours that
+//! can do no more than they have to.
 
 use std::ffi::CString;
 use std::io;
@@ -84,11 +85,7 @@ impl Confinement {
                 Err(error) => return Err(error.into()),
             }
         }
-        for bit in 0..64 {
-            // Those that this kernel does not know are refused, and nobody has them.
-            let _ = remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit));
-        }
-        clear_ambient_capability_set()?;
+        bound(CapabilitySet::empty())?;
         set_thread_groups(&self.groups)?;
         set_thread_res_gid(self.gid, self.gid, self.gid)?;
         set_thread_res_uid(self.uid, self.uid, self.uid)?;
@@ -96,4 +93,49 @@ impl Confinement {
         set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
         Ok(set_no_new_privs(true)?)
     }
+}
+
+/// What a thread of the superuser still may do. All else is taken from it, and from whatever it starts later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Powers {
+    /// CAP_NET_ADMIN: marks, foreign addresses, rules.
+    pub network: bool,
+    /// CAP_DAC_OVERRIDE: files of other users.
+    pub files: bool,
+}
+
+/// Takes everything but `keep` from the calling thread, for good.
+pub fn keep_only(keep: Powers) -> io::Result<()> {
+    let mut kept = CapabilitySet::empty();
+    kept.set(CapabilitySet::NET_ADMIN, keep.network);
+    kept.set(CapabilitySet::DAC_OVERRIDE, keep.files);
+    bound(kept)?;
+    set_capabilities(
+        None,
+        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },
+    )?;
+    Ok(set_no_new_privs(true)?)
+}
+
+/// Runs `work` on a thread without any power; threads that it starts have none either.
+pub fn powerless<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            keep_only(Powers::default())?;
+            work()
+        });
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread without powers panicked")))
+    })
+}
+
+/// Nothing that this thread starts will have more than these. Plain system calls: allowed between fork and exec.
+fn bound(kept: CapabilitySet) -> io::Result<()> {
+    for bit in 0..64 {
+        let one = CapabilitySet::from_bits_retain(1 << bit);
+        if !kept.contains(one) {
+            // Those that this kernel does not know are refused, and nobody has them.
+            let _ = remove_capability_from_bounding_set(one);
+        }
+    }
+    Ok(clear_ambient_capability_set()?)
 }

@@ -14,6 +14,10 @@ use crate::netns::Namespace;
 pub const TABLE: &str = "byrnie";
 /// The mark of what the proxy itself sends (`SO_MARK`): it is never redirected. The number is Istio's.
 pub const MARK: u32 = 0x539;
+/// The mark of what the proxy sends to its own application. Sockets that the application accepts inherit it, so that
+/// its answers find the way back to the proxy where the proxy shows the client's address instead of its own. It leads
+/// nowhere but to loopback: whoever has such a socket cannot leave the namespace with it.
+pub const APPLICATION_MARK: u32 = 0x53a;
 /// Where outbound connections are redirected to.
 pub const OUTBOUND: u16 = 15001;
 /// Where inbound connections are redirected to.
@@ -74,6 +78,7 @@ impl Rules {
              \tchain outbound {{\n\
              \t\ttype nat hook output priority -100; policy accept;\n\
              \t\tmeta mark {MARK} accept\n\
+             \t\tmeta mark {APPLICATION_MARK} oifname \"lo\" accept\n\
              {users}\
              \t\tmeta l4proto {{ tcp, udp }} th dport 53 redirect to :{DNS}\n\
              \t\tjump spared\n\

@@ -46,6 +46,11 @@ pub(super) fn ip(namespace: &Namespace, lines: &str) -> Result<(), ToolError> {
     run("ip", "iproute2", namespace, &["-batch", "-"], lines).map(drop)
 }
 
+/// The same, where a line does not say that it is about IPv6.
+pub(super) fn ip6(namespace: &Namespace, lines: &str) -> Result<(), ToolError> {
+    run("ip", "iproute2", namespace, &["-6", "-batch", "-"], lines).map(drop)
+}
+
 /// `nft -f -` in a namespace: one transaction.
 pub(super) fn nft(namespace: &Namespace, script: &str) -> Result<(), ToolError> {
     run("nft", "nftables", namespace, &["-f", "-"], script).map(drop)

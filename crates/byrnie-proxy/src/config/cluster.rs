@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use byrnie_decide::{EndpointLoad, OutlierClock, OutlierState, RetryBudget, Time};
 use byrnie_plan::{AppProtocol, Hop, ProxyHeader, ServicePortRef, TrafficSettings};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Controls;
-use super::EndpointSet;
 use super::peer::Peer;
 use super::session::SessionKey;
+use super::{Controls, EndpointSet};
 use crate::hop::header::hop_prefix;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -42,6 +42,8 @@ pub struct Cluster {
     pub controls: Option<Arc<Controls>>,
     /// What a connection to an application begins with.
     pub begins_with: ProxyHeader,
+    /// Single endpoints that were called by their own addresses, by [`Endpoint::id`].
+    pub(super) alone: Mutex<Vec<(u64, Arc<Cluster>)>>,
 }
 
 /// One endpoint. Kept across changes as long as address, port, workload and hop stay the same.
@@ -95,6 +97,7 @@ impl Cluster {
             pending: AtomicU32::new(0),
             controls: None,
             begins_with: ProxyHeader::Off,
+            alone: Mutex::default(),
         }
     }
 
@@ -111,6 +114,23 @@ impl Cluster {
     /// Swaps the endpoints.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
         self.endpoints.store(Arc::new(EndpointSet::new(&self.settings, &self.own_locality, endpoints)));
+    }
+
+    /// One of the endpoints by itself, with the settings of all. The same one as long as the endpoint stays, so that
+    /// limits hold across connections.
+    pub fn alone(&self, endpoint: &Arc<Endpoint>) -> Arc<Self> {
+        let mut alone = self.alone.lock();
+        if let Some((_, known)) = alone.iter().find(|(id, _)| *id == endpoint.id) {
+            return Arc::clone(known);
+        }
+        let current = self.endpoints.load();
+        alone.retain(|(id, _)| current.endpoints.iter().any(|endpoint| endpoint.id == *id));
+        let (settings, budget) = (Arc::clone(&self.settings), Arc::clone(&self.budget));
+        let only = vec![Arc::clone(endpoint)];
+        let cluster = Self::new(self.service.clone(), self.protocol, settings, budget, only);
+        let cluster = Arc::new(Self { controls: self.controls.clone(), ..cluster });
+        alone.push((endpoint.id, Arc::clone(&cluster)));
+        cluster
     }
 
     /// What a request is addressed to that names no host.

@@ -61,7 +61,8 @@ impl Control {
         if self.xds.fresh && self.voice.is_ready() {
             self.listeners.drop_leftovers();
         }
-        self.trouble.ports = self.listeners.failures().next().map(str::to_owned).unwrap_or_default();
+        self.trouble.ports =
+            self.listeners.failures().next().map(|failure| failure.why.clone()).unwrap_or_default();
     }
 
     fn write_addresses(&mut self) {

@@ -10,10 +10,14 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::transparent::Captured;
+
 /// The checks that run.
 pub struct Health {
     metrics: Registry,
     running: Vec<Running>,
+    /// Where the application's addresses mean something: another namespace, where the workload's traffic is captured.
+    captured: Option<Arc<Captured>>,
     /// One of them has changed its mind.
     pub changed: Arc<Notify>,
 }
@@ -27,10 +31,10 @@ struct Running {
 
 impl Health {
     /// None runs.
-    pub fn new(metrics: &Registry) -> Self {
+    pub fn new(metrics: &Registry, captured: Option<Arc<Captured>>) -> Self {
         let healthy = metrics.gauge(&names::WORKLOAD_HEALTHY, &[]);
         healthy.set(1);
-        Self { metrics: metrics.clone(), running: Vec::new(), changed: Arc::new(Notify::new()) }
+        Self { metrics: metrics.clone(), running: Vec::new(), captured, changed: Arc::new(Notify::new()) }
     }
 
     /// Runs these. One that runs already goes on as it is. `is_serving`: the workload has callers, which a check that
@@ -62,7 +66,7 @@ impl Health {
         let count = |result: &str| self.metrics.counter(&names::HEALTH_CHECKS, &[result]);
         let (good, bad) = (count("success"), count("failure"));
         let (asked, heard, changed) = (check.clone(), Arc::clone(&verdict), Arc::clone(&self.changed));
-        let task = tokio::spawn(async move {
+        let asking = async move {
             let mut state = HealthState::default();
             loop {
                 let answer = probe::ask(&asked).await;
@@ -81,7 +85,11 @@ impl Health {
                 }
                 tokio::time::sleep(state.pause(&asked, rand::random())).await;
             }
-        });
+        };
+        let task = match &self.captured {
+            Some(captured) => captured.inside.handle().spawn(asking),
+            None => tokio::spawn(asking),
+        };
         Running { check: check.clone(), verdict, _task: AbortOnDropHandle::new(task) }
     }
 }

@@ -80,7 +80,15 @@ pub struct Listeners {
     remembered: BTreeMap<What, SocketAddr>,
     bound: BTreeMap<What, Bound>,
     /// What could not be bound, and why.
-    failed: BTreeMap<What, String>,
+    failed: BTreeMap<What, Failure>,
+}
+
+/// Why something could not be bound.
+pub struct Failure {
+    /// `BYR0217`, or `BYR0218` where the address itself is not to be had.
+    pub code: &'static str,
+    /// For people.
+    pub why: String,
 }
 
 struct Bound {
@@ -149,7 +157,12 @@ impl Listeners {
                         What::Gateway(address) => format!("port {} ({address})", address.port()),
                         what => what.to_string(),
                     };
-                    self.failed.insert(what.clone(), format!("{name} cannot be bound: {error}"));
+                    let code = match error.kind() {
+                        io::ErrorKind::AddrNotAvailable => "BYR0218",
+                        _ => "BYR0217",
+                    };
+                    let why = format!("{name} cannot be bound: {error}");
+                    self.failed.insert(what.clone(), Failure { code, why });
                 }
             }
         }
@@ -193,9 +206,9 @@ impl Listeners {
         self.bound.get(what).map(|bound| bound.address)
     }
 
-    /// What could not be bound, for people.
-    pub fn failures(&self) -> impl Iterator<Item = &str> {
-        self.failed.values().map(String::as_str)
+    /// What could not be bound.
+    pub fn failures(&self) -> impl Iterator<Item = &Failure> {
+        self.failed.values()
     }
 
     /// Whether nothing for clients is bound although something should be.
@@ -262,7 +275,7 @@ impl Listeners {
     fn bind(&self, what: &What) -> io::Result<TcpListener> {
         let (given, remembered) = (self.given(what), self.remembered.get(what).copied());
         match &self.captured {
-            Some(captured) if *what != What::Admin => captured.namespace.run(|| bind(given, remembered)),
+            Some(captured) if *what != What::Admin => captured.inside.run(move || bind(given, remembered)),
             _ => bind(given, remembered),
         }
     }

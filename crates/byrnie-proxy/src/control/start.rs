@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use byrnie_identity::bundle_from_pem;
+use byrnie_net::capture::confine::{Powers, keep_only, powerless};
 use byrnie_net::{Inherited, Namespace, memfd};
 use byrnie_plan::{Key, TrustBundle};
 use byrnie_telemetry::{AccessLogWriter, Registry, RegistrySettings, names};
@@ -48,6 +50,7 @@ impl Control {
         let process = process(&options, &mut inherited)?;
         let watch = within_limits(&process);
         let workers = Workers::start(&process, options.workers).map_err(RunError::Threads)?;
+        confine(&process, &options).map_err(RunError::Capture)?;
         let (told, identity) = mpsc::channel(4);
         let (ask, questions) = mpsc::channel(16);
         let mut last = options.source.state_dir().map(Addresses::read).unwrap_or_default();
@@ -75,7 +78,7 @@ impl Control {
             snapshot: Snapshot::new(options.source.state_dir()),
             gauges: Gauges::new(&process.metrics),
             watchdog: super::watchdog::Watchdog::default(),
-            health: Health::new(&process.metrics),
+            health: Health::new(&process.metrics, process.captured.clone()),
             addresses: None,
             status: None,
             trouble: Trouble::default(),
@@ -187,17 +190,35 @@ fn within_limits(process: &Process) -> Watch {
 fn process(options: &ProxyOptions, inherited: &mut Inherited) -> Result<Arc<Process>, RunError> {
     let metrics = Registry::new(RegistrySettings::default());
     let dropped = metrics.counter(&names::ACCESS_LOG_DROPPED, &[]);
-    let log = match options.access_log {
+    let stream = options.access_log;
+    let log = move || match stream {
         LogOutput::Stderr => AccessLogWriter::start(io::stderr(), dropped),
         LogOutput::Stdout => AccessLogWriter::start(io::stdout(), dropped),
     };
-    let log = log.map_err(RunError::Threads)?;
+    let log = if options.transparent { powerless(log) } else { log() }.map_err(RunError::Threads)?;
     let mut process = Process::new(options.workload.clone(), options.role, metrics, log);
     if options.transparent {
         let captured = capture(options, inherited, &process.metrics).map_err(RunError::Capture)?;
         process.captured = Some(captured);
     }
     Ok(Arc::new(process))
+}
+
+/// The workers are where they have to be: what comes from here on, on this thread, needs no power over networks.
+fn confine(process: &Process, options: &ProxyOptions) -> io::Result<()> {
+    if process.captured.is_none() {
+        return Ok(());
+    }
+    keep_only(Powers { network: false, files: has_foreign_parent(options) })
+}
+
+/// Whether the way to the state directory leads through somebody else's directories, which only root may enter.
+fn has_foreign_parent(options: &ProxyOptions) -> bool {
+    let own = byrnie_net::unix::own_uid();
+    let Some(path) = options.source.state_dir().and_then(|path| fs::canonicalize(path).ok()) else {
+        return false;
+    };
+    path.ancestors().any(|path| fs::metadata(path).is_ok_and(|found| found.uid() != own))
 }
 
 /// The workload's namespace comes from the supervisor, with its description in the state directory. The rules are in

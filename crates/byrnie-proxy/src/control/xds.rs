@@ -22,8 +22,6 @@ const REFUSED: &str = "BYR0364";
 const WRONG_IDENTITY: &str = "BYR0314";
 /// How long the control plane may take to hear the last report.
 const FLUSH: Duration = Duration::from_secs(1);
-/// A port of a Gateway cannot be bound.
-const PORT: &str = "BYR0217";
 
 /// The subscriptions.
 #[derive(Default)]
@@ -225,8 +223,8 @@ impl Control {
         for key in in_force {
             let Some(version) = self.xds.awaiting.remove(key) else { continue };
             let failure = self.listeners.failures().next().filter(|_| matches!(key, Key::GatewayRoutes(_)));
-            if let Some(reason) = failure {
-                let refusal = Refusal { code: PORT, reason: reason.to_owned() };
+            if let Some(failure) = failure {
+                let refusal = Refusal { code: failure.code, reason: failure.why.clone() };
                 self.xds.nack(key, version, &refusal);
                 self.xds.without_port = true;
                 continue;

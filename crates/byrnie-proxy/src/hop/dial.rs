@@ -18,8 +18,12 @@ use crate::tls::Alpn;
 use crate::transparent::Side;
 use crate::worker::Worker;
 
-/// A plain connection to an endpoint's address.
-pub async fn tcp(worker: &Worker, endpoint: &Endpoint) -> Result<TcpStream, ProxyError> {
+/// A plain connection to an endpoint's address. `shown`: whose address the application is to see instead of ours.
+pub async fn tcp(
+    worker: &Worker,
+    endpoint: &Endpoint,
+    shown: Option<SocketAddr>,
+) -> Result<TcpStream, ProxyError> {
     let address = endpoint.plan.address;
     let failed = |error: std::io::Error| {
         ProxyError::unprocessed(
@@ -29,21 +33,23 @@ pub async fn tcp(worker: &Worker, endpoint: &Endpoint) -> Result<TcpStream, Prox
     };
     let stream = match &worker.process.captured {
         None => TcpStream::connect(address).await,
-        Some(captured) => captured.dial(address, side(worker, endpoint)).await,
+        Some(captured) => captured.dial(address, side(worker, endpoint), shown).await,
     };
     let stream = stream.map_err(failed)?;
     byrnie_net::socket::tune(&stream, worker.config().settings.peer_timeout).map_err(failed)?;
     Ok(stream)
 }
 
-/// A plain connection to an application, which begins as it wants. `client`: for whom, if for one.
+/// A plain connection to an application, which begins as it wants. `shown`: as for [`tcp`]; `client`: for whom,
+/// if for one.
 pub async fn application(
     worker: &Worker,
     begins_with: ProxyHeader,
     endpoint: &Endpoint,
+    shown: Option<SocketAddr>,
     client: Option<SocketAddr>,
 ) -> Result<TcpStream, ProxyError> {
-    let mut stream = tcp(worker, endpoint).await?;
+    let mut stream = tcp(worker, endpoint, shown).await?;
     proxy_protocol::write(&mut stream, begins_with, client).await.map_err(|error| {
         let context = format!("{} at {}: {error}", endpoint.plan.workload, endpoint.plan.address);
         ProxyError::unprocessed(Kind::ConnectFailed, context)
@@ -67,7 +73,7 @@ pub async fn tls(
         return Err(ProxyError::unprocessed(Kind::Internal, "a plaintext endpoint has no TLS"));
     };
     let config = client_config(worker, alpn, identity)?;
-    let stream = tcp(worker, endpoint).await?;
+    let stream = tcp(worker, endpoint, None).await?;
     let connecting = TlsConnector::from(config).connect(unused_server_name(), stream);
     connecting.await.map_err(|error| {
         let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());

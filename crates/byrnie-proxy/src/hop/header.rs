@@ -2,12 +2,13 @@
 //!
 //! `v=1;s=shop/web:80;r=http/shop/front/0;p=8080;h=11;a=1;d=1500` — the service and the port that the caller named, the
 //! route for telemetry, the workload's own port, the original HTTP version (10, 11, 20; absent for bytes), retries made
-//! before, milliseconds left. It never says who calls (the certificate does) nor which workload is meant (the address
-//! dialed does). What stays the same between the requests of a connection comes first, so that a reader need not parse
-//! it again ([`split`]).
+//! before, milliseconds left. `c` is the client's address (of requests without its port, and not for loopback): for the
+//! log, and for applications that are to see it. It never says who calls (the certificate does) nor which workload is
+//! meant (the address dialed does). What stays the same between the requests of a connection comes first, so that a
+//! reader need not parse it again ([`split`]).
 
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use byrnie_plan::{ObjectName, RouteKind, RouteName, ServicePortRef};
@@ -34,7 +35,20 @@ pub struct HopHeader {
     pub remaining: Option<Duration>,
     /// `kind/namespace/route/rule`, for telemetry.
     pub route: Option<String>,
-    /// Of bytes: the caller's own address, for the log.
+    /// Where the client's proxy was called from; of requests without the port (0).
+    pub client: Option<SocketAddr>,
+}
+
+/// What changes from request to request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// The version that the caller spoke; `None` for bytes.
+    pub version: Option<Version>,
+    /// Retries made before this try.
+    pub attempt: u32,
+    /// What is left of the request's time; `None`: no limit.
+    pub remaining: Option<Duration>,
+    /// The client's address.
     pub client: Option<SocketAddr>,
 }
 
@@ -67,6 +81,10 @@ pub fn for_request(outgoing: &super::Outgoing<'_>) -> Option<HeaderValue> {
         Version::HTTP_2 => ";h=20",
         _ => ";h=11",
     });
+    if let Some(client) = outgoing.client {
+        text.push_str(";c=");
+        text.push_str(client);
+    }
     if outgoing.attempt > 0 {
         let _ = write!(text, ";a={}", outgoing.attempt);
     }
@@ -98,17 +116,18 @@ pub fn split(text: &str) -> (&str, &str) {
 }
 
 /// Reads what [`split`] splits off.
-pub fn parse_rest(rest: &str) -> Option<(Option<Version>, u32, Option<Duration>)> {
-    let (mut version, mut attempt, mut remaining) = (None, 0, None);
+pub fn parse_rest(rest: &str) -> Option<Rest> {
+    let mut read = Rest::default();
     for part in rest.split(';').filter(|part| !part.is_empty()) {
         match part.split_once('=')? {
-            ("h", value) => version = Some(parse_version(value)?),
-            ("a", value) => attempt = value.parse().ok()?,
-            ("d", value) => remaining = Some(Duration::from_millis(value.parse().ok()?)),
+            ("h", value) => read.version = Some(parse_version(value)?),
+            ("c", value) => read.client = Some(parse_client(value)?),
+            ("a", value) => read.attempt = value.parse().ok()?,
+            ("d", value) => read.remaining = Some(Duration::from_millis(value.parse().ok()?)),
             _ => {}
         }
     }
-    Some((version, attempt, remaining))
+    Some(read)
 }
 
 /// Reads a value. Strict: `None` for anything that our own proxies would not write, but for parts that a newer one may
@@ -123,13 +142,14 @@ pub fn parse(value: &HeaderValue) -> Option<HopHeader> {
             ("p", value) => port = Some(value.parse::<u16>().ok().filter(|p| *p != 0)?),
             ("s", value) => service = Some(parse_service(value)?),
             ("r", value) => route = Some(value.to_owned()),
-            ("c", value) => client = Some(value.parse().ok()?),
+            ("c", value) => client = Some(parse_client(value)?),
             // What changes from try to try comes behind the version, or the kept part would hide it.
             ("a" | "d", _) => return None,
             _ => {}
         }
     }
-    let (version, attempt, remaining) = parse_rest(rest)?;
+    let Rest { version, attempt, remaining, client: of_request } = parse_rest(rest)?;
+    let client = of_request.or(client);
     known.then_some(HopHeader { port: port?, service: service?, version, attempt, remaining, route, client })
 }
 
@@ -159,6 +179,11 @@ fn parse_service(text: &str) -> Option<ServicePortRef> {
     Some(ServicePortRef { service, port: port.parse().ok()? })
 }
 
+fn parse_client(text: &str) -> Option<SocketAddr> {
+    let alone = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
+    text.parse::<SocketAddr>().or_else(|_| alone()).ok()
+}
+
 fn parse_version(text: &str) -> Option<Version> {
     match text {
         "10" => Some(Version::HTTP_10),
@@ -180,9 +205,10 @@ mod tests {
     fn what_is_written_is_read() {
         let route =
             RouteName { kind: RouteKind::Http, route: ObjectName::new("shop", "front"), rule: "0".into() };
-        let text = format!("{}{};p=8080;h=20;a=2;d=1500", hop_prefix(&web()), hop_part(&route));
+        let text = format!("{}{};p=8080;h=20;c=fd00::7;a=2;d=1500", hop_prefix(&web()), hop_part(&route));
         let read = parse(&HeaderValue::from_str(&text).unwrap()).unwrap();
         assert_eq!((read.port, &read.service, read.version), (8080, &web(), Some(Version::HTTP_2)));
+        assert_eq!(read.client, Some("[fd00::7]:0".parse().unwrap()));
         assert_eq!((read.attempt, read.remaining), (2, Some(Duration::from_millis(1500))));
         assert_eq!(read.route_name(), Some(route));
     }
@@ -213,6 +239,7 @@ mod tests {
             "v=1;p=80;s=shop/web:80;h=11;a=-1",
             "v=1;p=80;;s=shop/web:80",
             "v=1;p=80;s=shop/web:80;c=somewhere",
+            "v=1;p=80;s=shop/web:80;h=11;c=10.0.0",
         ] {
             assert_eq!(parse(&HeaderValue::from_static(bad)), None, "{bad}");
         }

@@ -5,6 +5,7 @@ pub mod header;
 pub mod serve;
 pub mod tunnel;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,10 @@ pub struct Outgoing<'a> {
     pub remaining: Option<Duration>,
     /// What the caller speaks.
     pub version: Version,
+    /// The client's address, for the peer's proxy.
+    pub client: Option<&'a str>,
+    /// At the server: whose address the application is to see, where that is asked for.
+    pub shown: Option<SocketAddr>,
 }
 
 /// Sends a request to the endpoint and waits for the head of its response. A request of which nothing was sent is left
@@ -54,7 +59,9 @@ pub async fn send(
 ) -> Result<(Response<Body>, Lease), SendFailure> {
     let unsent = |error| SendFailure { error, failure: Failure::NotProcessed, request: None };
     let wire = wire(outgoing).map_err(unsent)?;
-    let slot = pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire).await.map_err(unsent)?;
+    let slot = pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire, outgoing.shown)
+        .await
+        .map_err(unsent)?;
     let Some(mut request) = message.take() else {
         return Err(unsent(ProxyError::unprocessed(Kind::Internal, "the request is gone")));
     };

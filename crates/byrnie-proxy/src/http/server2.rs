@@ -29,7 +29,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// The same for a peer's proxy, whose streams belong to many: as many as it opens, so that those that an application
 /// does not read do not stop the others.
-const PEER_WINDOW: u32 = STREAM_WINDOW * 100;
+const PEER_WINDOW: u32 = STREAM_WINDOW * 128;
 /// Streams that were opened and reset before we looked at them, after which a client is cut off (CVE-2023-44487; h2's
 /// default).
 const RESETS: usize = 20;

@@ -1,6 +1,7 @@
 //! HTTP/1.1 connections to one endpoint: a stack of idle ones, the most recently used on top.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,6 +37,8 @@ const TURN: u64 = 16;
 /// The connections of one worker to one endpoint.
 pub struct Pool {
     endpoint: Arc<Endpoint>,
+    /// Whose address the application sees; `None`: the proxy's.
+    shown: Option<SocketAddr>,
     worker: Weak<Worker>,
     idle: RefCell<Vec<Idle>>,
     /// One of this worker's connections became idle.
@@ -73,9 +76,10 @@ pub struct Lease {
 
 impl Pool {
     /// A pool without connections.
-    pub fn new(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>) -> Rc<Self> {
+    pub fn new(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>, shown: Option<SocketAddr>) -> Rc<Self> {
         let pool = Rc::new(Self {
             endpoint: Arc::clone(endpoint),
+            shown,
             worker: Rc::downgrade(worker),
             idle: RefCell::default(),
             freed: Notify::new(),
@@ -181,7 +185,7 @@ impl Drop for Queued<'_> {
 async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Result<Lease, ProxyError> {
     let counted = Counted::new(worker, &pool.endpoint);
     // For many clients' requests: for nobody in particular.
-    let dialing = dial::application(worker, cluster.begins_with, &pool.endpoint, None);
+    let dialing = dial::application(worker, cluster.begins_with, &pool.endpoint, pool.shown, None);
     let stream = dial::within(cluster.settings.connect_timeout, &pool.endpoint, dialing).await?;
     let settings = Arc::clone(&worker.config().settings);
     let (notes, head_limit) = (Arc::new(Notes::default()), settings.max_header_bytes as usize);

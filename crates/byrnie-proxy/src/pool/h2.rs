@@ -2,6 +2,7 @@
 //! record. Several connections when one has too many streams.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -34,10 +35,12 @@ use crate::worker::Worker;
 /// Streams on one connection before another one is opened (Envoy's own default is more than a connection bears well;
 /// nginx's `http2_max_concurrent_streams` is 128).
 const STREAMS: u32 = 100;
+/// The same while another one cannot be opened, and there is no other endpoint to ask.
+const SHARED: u32 = 128;
 /// As in the server: what one stream may send before it is read.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Room for all streams: those that nobody reads must not stop the others.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * SHARED;
 const SEND_BUFFER: usize = 256 * 1024;
 
 /// A connection that others wait for serves so long at least: opening another one for each request would be dear.
@@ -54,6 +57,8 @@ struct Place {
 pub struct Pool {
     /// The one that came first: its address and identity are those of all.
     endpoint: Arc<Endpoint>,
+    /// Whose address the application sees; `None`: the proxy's.
+    shown: Option<SocketAddr>,
     connections: RefCell<Vec<Rc<Connection>>>,
     /// The one that is being opened: everybody who needs it waits for it.
     dialing: RefCell<Option<Dialing>>,
@@ -96,9 +101,10 @@ impl Drop for Lease {
 
 impl Pool {
     /// A pool without connections.
-    pub fn new(endpoint: &Arc<Endpoint>) -> Rc<Self> {
+    pub fn new(endpoint: &Arc<Endpoint>, shown: Option<SocketAddr>) -> Rc<Self> {
         Rc::new(Self {
             endpoint: Arc::clone(endpoint),
+            shown,
             connections: RefCell::default(),
             dialing: RefCell::default(),
             begun: Notify::new(),
@@ -265,6 +271,11 @@ pub async fn acquire(
                 return Ok(Lease { pool: Rc::clone(pool), connection });
             }
             Err(error) => {
+                // A peer that is too busy for a handshake still answers on what is open.
+                let alone = cluster.endpoints.load().endpoints.len() == 1;
+                if let Some(lease) = pool.least_loaded(generation, SHARED).filter(|_| alone) {
+                    return Ok(lease);
+                }
                 return Err(ProxyError {
                     kind: error.kind,
                     unprocessed: true,
@@ -286,10 +297,10 @@ fn begin(
     let (worker, pool_weak, endpoint) = (Rc::clone(worker), Rc::downgrade(pool), Arc::clone(&pool.endpoint));
     let counted = Counted::new(&worker, &endpoint.peer);
     let retires = retirement(&worker);
-    let begins_with = cluster.begins_with;
+    let plain = How::Plain(cluster.begins_with, pool.shown);
     let dialing = async move {
         let place = Place { counted, retires, pool: pool_weak.clone() };
-        let how = alpn.map_or(How::Plain(begins_with), How::Tls);
+        let how = alpn.map_or(plain, How::Tls);
         let opened = dial::within(limit, &endpoint, open(&worker, &endpoint, how, place, generation)).await;
         if let Some(pool) = pool_weak.upgrade() {
             pool.dialing.borrow_mut().take();
@@ -310,7 +321,8 @@ fn begin(
 /// What a connection begins with.
 enum How {
     Tls(Alpn),
-    Plain(ProxyHeader),
+    /// The header, and whose address the application is to see.
+    Plain(ProxyHeader, Option<SocketAddr>),
 }
 
 async fn open(
@@ -325,8 +337,8 @@ async fn open(
             let stream = dial::tls(worker, endpoint, alpn).await?;
             handshake(worker, endpoint, stream, place, generation).await
         }
-        How::Plain(begins_with) => {
-            let stream = dial::application(worker, begins_with, endpoint, None).await?;
+        How::Plain(begins_with, shown) => {
+            let stream = dial::application(worker, begins_with, endpoint, shown, None).await?;
             handshake(worker, endpoint, stream, place, generation).await
         }
     }

@@ -5,6 +5,7 @@ mod h1;
 mod h2;
 
 use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -33,6 +34,14 @@ const JITTER: u32 = 10;
 pub struct Pools {
     h1: RefCell<HashMap<u64, Rc<h1::Pool>>>,
     h2: RefCell<HashMap<u64, Rc<h2::Pool>>>,
+    shown: RefCell<Shown>,
+}
+
+/// Connections to the own application that show a client's address are for that client alone.
+#[derive(Default)]
+struct Shown {
+    h1: HashMap<(u64, IpAddr), Rc<h1::Pool>>,
+    h2: HashMap<(u64, IpAddr), Rc<h2::Pool>>,
 }
 
 /// What is spoken to an endpoint.
@@ -82,30 +91,60 @@ pub struct SendFailure {
     pub request: Option<Box<Request<Body>>>,
 }
 
-/// Gets a place on a connection to the endpoint: an idle one, a new one, or a turn in the queue.
+/// Gets a place on a connection to the endpoint: an idle one, a new one, or a turn in the queue. `shown`: whose address
+/// the application is to see.
 pub async fn acquire(
     worker: &Rc<Worker>,
     cluster: &Cluster,
     endpoint: &Arc<Endpoint>,
     wire: Wire,
+    shown: Option<SocketAddr>,
 ) -> Result<Slot, ProxyError> {
+    if let Some(client) = shown {
+        return acquire_shown(worker, cluster, endpoint, wire, client.ip()).await;
+    }
     match wire {
         Wire::Http1 => {
             let pool = {
                 let mut pools = worker.pools.h1.borrow_mut();
-                Rc::clone(pools.entry(endpoint.id).or_insert_with(|| h1::Pool::new(worker, endpoint)))
+                Rc::clone(pools.entry(endpoint.id).or_insert_with(|| h1::Pool::new(worker, endpoint, None)))
             };
             h1::acquire(worker, cluster, &pool).await.map(Slot::H1)
         }
         Wire::Http2 | Wire::Mesh => {
             let pool = {
                 let mut pools = worker.pools.h2.borrow_mut();
-                Rc::clone(pools.entry(endpoint.peer.id).or_insert_with(|| h2::Pool::new(endpoint)))
+                Rc::clone(pools.entry(endpoint.peer.id).or_insert_with(|| h2::Pool::new(endpoint, None)))
             };
             let alpn = (wire == Wire::Mesh).then_some(Alpn::Requests);
             h2::acquire(worker, cluster, &pool, alpn).await.map(Slot::H2)
         }
     }
+}
+
+/// The same for a connection that shows the client's address. Its port is the kernel's choice: requests of several
+/// connections of the client share it.
+async fn acquire_shown(
+    worker: &Rc<Worker>,
+    cluster: &Cluster,
+    endpoint: &Arc<Endpoint>,
+    wire: Wire,
+    client: IpAddr,
+) -> Result<Slot, ProxyError> {
+    let shown = Some(SocketAddr::new(client, 0));
+    if wire == Wire::Http1 {
+        let pool = {
+            let pools = &mut worker.pools.shown.borrow_mut().h1;
+            let new = || h1::Pool::new(worker, endpoint, shown);
+            Rc::clone(pools.entry((endpoint.id, client)).or_insert_with(new))
+        };
+        return h1::acquire(worker, cluster, &pool).await.map(Slot::H1);
+    }
+    let pool = {
+        let pools = &mut worker.pools.shown.borrow_mut().h2;
+        Rc::clone(pools.entry((endpoint.id, client)).or_insert_with(|| h2::Pool::new(endpoint, shown)))
+    };
+    h2::acquire(worker, cluster, &pool, None).await.map(Slot::H2)
 }
 
 impl Slot {
@@ -207,5 +246,8 @@ pub async fn sweep(worker: Weak<Worker>) {
         // A request that is under way holds its pool, and gives its connection back to it.
         worker.pools.h1.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
         worker.pools.h2.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
+        let shown = &mut *worker.pools.shown.borrow_mut();
+        shown.h1.retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
+        shown.h2.retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
     }
 }

@@ -204,7 +204,7 @@ async fn attempt(
     let place = Place::take(worker, cluster, endpoint)?;
     let begun = Instant::now();
     let opened = match &endpoint.plan.hop {
-        Hop::Plaintext => plain(worker, cluster, endpoint, Some(remote)).await.map(Upstream::Socket),
+        Hop::Plaintext => plain(worker, cluster, endpoint, None, Some(remote)).await.map(Upstream::Socket),
         Hop::Mesh { dialect, .. } => {
             let (alpn, request) = tunnel_request(way, endpoint, *dialect, remote)?;
             tunnel::open(worker, cluster, endpoint, alpn, &request).await.map(Upstream::Tunnel)
@@ -227,14 +227,16 @@ async fn attempt(
     }
 }
 
-/// A plain connection to an application on behalf of a client, within the service's limit.
+/// A plain connection to an application on behalf of a client, within the service's limit. `shown`: whose address it is
+/// to see.
 pub(super) async fn plain(
     worker: &Worker,
     cluster: &Cluster,
     endpoint: &Endpoint,
+    shown: Option<SocketAddr>,
     client: Option<SocketAddr>,
 ) -> Result<TcpStream, ProxyError> {
-    let dialing = dial::application(worker, cluster.begins_with, endpoint, client);
+    let dialing = dial::application(worker, cluster.begins_with, endpoint, shown, client);
     dial::within(cluster.settings.connect_timeout, endpoint, dialing).await
 }
 

@@ -204,7 +204,9 @@ pub(super) async fn to_application(
         ProxyError::unprocessed(Kind::Overload, "the application has maxInFlight connections")
     })?;
     let begun = Instant::now();
-    let application = plain(worker, cluster, endpoint, client).await?;
+    let captured = worker.process.captured.as_ref();
+    let shown = captured.and_then(|captured| captured.shown(client?, endpoint.plan.address));
+    let application = plain(worker, cluster, endpoint, shown, client).await?;
     let outcome = Outcome::Success(begun.elapsed());
     Ok(Box::new(Opened { application, flight, outcome, port: port.port, _place: place }))
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use byrnie_plan::{AppProtocol, Balancer, Hop, HttpTable, TrafficSettings};
+use byrnie_plan::{AppProtocol, Balancer, HashSource, Hop, HttpTable, TrafficSettings};
 use http::Request;
 use hyper::body::Incoming;
 
@@ -182,4 +182,54 @@ fn a_new_endpoints_share_grows_linearly() {
             assert!(off < 0.1 * requests / 2.0, "{got} instead of {expected} of {requests}");
         }
     });
+}
+
+/// Keys stay where they are; when one of five endpoints goes, hardly more than its own keys move.
+#[test]
+fn a_hash_of_the_request_finds_its_endpoint_again() {
+    const KEYS: usize = 200;
+    run(async {
+        let mut addresses = Vec::new();
+        for index in 0..5 {
+            addresses.push(endpoint(move || async move { text(index.to_string()) }).await.0);
+        }
+        let by = |name: &str| name.to_owned();
+        let sources =
+            [HashSource::Header(by("x-key")), HashSource::Cookie(by("key")), HashSource::Query(by("key"))];
+        for source in sources {
+            for balancer in [Balancer::RingHash(source.clone()), Balancer::Maglev(source.clone())] {
+                let settings = TrafficSettings { balancer: balancer.clone(), ..TrafficSettings::default() };
+                let (worker, address) = direct(settings.clone(), &addresses).await;
+                let before = asked(address, KEYS).await;
+                assert_eq!(asked(address, KEYS).await, before, "{balancer:?}");
+                assert!((0..5).all(|index| before.contains(&index.to_string())), "{balancer:?}: {before:?}");
+                let left = addresses[1..].iter().map(|left| mesh::endpoint(*left, Hop::Plaintext)).collect();
+                call(&worker, AppProtocol::Http1, settings, left);
+                let after = asked(address, KEYS).await;
+                let moved = before.iter().zip(&after).filter(|(b, a)| *b != "0" && a != b).count();
+                assert!(
+                    moved * 25 <= KEYS,
+                    "{balancer:?}: {moved} of {KEYS} moved whose endpoint is still there"
+                );
+            }
+        }
+        let balancer = Balancer::RingHash(HashSource::SourceAddress);
+        let (_worker, address) =
+            direct(TrafficSettings { balancer, ..TrafficSettings::default() }, &addresses).await;
+        let answers = asked(address, 20).await;
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    });
+}
+
+/// Who answers the requests of each key, which stands in a header, a cookie and the query.
+async fn asked(address: SocketAddr, keys: usize) -> Vec<String> {
+    let mut client = Client::to(address).await;
+    let mut answers = Vec::new();
+    for key in 0..keys {
+        let request = format!(
+            "GET /?a=b&key={key} HTTP/1.1\r\nhost: web\r\nx-key: {key}\r\ncookie: other=1; key={key}\r\n\r\n"
+        );
+        answers.push(client.ask(request).await.text());
+    }
+    answers
 }

@@ -11,14 +11,14 @@ use byrnie_plan::{AppProtocol, MeshSettings, TrafficSettings};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::client::{Client, get};
+use super::client::{Client, ask, get};
 use super::kit::{Roads, cluster_of, everything, obey, origin, read_head, text};
-use super::limits::with;
+use super::limits::{direct2, with};
 use crate::config::Endpoint;
 use crate::front::{Entrance, Front};
 use crate::http::body::Body;
 use crate::http::{Incoming, answer};
-use crate::tcp::tests::mesh::{application, run};
+use crate::tcp::tests::mesh::{application, run, until};
 
 /// Answers slowly, and counts its connections.
 async fn slow(pause: Duration) -> (std::net::SocketAddr, Rc<Cell<u32>>) {
@@ -77,6 +77,42 @@ fn services_behind_one_peer_share_its_connections() {
         assert!(!sibling.peer.gone.is_cancelled());
         assert_eq!(Client::to(roads.gateway).await.ask(get("/")).await.text(), "ok");
         assert_eq!(known.peer.connections.load(Relaxed), 1, "still the same");
+    });
+}
+
+/// An HTTP/2 application that takes one connection, and never answers `/hang`.
+async fn for_one() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::task::spawn_local(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let service =
+            hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+                if request.uri().path() == "/hang" {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, std::convert::Infallible>(text("ok"))
+            });
+        let builder = hyper::server::conn::http2::Builder::new(super::kit::Local);
+        let _ = builder.serve_connection(hyper_util::rt::TokioIo::new(stream), service).await;
+    });
+    address
+}
+
+#[test]
+fn a_connection_that_cannot_be_opened_is_done_without() {
+    run(async {
+        let (worker, address) = direct2(TrafficSettings::default(), for_one().await).await;
+        let mut hanging = Vec::new();
+        for _ in 0..100 {
+            let mut client = Client::to(address).await;
+            client.say(get("/hang")).await;
+            hanging.push(client);
+        }
+        until("the connection has as many as are good for it", || worker.process.overload.requests() == 100)
+            .await;
+        assert_eq!(ask(address, get("/")).await.text(), "ok");
     });
 }
 

@@ -6,8 +6,10 @@
 //! address is seen; everything else leaves from the host's, as if the workload ran there.
 
 pub mod inbound;
+mod inside;
 pub mod outbound;
 mod outside;
+mod tracker;
 mod watching;
 
 use std::io;
@@ -16,12 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use byrnie_net::Namespace;
+use byrnie_net::capture::confine::{Powers, keep_only};
 use byrnie_net::capture::rules::{self, Rules};
 use byrnie_telemetry::{Counter, Registry, names};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpSocket, TcpStream};
 
+use inside::Inside;
 use outside::Outside;
 
 /// The name under which the supervisor hands the workload's network namespace over.
@@ -52,6 +56,9 @@ pub struct CaptureOptions {
     /// Whatever these users send goes its own way.
     #[serde(default)]
     pub spared_users: Vec<u32>,
+    /// Whether the application sees the address of its client.
+    #[serde(default)]
+    pub original_source: bool,
 }
 
 impl CaptureOptions {
@@ -78,6 +85,8 @@ pub struct Captured {
     pub restored: AtomicU64,
     /// What is wrong with the rules now; empty: nothing.
     pub trouble: Mutex<String>,
+    /// For what is to be opened in the workload's namespace by others than the workers.
+    pub inside: Inside,
     outside: Outside,
 }
 
@@ -126,7 +135,10 @@ pub enum Side {
 impl Captured {
     /// Call it in the host's namespace. Nothing is captured yet.
     pub fn new(namespace: Namespace, options: CaptureOptions, metrics: &Registry) -> io::Result<Self> {
+        let inside = Inside::start(&namespace)?;
+        tracker::watch(&inside, metrics);
         Ok(Self {
+            inside,
             namespace,
             options,
             counters: Counters::new(metrics),
@@ -139,6 +151,12 @@ impl Captured {
     /// Restores the rules whenever somebody changes them. Returns when they are in force.
     pub fn watch(self: &Arc<Self>) -> io::Result<()> {
         watching::start(self)
+    }
+
+    /// Moves the calling thread into the workload's namespace, where it may do nothing but what capturing needs.
+    pub fn enter(&self) -> io::Result<()> {
+        self.namespace.enter()?;
+        keep_only(Powers { network: true, files: false })
     }
 
     /// The workload's own addresses.
@@ -156,17 +174,50 @@ impl Captured {
         self.options.networks.iter().any(|network| contains(*network, address))
     }
 
-    /// Connects, from where the address can be reached. Call it on a worker: in the workload's namespace.
-    pub async fn dial(&self, address: SocketAddr, side: Side) -> io::Result<TcpStream> {
-        let socket = if side == Side::Workload || self.is_mesh(address.ip()) {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            byrnie_net::socket::set_mark(&socket, rules::MARK)?;
-            socket
-        } else {
-            self.outside.socket(address.is_ipv6()).await?
+    /// Connects, from where the address can be reached. Call it on a worker: in the workload's namespace. `client`:
+    /// whose address the application is to see.
+    pub async fn dial(
+        &self,
+        address: SocketAddr,
+        side: Side,
+        client: Option<SocketAddr>,
+    ) -> io::Result<TcpStream> {
+        let new = || if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = match side {
+            Side::Workload => {
+                let socket = new()?;
+                byrnie_net::socket::set_mark(&socket, rules::APPLICATION_MARK)?;
+                if let Some(client) = client {
+                    byrnie_net::socket::bind_as(&socket, client)?;
+                }
+                socket
+            }
+            Side::Anywhere if self.is_mesh(address.ip()) => {
+                let socket = new()?;
+                byrnie_net::socket::set_mark(&socket, rules::MARK)?;
+                socket
+            }
+            Side::Anywhere => self.outside.socket(address.is_ipv6()).await?,
         };
         socket.connect(address).await
     }
+
+    /// The address that an application at `application` is to see of this client: its own, where that is asked for.
+    pub fn shown(&self, client: SocketAddr, application: SocketAddr) -> Option<SocketAddr> {
+        if self.options.original_source { shown(client, application) } else { None }
+    }
+}
+
+/// A client's address where an application can be shown it: of the same family, and of one host. A client on loopback
+/// is nobody in particular.
+fn shown(client: SocketAddr, application: SocketAddr) -> Option<SocketAddr> {
+    let ip = client.ip().to_canonical();
+    let is_one = match ip {
+        IpAddr::V4(v4) => !v4.is_broadcast() && !v4.is_multicast() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && !v6.is_unicast_link_local(),
+    };
+    let shows = is_one && ip.is_ipv4() == application.is_ipv4() && !ip.is_loopback();
+    shows.then(|| SocketAddr::new(ip, client.port()))
 }
 
 fn contains((network, prefix): (IpAddr, u8), address: IpAddr) -> bool {
@@ -182,6 +233,27 @@ fn contains((network, prefix): (IpAddr, u8), address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whom_an_application_sees() {
+        for (client, application, want) in [
+            ("10.0.0.7:4000", "127.0.0.1:80", Some("10.0.0.7:4000")),
+            ("[::ffff:10.0.0.7]:4000", "127.0.0.1:80", Some("10.0.0.7:4000")),
+            ("[fd00::7]:0", "[::1]:80", Some("[fd00::7]:0")),
+            ("[fd00::7]:0", "127.0.0.1:80", None),
+            ("10.0.0.7:4000", "[::1]:80", None),
+            ("127.0.0.1:4000", "127.0.0.1:80", None),
+            ("[::1]:4000", "[::1]:80", None),
+            ("0.0.0.0:0", "127.0.0.1:80", None),
+            ("255.255.255.255:9", "127.0.0.1:80", None),
+            ("224.0.0.1:9", "127.0.0.1:80", None),
+            ("[fe80::1]:9", "[::1]:80", None),
+            ("[ff02::1]:9", "[::1]:80", None),
+        ] {
+            let want: Option<SocketAddr> = want.map(|want| want.parse().unwrap());
+            assert_eq!(shown(client.parse().unwrap(), application.parse().unwrap()), want, "{client}");
+        }
+    }
 
     #[test]
     fn networks_contain_their_addresses() {

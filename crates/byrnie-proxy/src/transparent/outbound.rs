@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::{Captured, Side};
 use crate::called;
-use crate::config::{Cluster, Config, Destination, Endpoint};
+use crate::config::{Config, Destination, Endpoint};
 use crate::connection;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
@@ -86,20 +86,12 @@ fn endpoint_at(config: &Config, to: SocketAddr) -> Option<(Arc<Destination>, Arc
 /// One endpoint as a destination: whoever names it means this one and no other, so no route applies.
 pub fn destination_at(config: &Config, to: SocketAddr) -> Option<Arc<Destination>> {
     let (service, endpoint) = endpoint_at(config, to)?;
-    let cluster = &service.cluster;
-    let alone = Cluster::new(
-        cluster.service.clone(),
-        cluster.protocol,
-        Arc::clone(&cluster.settings),
-        Arc::clone(&cluster.budget),
-        vec![endpoint],
-    );
     Some(Arc::new(Destination {
         name: service.name.clone(),
         protocol: service.protocol,
         http: None,
         tcp: Vec::new(),
-        cluster: Arc::new(alone),
+        cluster: service.cluster.alone(&endpoint),
         overrides: Vec::new(),
         settings: Arc::clone(&service.settings),
     }))
@@ -114,7 +106,7 @@ async fn pass(
     to: SocketAddr,
 ) {
     let limit = byrnie_plan::TrafficSettings::default().connect_timeout.max(OUTSIDE);
-    let connected = match tokio::time::timeout(limit, captured.dial(to, Side::Anywhere)).await {
+    let connected = match tokio::time::timeout(limit, captured.dial(to, Side::Anywhere, None)).await {
         Ok(connected) => connected.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no connection within {limit:?}")),
     };

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 
+use byrnie_net::capture::confine::{Powers, keep_only};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
@@ -26,6 +27,9 @@ impl Outside {
     pub fn start() -> io::Result<Self> {
         let (sender, questions) = mpsc::sync_channel::<Question>(WAITING);
         std::thread::Builder::new().name("outside".into()).spawn(move || {
+            if let Err(error) = keep_only(Powers::default()) {
+                return tracing::error!(%error, "the thread in the host's network namespace keeps too much power");
+            }
             for Question { v6, answer } in questions {
                 let _ = answer.send(open(v6));
             }

@@ -1,8 +1,8 @@
 //! The rules of the workload's namespace stay in force: whoever changes them is noticed, and they come back.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc};
 
 use byrnie_net::capture::watch::{Seen, Watch};
 
@@ -13,15 +13,24 @@ const RESTORED: &str = "BYR0272";
 /// They cannot be put in force.
 const BROKEN: &str = "BYR0273";
 
-/// Looks once, then watches on a thread of its own for as long as the process lives.
+/// Looks once, then watches on a thread of its own for as long as the process lives. Returns when it has looked.
 pub(super) fn start(captured: &Arc<Captured>) -> io::Result<()> {
-    let (watch, restored) =
-        Watch::begin(&captured.namespace, captured.options.rules()).map_err(io::Error::other)?;
-    if restored {
-        restored_now(captured);
-    }
     let captured = Arc::clone(captured);
+    let (told, heard) = mpsc::sync_channel(1);
     let run = move || {
+        let begun = captured.enter().and_then(|()| {
+            Watch::begin(&captured.namespace, captured.options.rules()).map_err(io::Error::other)
+        });
+        let watch = match begun {
+            Ok((watch, restored)) => {
+                if restored {
+                    restored_now(&captured);
+                }
+                let _ = told.send(Ok(()));
+                watch
+            }
+            Err(error) => return drop(told.send(Err(error))),
+        };
         watch.run(|seen| {
             match seen {
                 Seen::Restored => restored_now(&captured),
@@ -34,7 +43,8 @@ pub(super) fn start(captured: &Arc<Captured>) -> io::Result<()> {
             true
         });
     };
-    std::thread::Builder::new().name("rules".into()).spawn(run).map(drop)
+    std::thread::Builder::new().name("rules".into()).spawn(run)?;
+    heard.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that watches the rules ended at once")))
 }
 
 fn restored_now(captured: &Captured) {

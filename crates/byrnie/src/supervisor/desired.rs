@@ -51,11 +51,18 @@ impl fmt::Display for UnitKey {
 pub enum Way {
     /// A proxy; all else it learns from the control plane.
     Proxy {
-        /// Whether it captures the traffic of its workload.
-        captured: bool,
+        /// How it captures the traffic of its workload, if it does.
+        captured: Option<CapturedWay>,
     },
     /// A command.
     Command(CommandWay),
+}
+
+/// How a workload's traffic is captured, as far as the Workload says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapturedWay {
+    /// Whether the application sees its client's address; absent: what the Mesh says.
+    pub original_source: Option<bool>,
 }
 
 /// How a Workload's command is to run.
@@ -89,13 +96,15 @@ pub fn units(object: &Object, transparent: bool) -> Vec<(UnitKey, Way)> {
     };
     match object.typed() {
         Typed::Gateway(gateway) if gateway.spec.gateway_class_name == GATEWAY_CLASS => {
-            vec![(key(Kind::Gateway), Way::Proxy { captured: false })]
+            vec![(key(Kind::Gateway), Way::Proxy { captured: None })]
         }
         Typed::Workload(workload) => {
             let mut units = Vec::new();
             let meshed = workload.spec.proxy != ProxyMode::None;
             let captured = transparent && meshed && !workload.spec.command.is_empty();
             if meshed {
+                let original_source = workload.spec.original_source;
+                let captured = captured.then_some(CapturedWay { original_source });
                 units.push((key(Kind::Sidecar), Way::Proxy { captured }));
             }
             if !workload.spec.command.is_empty() {

@@ -68,6 +68,7 @@ struct Spared {
     outbound_ports: Vec<u16>,
     inbound_ports: Vec<u16>,
     users: Vec<u32>,
+    original_source: bool,
 }
 
 /// The host has the first address of the network.
@@ -86,6 +87,7 @@ impl Ground {
             outbound_ports: settings.exclude_outbound_ports.clone(),
             inbound_ports: settings.exclude_inbound_ports.clone(),
             users: users.collect::<Result<_, _>>().map_err(failed)?,
+            original_source: settings.original_source,
         };
         let taken = link::who_has(networks.v4.addr(), networks.v4.prefix_len());
         if let Some(interface) = taken.map_err(|error| failed(error.to_string()))? {
@@ -150,6 +152,7 @@ impl Ground {
             spared_outbound_networks: networks.excluded.clone(),
             spared_inbound_ports: rules.inbound_ports.clone(),
             spared_users: rules.users.clone(),
+            original_source: rules.original_source,
         })
     }
 }
@@ -208,8 +211,17 @@ fn resolver_sockets(v6: bool) -> io::Result<Vec<(String, OwnedFd)>> {
 const RESOLVER: &str = "resolv.conf";
 
 impl Place {
-    /// The namespace, made if it is not there yet: plugged in, its rules in force. Its description is in `state_dir`
-    /// then.
+    /// Writes into `state_dir` how the workload's traffic is captured, for its next proxy.
+    pub fn describe(&self, state_dir: &Path, original_source: Option<bool>) -> Result<(), String> {
+        let ground = self.ground.upgrade().ok_or("the mesh ends")?;
+        let mut options = ground.options(self).ok_or("the network of the mesh is not set up yet")?;
+        options.original_source = original_source.unwrap_or(options.original_source);
+        let described = serde_json::to_vec_pretty(&options).map_err(|error| error.to_string())?;
+        std::fs::write(state_dir.join(CAPTURE_FILE), described).map_err(|error| error.to_string())
+    }
+
+    /// The namespace, made if it is not there yet: plugged in, its rules in force. The command's resolvers are in
+    /// `state_dir` then.
     pub async fn make_ready(&self, state_dir: &Path, namespace: &str) -> Result<&Made, String> {
         self.made.get_or_try_init(|| self.make(state_dir.to_owned(), namespace)).await
     }
@@ -221,8 +233,6 @@ impl Place {
         let (switch, number, addresses) = (Arc::clone(&self.switch), self.number, self.addresses);
         let making = move || -> Result<Made, ToolError> {
             std::fs::create_dir_all(&state_dir)?;
-            let described = serde_json::to_vec_pretty(&options).map_err(std::io::Error::other)?;
-            std::fs::write(state_dir.join(CAPTURE_FILE), described)?;
             std::fs::write(state_dir.join(RESOLVER), resolver)?;
             let namespace = Namespace::create()?;
             // First: nothing ever leaves it uncaptured.

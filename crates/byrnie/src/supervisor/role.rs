@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::desired::{Kind, UnitKey};
+use super::desired::{CapturedWay, Kind, UnitKey};
 use super::ground::Place;
 use super::home;
 use super::shared::{GENERATION, RUN, Shared, WORKERS};
@@ -63,7 +63,7 @@ impl Kept {
 #[derive(Clone, Debug)]
 enum Role {
     ControlPlane,
-    Proxy { key: UnitKey, captured: bool },
+    Proxy { key: UnitKey, captured: Option<CapturedWay> },
 }
 
 /// Starts the control plane.
@@ -72,7 +72,12 @@ pub fn start_control_plane(shared: &Rc<Shared>) -> Kept {
 }
 
 /// Starts a proxy, once `after` (the one that it replaces) is gone.
-pub fn start_proxy(shared: &Rc<Shared>, key: UnitKey, captured: bool, after: Option<JoinHandle<()>>) -> Kept {
+pub fn start_proxy(
+    shared: &Rc<Shared>,
+    key: UnitKey,
+    captured: Option<CapturedWay>,
+    after: Option<JoinHandle<()>>,
+) -> Kept {
     start(shared, Role::Proxy { key, captured }, after)
 }
 
@@ -317,10 +322,10 @@ impl Keeping {
     async fn spawn(&mut self) -> std::io::Result<Life> {
         let mut what = match self.role.clone() {
             Role::ControlPlane => self.control_plane()?,
-            Role::Proxy { key, captured: false } => self.proxy(&key).await?,
-            Role::Proxy { key, captured: true } => {
+            Role::Proxy { key, captured: None } => self.proxy(&key).await?,
+            Role::Proxy { key, captured: Some(way) } => {
                 let mut what = self.proxy(&key).await?;
-                self.capture(&key, &mut what).await.map_err(std::io::Error::other)?;
+                self.capture(&key, way, &mut what).await.map_err(std::io::Error::other)?;
                 what
             }
         };
@@ -373,12 +378,14 @@ impl Keeping {
     }
 
     /// The proxy works in the workload's namespace, which is there from now on.
-    async fn capture(&mut self, key: &UnitKey, what: &mut Spawn) -> Result<(), String> {
+    async fn capture(&mut self, key: &UnitKey, way: CapturedWay, what: &mut Spawn) -> Result<(), String> {
         let place = match &self.place {
             Some(place) => Rc::clone(place),
             None => Rc::clone(self.place.insert(self.shared.place(key)?)),
         };
-        let made = place.make_ready(&self.shared.home.proxy(key), &key.namespace).await?;
+        let state_dir = self.shared.home.proxy(key);
+        let made = place.make_ready(&state_dir, &key.namespace).await?;
+        place.describe(&state_dir, way.original_source)?;
         what.arguments.push("--transparent".into());
         what.descriptors.extend(made.descriptors().map_err(|error| error.to_string())?);
         Ok(())

@@ -44,15 +44,20 @@ fn listeners(gateway: &Object) -> Vec<String> {
     if hosts.is_empty() {
         hosts.push("127.0.0.1".to_owned());
     }
-    let mut all = Vec::new();
+    let mut all: Vec<String> = Vec::new();
     for listener in &gateway.spec.listeners {
         for host in &hosts {
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-            all.push(match listener.protocol.as_str() {
+            let place = match listener.protocol.as_str() {
                 "HTTP" => format!("http://{host}:{}/", listener.port),
-                "HTTPS" => format!("https://{host}:{}/", listener.port),
-                protocol => format!("{protocol} {host}:{}", listener.port),
-            });
+                protocol @ ("TCP" | "TLS") => format!("{protocol} {host}:{}", listener.port),
+                // Not served; the Gateway's status says why.
+                _ => continue,
+            };
+            // Several listeners may share a port.
+            if !all.contains(&place) {
+                all.push(place);
+            }
         }
     }
     all
@@ -99,6 +104,8 @@ mod tests {
                     "addresses": addresses,
                     "listeners": [
                         {"name": "http", "port": 80, "protocol": "HTTP"},
+                        {"name": "more", "port": 80, "protocol": "HTTP", "hostname": "more.example"},
+                        {"name": "udp", "port": 82, "protocol": "UDP"},
                         {"name": "tcp", "port": 81, "protocol": "TCP"},
                     ],
                 },

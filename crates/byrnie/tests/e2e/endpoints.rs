@@ -114,6 +114,44 @@ fn a_port_in_use_is_named_and_bound_once_it_is_free() {
     mesh.wait_synced();
 }
 
+/// Gateway API: `Programmed=False`, reason `AddressNotUsable`.
+#[test]
+fn an_address_that_the_machine_does_not_have_is_told_in_the_status() {
+    let (web, port) = (Origin::start("web"), free_port());
+    // Of TEST-NET-1, which nobody has.
+    let gateway = |addresses: &str| {
+        let listeners = format!("listeners: [{{name: http, port: {port}, protocol: HTTP}}]");
+        format!(
+            "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: front, namespace: shop}}
+spec: {{gatewayClassName: byrnie, addresses: [{addresses}], {listeners}}}
+"
+        )
+    };
+    let text = [
+        yaml::workload("web-1", "web", web.port, ""),
+        yaml::service("web", "http"),
+        yaml::route_to("web", "front"),
+        gateway("{type: IPAddress, value: 192.0.2.1}"),
+    ];
+    let sandbox = crate::harness::Sandbox::new();
+    sandbox.file("mesh.yaml", &text.concat());
+    let mesh = Mesh::spawn(sandbox, &["up", "-f", "mesh.yaml"]);
+    let programmed = || {
+        let run = mesh.byrnie(&["get", "gateway", "front", "-n", "shop", "-o", "json"]);
+        let object: serde_json::Value = serde_json::from_str(&run.stdout).ok()?;
+        let conditions = object["status"]["conditions"].as_array()?.clone();
+        let found = conditions.into_iter().find(|condition| condition["type"] == "Programmed")?;
+        Some(format!("{}/{}", found["status"].as_str()?, found["reason"].as_str()?))
+    };
+    until("the status says so", || (programmed()? == "False/AddressNotUsable").then_some(()));
+    mesh.apply(&gateway("{type: IPAddress, value: 127.0.0.1}"));
+    answers(&format!("127.0.0.1:{port}"));
+    until("and that it is over", || (programmed()? == "True/Programmed").then_some(()));
+}
+
 /// Waits until `proxy-status` says that the gateway refuses its configuration for this port.
 fn rejected(mesh: &Mesh, port: u16) {
     until("it is rejected", || (mesh.proxy("front")?["sync"] == "REJECTED").then_some(()));

@@ -224,6 +224,63 @@ fn a_listener_set_adds_a_port_to_a_gateway() {
 }
 
 #[test]
+fn listeners_are_isolated_and_odd_routes_do_as_the_standard_asks() {
+    let guide = Guide::start().with("EDGE", free_port());
+    guide.apply(guide!("listener-isolation"));
+    let edge = format!("127.0.0.1:{}", guide.ports["EDGE"]);
+    until("it listens", || get(&edge, "/", &[]).ok());
+    let hosts = [
+        ("bar.com", "/empty"),
+        ("bar.example.com", "/wild"),
+        ("bar.foo.example.com", "/foo"),
+        ("abc.foo.example.com", "/abc"),
+    ];
+    for (host, own) in hosts {
+        for (_, path) in hosts {
+            let wanted = if path == own { "v1" } else { "404" };
+            assert_eq!(who(&ask(&edge, host, path, &[])), wanted, "{host} {path}");
+        }
+    }
+    for (host, path, headers, wanted) in [
+        ("odd.org", "/first", &[("version", "one")][..], "v1"),
+        ("odd.org", "/first", &[("version", "two")], "404"),
+        ("a.odd.org", "/color", &[("Color", "red")], "v2"),
+        ("b.a.odd.org", "/color", &[("color", "black")], "v2"),
+        ("ODD.ORG.:80", "/color", &[("color", "blue")], "v2"),
+        ("odd.org", "/color", &[("color", "blueish")], "404"),
+        ("odd.org", "/?animal=whale&animal=fish", &[], "v1"),
+        ("odd.org", "/?animal=wh%61le", &[], "v1"),
+        ("odd.org", "/?animal=fish&animal=whale", &[], "404"),
+        ("odd.org", "/securely", &[], "404"),
+    ] {
+        assert_eq!(who(&ask(&edge, host, path, headers)), wanted, "{host} {path} {headers:?}");
+    }
+    let moved = ask(&edge, "odd.org", "/secure/a?x=1", &[]);
+    assert_eq!((moved.status, moved.header("location")), (308, Some("https://odd.org/a?x=1")));
+    let added = ask(&edge, "odd.org", "/add", &[("x-gone", "1"), ("x-add", "zero")]).body;
+    assert!(added.contains("x-add: zero\n") && added.contains("x-add: one\n"), "{added}");
+    assert!(!added.contains("two") && !added.contains("x-gone"), "{added}");
+    let route = guide.mesh.byrnie(&["get", "httproute", "odd", "-n", "default", "-o", "json"]).json();
+    let said: Vec<String> = route["status"]["parents"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|parent| {
+            let accepted = &parent["conditions"][0];
+            assert_eq!(accepted["type"], "Accepted");
+            format!("{} {}", parent["parentRef"]["name"], accepted["reason"]).replace('"', "")
+        })
+        .collect();
+    let wanted = [
+        "isolated Accepted",
+        "isolated NoMatchingParent",
+        "isolated NoMatchingParent",
+        "missing NoMatchingParent",
+    ];
+    assert_eq!(said, wanted);
+}
+
+#[test]
 fn timeouts_retries_and_cors() {
     let guide = Guide::start();
     guide.apply(guide!("timeouts-and-retries"));

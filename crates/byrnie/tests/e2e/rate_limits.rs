@@ -80,8 +80,13 @@ const HUNDRED: &str = "{name: hundred, requests: 1, per: 24h, burst: 100}";
 fn the_number_is_the_processes_whatever_its_workers() {
     for workers in [1, 3] {
         let shop = Shop::open(workers);
-        shop.mesh.apply(&policy("web", "{kind: Service, name: web}", "", HUNDRED));
-        is_within_two_percent(passed(&shop.a, 400), 100);
+        for direction in ["inbound", "outbound"] {
+            let more = format!(", direction: {direction}");
+            shop.mesh.apply(&policy(direction, "{kind: Service, name: web}", &more, HUNDRED));
+            is_within_two_percent(passed(&shop.a, 400), 100);
+            shop.mesh.byrnie(&["delete", "ratelimitpolicy", direction, "-n", "shop"]).ok();
+            until("the limit is gone", || (get(&shop.a, "/", &[]).ok()?.status == 200).then_some(()));
+        }
     }
 }
 

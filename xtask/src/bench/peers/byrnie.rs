@@ -23,7 +23,7 @@ pub fn start(place: &Place, program: &Path) -> anyhow::Result<Peer> {
     let version = version(program, "--version")?;
     let gateway = free_address()?;
     let text = mesh(gateway, place.origin);
-    let mesh = Mesh::start(program, &place.directory, &text, place.workers, 3, 3)?;
+    let mesh = Mesh::start(program, &place.directory, &text, &[], place.workers, 3, 3)?;
     let pid = |name: &str| mesh.pid(name);
     let front = vec![pid("front")?];
     let pair = vec![pid("client")?, pid("server")?];
@@ -48,12 +48,13 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Starts it in namespace `bench` and waits until so many proxies are there and the client's has that many
-    /// addresses of what it calls: it writes them down as it learns of services.
+    /// Starts it in namespace `bench`, with `more` arguments of `up`, and waits until so many proxies are there and the
+    /// client's has that many addresses of what it calls: it writes them down as it learns of services.
     pub fn start(
         program: &Path,
         directory: &Path,
         text: &str,
+        more: &[&str],
         workers: usize,
         count: usize,
         calls: usize,
@@ -62,7 +63,7 @@ impl Mesh {
             (directory.join("byrnie.yaml"), directory.join("byrnie"), directory.join("byrnie.log"));
         std::fs::write(&file, text).with_context(|| file.display().to_string())?;
         let mut command = Command::new(program);
-        command.arg("--data-dir").arg(&data).args(["up", "-f"]).arg(file);
+        command.arg("--data-dir").arg(&data).args(["up", "-f"]).arg(file).args(more);
         command.env("BYRNIE_PROXY_WORKERS", workers.to_string());
         let process = Process::start(&command, &log)?;
         let mut mesh = Self { process, data, log, proxies: Vec::new() };
@@ -74,6 +75,11 @@ impl Mesh {
             bail!("the mesh does not come up; its log: {}", tail(&mesh.log));
         }
         Ok(mesh)
+    }
+
+    /// The process that all others of the mesh are below.
+    pub fn root(&self) -> u32 {
+        self.process.pid()
     }
 
     /// The process of a workload's or a Gateway's proxy.

@@ -253,6 +253,21 @@ fn endpoints_are_swapped_in_place_and_keep_their_state() {
 }
 
 #[test]
+fn an_endpoint_by_itself_is_one_for_all_who_call_it() {
+    let mut bench = Bench::calling_web();
+    let cluster = bench.cluster("shop/web");
+    let alone = cluster.alone(&first(&cluster));
+    assert!(
+        Arc::ptr_eq(&alone, &cluster.alone(&first(&cluster))),
+        "who waits for it is counted in one place"
+    );
+    assert_eq!(ports(&alone), [1]);
+    bench.offer(endpoints("shop/web", &[(3, "v1")]));
+    assert_eq!(ports(&cluster.alone(&first(&cluster))), [3]);
+    assert_eq!(Arc::strong_count(&alone), 1, "one that is gone is let go");
+}
+
+#[test]
 fn an_endpoint_with_another_identity_is_another_one() {
     let mut bench = Bench::calling_web();
     let before = first(&bench.cluster("shop/web"));

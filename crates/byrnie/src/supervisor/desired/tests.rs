@@ -81,20 +81,16 @@ fn steps_from_what_runs_to_what_should_run() {
         (none.clone(), none.clone(), vec![]),
         (
             none.clone(),
-            one(&sidecar, Way::Proxy { captured: false }),
-            vec![Step::Start(sidecar.clone(), Way::Proxy { captured: false })],
+            one(&sidecar, Way::Proxy { captured: None }),
+            vec![Step::Start(sidecar.clone(), Way::Proxy { captured: None })],
         ),
-        (
-            one(&sidecar, Way::Proxy { captured: false }),
-            one(&sidecar, Way::Proxy { captured: false }),
-            vec![],
-        ),
-        (one(&sidecar, Way::Proxy { captured: false }), none, vec![Step::Stop(sidecar.clone())]),
+        (one(&sidecar, Way::Proxy { captured: None }), one(&sidecar, Way::Proxy { captured: None }), vec![]),
+        (one(&sidecar, Way::Proxy { captured: None }), none, vec![Step::Stop(sidecar.clone())]),
         (one(&command, run("a")), one(&command, run("b")), vec![Step::Start(command.clone(), run("b"))]),
         (
             one(&command, run("a")),
-            one(&sidecar, Way::Proxy { captured: false }),
-            vec![Step::Stop(command.clone()), Step::Start(sidecar.clone(), Way::Proxy { captured: false })],
+            one(&sidecar, Way::Proxy { captured: None }),
+            vec![Step::Stop(command.clone()), Step::Start(sidecar.clone(), Way::Proxy { captured: None })],
         ),
     ] {
         assert_eq!(steps(&running, &desired), want);
@@ -117,7 +113,7 @@ fn only_a_meshed_workload_with_a_command_is_captured() {
         (json!({"command": ["sh"], "proxy": "none"}), true, vec![false]),
     ] {
         let captured = |(_, way)| match way {
-            Way::Proxy { captured } => captured,
+            Way::Proxy { captured } => captured.is_some(),
             Way::Command(way) => {
                 assert_eq!(way.run_as.is_some(), way.captured, "nothing changes without capture");
                 way.captured

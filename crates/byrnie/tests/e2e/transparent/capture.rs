@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use byrnie_net::capture::link::who_has;
 use byrnie_testkit::{Expect, Ground, can_run, until};
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
 use super::{caller, captured, curl, server, service, web};
 use crate::harness::{Sandbox, yaml};
@@ -188,6 +188,95 @@ fn exclusions_go_their_own_way() {
 }
 
 #[test]
+fn an_excluded_user_goes_its_own_way() {
+    if !can_run(&["curl", "python3"]) {
+        return;
+    }
+    let objects = [
+        web("web-1", "web", 8080),
+        server("free-1", "free", 1, &["sleep", "infinity"], "runAs: \"12345:12345\""),
+        caller("caller"),
+        service("web", 80, "http"),
+    ];
+    let ground = Ground::with_capture(super::PROGRAM, "excludeUsers: [\"12345\"]", &objects.concat());
+    let url = format!("http://{}:8080/", ground.address("web-1"));
+    let came = || ground.metric("web-1", CAPTURED, REFUSED);
+    let before = came();
+    // Nobody takes it to the mesh, so it comes to the workload without mTLS, and is refused there.
+    let said = ground.run("free-1", &["curl", "-sS", "--max-time", "5", &url]);
+    assert_ne!(said.code, Some(0), "{said:?}");
+    until("it came past the mesh", || (came() > before).then_some(()));
+    assert_eq!(ground.metric("free-1", CAPTURED, &["direction=\"outbound\""]), 0, "not captured");
+    let named =
+        Expect { caller: "caller", program: &curl("http://web/"), prints: "web-1", ..Expect::default() };
+    ground.expect(&named);
+    assert!(ground.metric("caller", CAPTURED, &["direction=\"outbound\""]) > 0, "others are");
+}
+
+#[test]
+fn a_proxy_has_no_more_power_than_it_needs() {
+    if !can_run(&["curl", "python3"]) {
+        return;
+    }
+    const NET_ADMIN: u64 = 1 << 12;
+    let ground = captured("", &[web("web-1", "web", 8080), caller("caller"), service("web", 80, "http")]);
+    let web =
+        Expect { caller: "caller", program: &curl("http://web/"), prints: "web-1", ..Expect::default() };
+    ground.expect(&web);
+    let mut threads = 0;
+    for thread in std::fs::read_dir(format!("/proc/{}/task", ground.proxy_pid("caller"))).unwrap() {
+        let path = thread.unwrap().path();
+        let status = std::fs::read_to_string(path.join("status")).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        let name = std::fs::read_to_string(path.join("comm")).unwrap();
+        let works = name.starts_with("worker-") || name.trim() == "rules";
+        let most = if works { NET_ADMIN } else { 0 };
+        for set in ["CapPrm:", "CapEff:", "CapBnd:"] {
+            assert_eq!(field(set), most, "{set} of {name}");
+        }
+        assert_eq!((field("CapInh:"), field("CapAmb:"), field("NoNewPrivs:")), (0, 0, 1), "{name}");
+        threads += 1;
+    }
+    assert!(threads > 4, "{threads}");
+    // With that it still does its work: also what it was never asked before.
+    ground.nft("caller", "flush ruleset");
+    until("the rules are back", || {
+        (ground.metric("caller", "byrnie_capture_rules_restored_total", &[]) == 1).then_some(())
+    });
+    ground.apply(&(super::web("other-1", "other", 8080) + &service("other", 80, "http")));
+    ground.expect(&Expect { program: &curl("http://other/"), prints: "other-1", ..web });
+}
+
+#[test]
+fn a_health_check_asks_the_application_where_it_is() {
+    if !can_run(&["curl", "python3"]) {
+        return;
+    }
+    let check = "healthChecks: [{protocol: http, path: /healthy, interval: 100ms}]";
+    let sick = check.replace("100ms", "100ms, port: 9");
+    let checked =
+        |name: &str, check: &str| web(name, "web", 8080).replace("command:", &format!("{check}, command:"));
+    let objects =
+        [checked("web-1", check), checked("web-2", &sick), caller("caller"), service("web", 80, "http")];
+    let ground = captured("", &objects);
+    let ready = |name: &str| {
+        let status = ground.status(name)?;
+        let conditions = status["conditions"].as_array()?;
+        Some(conditions.iter().find(|one| one["type"] == "Ready")?["status"] == "True")
+    };
+    until("both were asked", || (ready("web-1")? && !ready("web-2")?).then_some(()));
+    ground.expect(&Expect {
+        caller: "caller",
+        program: &curl("http://web/"),
+        prints: "web-1",
+        ..Expect::default()
+    });
+}
+
+#[test]
 fn a_command_cannot_undo_it() {
     if !can_run(&["nft", "ip", "python3"]) {
         return;
@@ -247,6 +336,27 @@ fn nothing_is_left_after_any_end() {
         }
     }
     assert_eq!((ruleset(), forwarding()), before);
+}
+
+#[test]
+fn after_everything_was_killed_at_once_it_comes_up_again() {
+    if !can_run(&["curl", "python3"]) {
+        return;
+    }
+    let mut ground = captured("", &[web("web-1", "web", 8080), caller("caller"), service("web", 80, "http")]);
+    let web =
+        Expect { caller: "caller", program: &curl("http://web/"), prints: "web-1", ..Expect::default() };
+    ground.expect(&web);
+    let network = ground.network();
+    let (address, prefix) = network.split_once('/').unwrap();
+    let mine = || who_has(address.parse().unwrap(), prefix.parse().unwrap()).unwrap();
+    for process in ground.processes() {
+        let _ = kill_process(process, Signal::KILL);
+    }
+    ground.wait_exit();
+    until("nothing is left", || mine().is_none().then_some(()));
+    ground.restart();
+    ground.expect(&web);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 mod bad_days;
 mod both_modes;
 mod capture;
+mod original_source;
 mod programs;
+mod restart;
 
 use byrnie_testkit::{Ground, Mode};
 
