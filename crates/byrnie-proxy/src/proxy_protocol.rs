@@ -45,8 +45,8 @@ impl fmt::Display for Refusal {
 pub enum Look {
     /// All of them belong to a header that goes on.
     More,
-    /// A header of so many bytes, and the client that it names. `None`: it speaks for nobody (`LOCAL`, `UNKNOWN`), or for
-    /// one without IP address.
+    /// A header of so many bytes, and the client that it names. `None`: it speaks for nobody (`LOCAL`, `UNKNOWN`), or
+    /// for one without IP address.
     Whole(usize, Option<SocketAddr>),
     /// No header.
     Malformed(String),

@@ -128,7 +128,8 @@ impl Cluster {
         let (settings, budget) = (Arc::clone(&self.settings), Arc::clone(&self.budget));
         let only = vec![Arc::clone(endpoint)];
         let cluster = Self::new(self.service.clone(), self.protocol, settings, budget, only);
-        let cluster = Arc::new(Self { controls: self.controls.clone(), ..cluster });
+        let (controls, begins_with) = (self.controls.clone(), self.begins_with);
+        let cluster = Arc::new(Self { controls, begins_with, ..cluster });
         alone.push((endpoint.id, Arc::clone(&cluster)));
         cluster
     }

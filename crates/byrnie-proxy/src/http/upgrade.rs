@@ -119,7 +119,8 @@ impl ClientUpgrade {
     }
 }
 
-/// The application's side: after its 101, or its success to CONNECT, `from_client` is written to it, and what it writes is the answer's body.
+/// The application's side: after its 101, or its success to CONNECT, `from_client` is written to it, and what it writes
+/// is the answer's body.
 pub fn accept_from_application(
     response: Response<hyper::body::Incoming>,
     from_client: Body,

@@ -1,4 +1,5 @@
-//! Settings of one entrance: the mesh's, and what policies say there. Settled here, so that a request reads one pointer.
+//! Settings of one entrance: the mesh's, and what policies say there. Settled here, so that a request reads one
+//! pointer.
 
 use std::sync::Arc;
 
