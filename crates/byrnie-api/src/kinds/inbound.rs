@@ -10,10 +10,10 @@ use crate::duration::Duration;
 /// `Mesh.spec.proxy` does; each field is a setting of its own.
 ///
 /// At a Gateway it is about the Gateway's clients; with `sectionName` about those of one listener, where
-/// `maxConnections` has no effect (a port that several listeners share takes each setting from the first of them that has it). At a
-/// Workload it is about what comes into its proxy, from its callers as well as from its own application. At a Service
-/// it is about calls of the Service: at its callers' proxies limits, time-outs and `allowConnect`, at the workloads
-/// behind it `peerIdentityHeader` and `proxyProtocol.send`.
+/// `maxConnections` has no effect (a port that several listeners share takes each setting from the first of them that
+/// has it). At a Workload it is about what comes into its proxy, from its callers as well as from its own application.
+/// At a Service it is about calls of the Service: at its callers' proxies limits, time-outs and `allowConnect`, at the
+/// workloads behind it `peerIdentityHeader` and `proxyProtocol.send`.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InboundSettings {
