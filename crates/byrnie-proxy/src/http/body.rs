@@ -61,8 +61,12 @@ impl BodyError {
     /// What a stream is reset with whose body broke off: what the other side said, where that means something beyond its
     /// own connection. That nothing was processed, or that all is well, would not be true any more.
     pub fn reset_reason(&self) -> Reason {
-        const PASSED: [Reason; 4] =
-            [Reason::INTERNAL_ERROR, Reason::ENHANCE_YOUR_CALM, Reason::CONNECT_ERROR, Reason::INADEQUATE_SECURITY];
+        const PASSED: [Reason; 4] = [
+            Reason::INTERNAL_ERROR,
+            Reason::ENHANCE_YOUR_CALM,
+            Reason::CONNECT_ERROR,
+            Reason::INADEQUATE_SECURITY,
+        ];
         let Self::Http2(error) = self else { return Reason::CANCEL };
         let reason = error.reason().filter(|_| error.is_reset() && error.is_remote());
         reason.filter(|reason| PASSED.contains(reason)).unwrap_or(Reason::CANCEL)

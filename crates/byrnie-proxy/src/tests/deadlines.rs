@@ -116,7 +116,10 @@ fn a_call_whose_time_is_over_ends_with_deadline_exceeded() {
         for address in [roads.plain, roads.mesh, roads.gateway] {
             for timeout in ["200m", "0m"] {
                 let answer = call(&mut connect(address).await, timeout).await;
-                assert_eq!((answer.status().as_u16(), &answer.headers()["grpc-status"]), (200, &HeaderValue::from(4)));
+                assert_eq!(
+                    (answer.status().as_u16(), &answer.headers()["grpc-status"]),
+                    (200, &HeaderValue::from(4))
+                );
             }
         }
     });

@@ -21,7 +21,9 @@ fn agreeable() -> u16 {
                 let head = String::from_utf8_lossy(&head).to_lowercase();
                 let token = head.lines().find_map(|line| line.strip_prefix("upgrade: ").map(str::to_owned));
                 let answer = match token {
-                    Some(token) => format!("101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: {token}\r\n"),
+                    Some(token) => {
+                        format!("101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: {token}\r\n")
+                    }
                     None => "200 OK\r\nContent-Length: 0\r\n".to_owned(),
                 };
                 stream.write_all(format!("HTTP/1.1 {answer}\r\n").as_bytes()).unwrap();
@@ -51,7 +53,8 @@ fn any_protocol_may_be_switched_to_and_old_forms_are_understood() {
         for token in ["acme/2.1", "tcp", "dns-over-something", "x!#$%&'*+-.^_`|~"] {
             until(token, || {
                 let mut client = Bytes::try_open(address).ok()?;
-                let ask = format!("GET / HTTP/1.1\r\nHost: any\r\nConnection: Upgrade\r\nUpgrade: {token}\r\n\r\n");
+                let ask =
+                    format!("GET / HTTP/1.1\r\nHost: any\r\nConnection: Upgrade\r\nUpgrade: {token}\r\n\r\n");
                 client.send(&ask).ok()?;
                 client.receive_line().ok().filter(|line| line.starts_with("HTTP/1.1 101 "))?;
                 let mut lines = Vec::new();
@@ -79,7 +82,9 @@ fn any_protocol_may_be_switched_to_and_old_forms_are_understood() {
 fn a_connection_of_bytes_may_say_nothing_for_long() {
     let (raw, chat, port) = (Echo::start(""), Echo::after_upgrade(), free_port());
     let text = [
-        yaml::settings("proxy: {clientIdleTimeout: 500ms, upstreamIdleTimeout: 500ms, headerTimeout: 500ms, peerTimeout: 3s}"),
+        yaml::settings(
+            "proxy: {clientIdleTimeout: 500ms, upstreamIdleTimeout: 500ms, headerTimeout: 500ms, peerTimeout: 3s}",
+        ),
         yaml::workload("raw-1", "raw", raw.port, ""),
         yaml::workload("chat-1", "chat", chat.port, ""),
         yaml::caller("a", ""),
