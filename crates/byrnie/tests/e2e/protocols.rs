@@ -74,7 +74,10 @@ fn any_protocol_may_be_switched_to_and_old_forms_are_understood() {
         let mut client = Bytes::open(&web);
         client.send(request).unwrap();
         let answer = client.rest();
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(seen), "{request}: {answer}");
+        assert!(
+            answer.lines().next().is_some_and(|line| line.contains(" 200 ")) && answer.contains(seen),
+            "{request}: {answer}"
+        );
     }
 }
 
