@@ -58,8 +58,8 @@ impl BodyError {
         Some(status)
     }
 
-    /// What a stream is reset with whose body broke off: what the other side said, where that means something beyond its
-    /// own connection. That nothing was processed, or that all is well, would not be true any more.
+    /// What a stream is reset with whose body broke off: what the other side said, where that means something beyond
+    /// its own connection. That nothing was processed, or that all is well, would not be true any more.
     pub fn reset_reason(&self) -> Reason {
         const PASSED: [Reason; 4] = [
             Reason::INTERNAL_ERROR,

@@ -1,5 +1,6 @@
 //! What every proxy of HTTP and bytes must let through: any protocol to switch to, connections that say nothing for
-//! long, old and odd forms of requests. TLS passed through by name: `guides.rs`; clients of HTTP/1.0 and HTTP/2: `clients.rs`.
+//! long, old and odd forms of requests. TLS passed through by name: `guides.rs`; clients of HTTP/1.0 and HTTP/2:
+//! `clients.rs`.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
