@@ -216,7 +216,7 @@ codes! {
         "rename one of them";
     LISTENER_UNSUPPORTED = 130, "listener not supported", "The listener asks for something that is not there yet; nothing is served in its place.",
         "use HTTP or TCP";
-    LISTENERS_CONFLICT = 131, "listeners conflict", "Two listeners of a Gateway exclude each other; the first one holds.",
+    LISTENERS_CONFLICT = 131, "listeners conflict", "Two listeners exclude each other; none of one Gateway or ListenerSet is served, and of a set none that the Gateway or an older set excludes.",
         "give them other ports or hostnames";
     GATEWAY_PORT_TAKEN = 132, "port taken by another Gateway", "Two Gateways listen on one address and port; the older one holds.",
         "use another port, or other spec.addresses";

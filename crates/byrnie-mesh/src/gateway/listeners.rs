@@ -37,26 +37,47 @@ impl Judged<'_> {
 }
 
 /// Judges all listeners: the Gateway's own first, then those of its ListenerSets, each in their order. Of two that
-/// exclude each other the earlier one holds.
+/// exclude each other the Gateway's holds, then that of the earlier set; of one owner's none does (Gateway API: "MUST NOT
+/// pick one conflicting Listener as the winner").
 pub(crate) fn judge<'a>(
     gateway: &'a Gateway,
     sets: &[&'a ListenerSet],
     usable: &Verdict,
     view: &View<'_>,
 ) -> Vec<Judged<'a>> {
-    let own = gateway.listeners.iter().enumerate().map(|(index, listener)| (None, index, listener));
-    let added = sets.iter().flat_map(|set| {
-        set.listeners.iter().enumerate().map(|(index, listener)| (Some(*set), index, listener))
-    });
     let mut judged: Vec<Judged<'a>> = Vec::new();
-    for (set, index, listener) in own.chain(added) {
+    judge_owner(gateway, None, usable, view, &mut judged);
+    for set in sets {
+        judge_owner(gateway, Some(set), usable, view, &mut judged);
+    }
+    judged
+}
+
+/// Judges the listeners of a Gateway or of one set, after those of the owners before.
+fn judge_owner<'a>(
+    gateway: &'a Gateway,
+    set: Option<&'a ListenerSet>,
+    usable: &Verdict,
+    view: &View<'_>,
+    judged: &mut Vec<Judged<'a>>,
+) {
+    let listeners = set.map_or(&gateway.listeners, |set| &set.listeners);
+    let meta = set.map_or(&gateway.meta, |set| &set.meta);
+    let before = judged.iter().filter(|other| other.conflicted.is_none()).map(|other| other.listener);
+    let before: Vec<&Listener> = before.collect();
+    let taken: Vec<Option<Verdict>> =
+        listeners.iter().map(|listener| conflict(before.iter().copied(), listener)).collect();
+    for (index, listener) in listeners.iter().enumerate() {
+        let siblings = listeners.iter().zip(&taken).enumerate();
+        let siblings = siblings.filter(|(other, (_, taken))| *other != index && taken.is_none());
+        let conflicted = match &taken[index] {
+            Some(taken) => Some(taken.clone()),
+            None => conflict(siblings.map(|(_, (sibling, _))| sibling), listener),
+        };
         let path = format!("spec.listeners[{index}]");
-        let meta = set.map_or(&gateway.meta, |set| &set.meta);
         let protocol = listener.protocol.protocol();
         let mut found = Vec::new();
         let (kinds, resolved) = kinds(meta, listener, protocol, &path, &mut found);
-        let host = listener.hostname.clone().unwrap_or(HostPattern::Any);
-        let conflicted = conflict(&judged, listener, protocol, &host);
         let (accepted, code) = accept(gateway, listener, usable, conflicted.as_ref(), view);
         if let Some(code) = code {
             found.push(finding(code, meta, path, accepted.message.clone()));
@@ -64,7 +85,7 @@ pub(crate) fn judge<'a>(
         judged.push(Judged {
             listener,
             set,
-            host,
+            host: host(listener),
             protocol,
             accepted,
             conflicted,
@@ -74,7 +95,11 @@ pub(crate) fn judge<'a>(
             findings: found,
         });
     }
-    judged
+}
+
+/// The hosts that a listener serves; `Any` when it names none.
+fn host(listener: &Listener) -> HostPattern {
+    listener.hostname.clone().unwrap_or(HostPattern::Any)
 }
 
 fn accept(
@@ -110,33 +135,27 @@ fn accept(
     (Verdict::yes("Accepted"), None)
 }
 
-/// Listeners share a port when both speak HTTP, or both pass TLS on, and have different hostnames; of others the first
-/// holds.
-fn conflict(
-    earlier: &[Judged<'_>],
-    listener: &Listener,
-    protocol: Option<ListenerProtocol>,
-    host: &HostPattern,
-) -> Option<Verdict> {
-    let protocol = protocol?;
+/// What excludes a listener. Listeners share a port when both speak HTTP, or both pass TLS on, and have different
+/// hostnames.
+fn conflict<'a>(others: impl Iterator<Item = &'a Listener>, listener: &Listener) -> Option<Verdict> {
+    let (protocol, own) = (listener.protocol.protocol()?, host(listener));
     // Only those that may hold the port: an unsupported listener opens nothing.
-    let mut same_port = earlier.iter().filter(|other| {
-        other.listener.port == listener.port && other.protocol.is_some() && other.conflicted.is_none()
-    });
+    let mut same_port =
+        others.filter(|other| other.port == listener.port && other.protocol.protocol().is_some());
     let found = same_port.find_map(|other| {
-        let name = &other.listener.name;
-        if other.protocol != Some(protocol) {
+        let name = &other.name;
+        if other.protocol.protocol() != Some(protocol) {
             Some((
                 "ProtocolConflict",
                 format!("listener {name:?} speaks another protocol on port {}", listener.port),
             ))
         } else if protocol == ListenerProtocol::Tcp {
-            Some(("ProtocolConflict", format!("listener {name:?} has TCP port {} already", listener.port)))
-        } else if other.host == *host {
-            let host = hosts::text(host);
+            Some(("ProtocolConflict", format!("listener {name:?} has TCP port {}, too", listener.port)))
+        } else if host(other) == own {
+            let host = hosts::text(&own);
             Some((
                 "HostnameConflict",
-                format!("listener {name:?} has port {} and host {host} already", listener.port),
+                format!("listener {name:?} has port {} and host {host}, too", listener.port),
             ))
         } else {
             None

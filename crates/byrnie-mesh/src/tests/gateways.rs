@@ -187,21 +187,29 @@ fn listeners_in_conflict() {
             {"name": "fine", "port": 80, "protocol": "HTTP", "hostname": "a.com"},
             {"name": "tcp", "port": 81, "protocol": "TCP"},
             {"name": "tcp2", "port": 81, "protocol": "TCP"},
+            {"name": "http", "port": 82, "protocol": "HTTP", "hostname": "a.com"},
+            {"name": "more", "port": 82, "protocol": "HTTP", "hostname": "*.com"},
+            {"name": "udp", "port": 82, "protocol": "UDP"},
         ]),
     )]);
     let accepted: Vec<String> =
-        (0..6).map(|i| listener_conditions(&compiler, "a/g", i)[0].replace("Accepted=", "")).collect();
+        (0..8).map(|i| listener_conditions(&compiler, "a/g", i)[0].replace("Accepted=", "")).collect();
     assert_eq!(
         accepted,
         [
-            "True/Accepted",
             "False/HostnameConflict",
+            "False/HostnameConflict",
+            "False/ProtocolConflict",
+            "False/ProtocolConflict",
+            "False/ProtocolConflict",
             "False/ProtocolConflict",
             "True/Accepted",
             "True/Accepted",
-            "False/ProtocolConflict"
-        ]
+        ],
+        "none of those in conflict is a winner"
     );
+    let ports: Vec<u16> = gateway(&compiler, "a/g").unwrap().listeners.iter().map(|l| l.port).collect();
+    assert_eq!(ports, [82]);
     assert_eq!(listener_conditions(&compiler, "a/g", 1)[3], "Conflicted=True/HostnameConflict");
     assert_eq!(
         conditions(&status(&compiler, "Gateway", "a/g")["conditions"])[0],

@@ -100,6 +100,7 @@ fn tls_listeners_take_tls_routes_and_share_no_port_with_http() {
     ]);
     let listeners = &status(&compiler, "Gateway", "a/g")["listeners"];
     let said = |index: usize| conditions(&listeners[index]["conditions"]);
+    assert_eq!(said(0)[0], "Accepted=False/ProtocolConflict");
     assert_eq!(said(1)[0], "Accepted=False/ProtocolConflict");
     assert_eq!(said(2)[2], "ResolvedRefs=False/InvalidRouteKinds");
     assert_eq!(
