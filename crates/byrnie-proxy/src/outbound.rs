@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use byrnie_decide::{Deadline, Found};
 use byrnie_plan::{InvalidBackend, PathMatch, Timeouts};
@@ -18,7 +18,7 @@ use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front, Target};
 use crate::http::Incoming;
 use crate::http::body::{Body, IdleTimer, Watched};
-use crate::http::headers::{is_grpc, strip_but_hear_wish, strip_hop_by_hop};
+use crate::http::headers::{grpc_timeout, is_grpc, strip_but_hear_wish, strip_hop_by_hop};
 use crate::http::upgrade::{BYRNIE_UPGRADE, is_connect, strip_mesh_headers_but_switch};
 use crate::observe::{Exchange, Facts};
 use crate::process::Role;
@@ -92,7 +92,9 @@ pub fn refuse_request<B>(
         version: request.version(),
         request_id: None,
     };
-    refuse(worker, Exchange::new(worker, front, Direction::Outbound, facts), error)
+    let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
+    exchange.is_grpc = is_grpc(request.headers());
+    refuse(worker, exchange, error)
 }
 
 /// Tells logs and metrics of a request whose head could not be read, and which the codec has answered.
@@ -331,7 +333,8 @@ impl Work<'_> {
         head: request::Parts,
         body: Body,
     ) -> Answered {
-        self.control(exchange, &cluster, rule, &head).await?;
+        let incoming = if exchange.is_grpc { grpc_timeout(&head.headers) } else { None };
+        self.control(exchange, &cluster, rule, &head, incoming).await?;
         let own = rule.and_then(|rule| rule.retry.clone());
         let plan = Plan {
             shown: None,
@@ -343,7 +346,7 @@ impl Work<'_> {
             rule: rule.cloned(),
             session: session::claim(&cluster.settings, &head.headers),
             cluster,
-            incoming: None,
+            incoming,
         };
         let (mut response, deadline) = tries::send(&plan, exchange, head, body).await?;
         self.clean(exchange, &mut response);
@@ -365,6 +368,7 @@ impl Work<'_> {
         cluster: &Cluster,
         rule: Option<&Arc<Rule>>,
         head: &request::Parts,
+        incoming: Option<Duration>,
     ) -> Result<(), ProxyError> {
         let own = rule.and_then(|rule| rule.controls.as_deref());
         if own.is_none() && cluster.controls.is_none() {
@@ -377,7 +381,7 @@ impl Work<'_> {
         if let Some(faults) = faults {
             let started = self.worker.time(exchange.started());
             let timeouts = rule.map_or_else(Timeouts::default, |rule| rule.timeouts);
-            let deadline = Deadline::new(started, timeouts, &cluster.settings, None);
+            let deadline = Deadline::new(started, timeouts, &cluster.settings, incoming);
             let inject =
                 controls::inject_request(self.worker, exchange, faults, self.caller(), head, deadline);
             Box::pin(inject).await?;

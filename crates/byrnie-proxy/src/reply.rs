@@ -13,7 +13,8 @@ pub const BYRNIE_ERROR: HeaderName = HeaderName::from_static("byrnie-error");
 pub const BYRNIE_UNPROCESSED: HeaderName = HeaderName::from_static("byrnie-unprocessed");
 /// How a call ended.
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// The same for people, percent-encoded.
+pub const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// How much a failure tells the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use crate::front::{Entrance, Front};
 use crate::hop::{self, Outgoing};
 use crate::http::body::{Body, ReplayBody, Upload};
 use crate::http::expect::{Gate, Gated};
-use crate::http::headers::strip_hop_by_hop;
+use crate::http::headers::{pass_grpc_timeout, strip_hop_by_hop};
 use crate::observe::Exchange;
 use crate::pool::SendFailure;
 use crate::reply::BYRNIE_UNPROCESSED;
@@ -241,13 +241,17 @@ async fn once(
     let flight = balance::take(plan.worker, &plan.cluster, now, &wish).map_err(unsent)?;
     let endpoint = Arc::clone(&flight.endpoint);
     exchange.flight = Some(flight);
+    let remaining = deadline.remaining(now);
+    if let (Some(left), true, Some(request)) = (remaining, exchange.is_grpc, message.as_mut()) {
+        pass_grpc_timeout(request.headers_mut(), left);
+    }
     let outgoing = Outgoing {
         cluster: &plan.cluster,
         endpoint: &endpoint,
         rule: plan.rule.as_deref(),
         upgrade: plan.upgrade,
         attempt: exchange.retries,
-        remaining: deadline.remaining(now),
+        remaining,
         version: version(plan, exchange),
         client: plan.front.client_text(),
         shown: plan.shown,

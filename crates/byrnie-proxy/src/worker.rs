@@ -11,6 +11,7 @@ use byrnie_decide::Time;
 
 use crate::admit::Decisions;
 use crate::config::Config;
+use crate::http::hints::Hints;
 use crate::observe::SeriesCache;
 use crate::pool::Pools;
 use crate::process::Process;
@@ -49,6 +50,8 @@ pub struct Worker {
     /// Counters of authorization decisions.
     pub decisions: Decisions,
     latest: RefCell<Latest>,
+    /// What applications say before their answers.
+    pub hints: Hints,
     random: Cell<u64>,
     draws: Cell<u64>,
 }
@@ -66,6 +69,7 @@ impl Worker {
             pools: Pools::default(),
             series: RefCell::default(),
             decisions: Decisions::default(),
+            hints: Hints::default(),
             random,
             draws: Cell::new(rand::random()),
         })

@@ -69,8 +69,9 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
         bail!("network namespaces need root");
     }
     let ground = Ground::start(program, scratch)?;
+    let plural = if options.rounds == 1 { "" } else { "s" };
     let mut text = format!(
-        "Client and server each in a network namespace of its own, one worker in each proxy; medians of {} rounds. \
+        "Client and server each in a network namespace of its own, one worker in each proxy; medians of {} round{plural}.\n\
          *Direct* is the same way without proxies; *the proxy's local address* is the pair without redirection.\n\n",
         options.rounds
     );
@@ -195,8 +196,8 @@ impl<'a> Ground<'a> {
         let less = |one: Option<f64>, other: Option<f64>| one.zip(other).map(|(one, other)| one - other);
         if let [direct, explicit, captured] = rows.as_slice() {
             text += &format!(
-                "\nConnect, one byte there and back, close: {CONNECTIONS} each. Redirection adds {} µs (p50) and {} µs \
-                 of CPU to a connection; the mesh with it, {} µs and {} µs.\n",
+                "\nConnect, one byte there and back, close: {CONNECTIONS} each. Redirection adds {} µs (p50) and {} µs of \
+                 CPU to a\nconnection; the mesh with it, {} µs and {} µs.\n",
                 number(less(captured.0, explicit.0)),
                 number(less(captured.1, explicit.1)),
                 number(less(captured.0, direct.0)),

@@ -74,7 +74,7 @@ pub async fn send(
         *message = Some(request);
         return Err(unsent(error));
     }
-    slot.send(request).await.map_err(|mut failed| {
+    slot.send(worker, request).await.map_err(|mut failed| {
         *message = failed.request.take().map(|request| *request);
         failed
     })

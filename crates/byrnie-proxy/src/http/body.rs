@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -19,6 +19,7 @@ use super::upgrade::Tunnel;
 use crate::budget::Held;
 use crate::mirror::{Hearing, Overheard};
 use crate::observe::Exchange;
+use crate::reply::{GRPC_MESSAGE, GRPC_STATUS};
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,35 @@ pub enum BodyError {
     /// The bytes after an upgrade broke off.
     #[error("upgraded connection: {0}")]
     Upgraded(#[from] std::io::Error),
+}
+
+impl BodyError {
+    /// How a gRPC call ends that we cut off: DEADLINE_EXCEEDED. `None`: it was somebody else who did.
+    fn grpc_status(&self) -> Option<HeaderMap> {
+        let message = match self {
+            Self::TimedOut => "the%20call's%20time%20ran%20out",
+            Self::Idle(_) => "nothing%20moved%20for%20as%20long%20as%20is%20allowed",
+            _ => return None,
+        };
+        let mut status = HeaderMap::with_capacity(2);
+        status.insert(GRPC_STATUS, HeaderValue::from_static("4"));
+        status.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
+        Some(status)
+    }
+
+    /// What a stream is reset with whose body broke off: what the other side said, where that means something beyond
+    /// its own connection. That nothing was processed, or that all is well, would not be true any more.
+    pub fn reset_reason(&self) -> Reason {
+        const PASSED: [Reason; 4] = [
+            Reason::INTERNAL_ERROR,
+            Reason::ENHANCE_YOUR_CALM,
+            Reason::CONNECT_ERROR,
+            Reason::INADEQUATE_SECURITY,
+        ];
+        let Self::Http2(error) = self else { return Reason::CANCEL };
+        let reason = error.reason().filter(|_| error.is_reset() && error.is_remote());
+        reason.filter(|reason| PASSED.contains(reason)).unwrap_or(Reason::CANCEL)
+    }
 }
 
 /// A message body.
@@ -236,7 +266,14 @@ impl Watched {
                     self.exchange.end(None);
                 }
             }
-            Some(Err(error)) => self.exchange.end(Some(error)),
+            Some(Err(error)) => {
+                self.exchange.end(Some(error));
+                if let Some(status) = error.grpc_status().filter(|_| self.exchange.is_grpc) {
+                    // A call is told in its own words; what the application would still say is given up.
+                    self.inner = Body::Empty;
+                    return Poll::Ready(Some(Ok(Frame::trailers(status))));
+                }
+            }
             None => self.exchange.end(None),
         }
         Poll::Ready(frame)
@@ -392,7 +429,7 @@ pub async fn send_body(mut body: Body, mut stream: SendStream<Bytes>) -> Result<
         match frame {
             None => return Ok(stream.send_data(Bytes::new(), true)?),
             Some(Err(error)) => {
-                stream.send_reset(Reason::CANCEL);
+                stream.send_reset(error.reset_reason());
                 return Err(error);
             }
             Some(Ok(frame)) => match frame.into_data() {

@@ -1,5 +1,8 @@
 //! Which headers stay on which side: hop-by-hop headers end here, `byrnie-*` never comes from outside.
 
+use std::time::Duration;
+
+use byrnie_decide::{parse_grpc_timeout, write_grpc_timeout};
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Version};
 
@@ -127,6 +130,21 @@ pub fn is_protocol(text: &str) -> bool {
 pub fn has_odd_space(headers: &HeaderMap) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     headers.values().map(HeaderValue::as_bytes).any(|value| is_space(value.first()) || is_space(value.last()))
+}
+
+/// How long a gRPC caller waits.
+pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// What a gRPC caller says about its time.
+pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    parse_grpc_timeout(headers.get(GRPC_TIMEOUT)?.to_str().ok()?)
+}
+
+/// Tells the next one how much of it is left, or what was made of it here.
+pub fn pass_grpc_timeout(headers: &mut HeaderMap, left: Duration) {
+    if let Ok(value) = HeaderValue::from_str(&write_grpc_timeout(left)) {
+        headers.insert(GRPC_TIMEOUT, value);
+    }
 }
 
 /// Whether the request is a gRPC call.

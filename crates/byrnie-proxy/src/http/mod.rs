@@ -3,6 +3,7 @@
 pub mod body;
 pub mod expect;
 pub mod headers;
+pub mod hints;
 mod idle;
 pub mod noting;
 mod server1;

@@ -18,7 +18,7 @@ use super::body::{Body, BodyError, H2Body, send_body};
 use super::expect::Gate;
 use super::headers::{has_odd_space, is_protocol};
 use super::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
-use super::{Incoming, answer, idle, to_connect};
+use super::{Incoming, answer, hints, idle, to_connect};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::woken::when_woken;
@@ -151,10 +151,17 @@ async fn serve_stream(
     let incoming = incoming(front, request);
     let is_upgrade = incoming.upgrade.is_some();
     let mut gate = incoming.request.extensions().get::<Gate>().cloned();
+    let mut hints = hints::MOST;
     let answered = {
         let mut answering = std::pin::pin!(answer(worker, front, incoming));
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
+            let polled = worker.hints.listen(|| answering.as_mut().poll(cx));
+            for hint in worker.hints.take().into_iter().take(hints) {
+                hints -= 1;
+                // The stream is gone: seen below.
+                let _ = respond.send_informational(hint);
+            }
+            if let Poll::Ready(answer) = polled {
                 return Poll::Ready(Some(answer));
             }
             if gate.as_ref().is_some_and(|gate| gate.poll_open(cx)) {

@@ -407,7 +407,11 @@ fn leave(connection: &Weak<Connection>, pool: &Weak<Pool>) {
 
 impl Lease {
     /// Sends a request and waits for the head of its response.
-    pub async fn send(self, request: Request<Body>) -> Result<(Response<Body>, AnyLease), SendFailure> {
+    pub async fn send(
+        self,
+        worker: &Worker,
+        request: Request<Body>,
+    ) -> Result<(Response<Body>, AnyLease), SendFailure> {
         let (head, body) = request.into_parts();
         let gate = head.extensions.get::<Gate>().cloned();
         let is_connect = head.method == Method::CONNECT;
@@ -423,9 +427,9 @@ impl Lease {
         };
         let pumping = (!end).then(|| tokio::task::spawn_local(Box::pin(send_body(body, stream))));
         let pumping = pumping.map(|task| AbortOnDrop(Some(task)));
-        let response = match gate {
-            Some(gate) => hear_interim(response, &gate).await,
-            None => response.await,
+        let response = match gate.is_some() || worker.hints.wanted() {
+            true => hear_interim(worker, response, gate.as_ref()).await,
+            false => response.await,
         };
         match response {
             Ok(response) => {
@@ -486,15 +490,17 @@ impl Lease {
     }
 }
 
-/// Waits for a response, and opens the gate of the request's body when 100 comes first.
+/// Waits for a response, opens the gate of the request's body when 100 comes first, and hands on 103.
 async fn hear_interim(
+    worker: &Worker,
     mut response: h2::client::ResponseFuture,
-    gate: &Gate,
+    gate: Option<&Gate>,
 ) -> Result<Response<h2::RecvStream>, h2::Error> {
     std::future::poll_fn(|cx| {
         while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
-            if interim.status() == StatusCode::CONTINUE {
-                gate.open();
+            match gate {
+                Some(gate) if interim.status() == StatusCode::CONTINUE => gate.open(),
+                _ => worker.hints.hear(interim),
             }
         }
         Pin::new(&mut response).poll(cx)

@@ -149,10 +149,14 @@ async fn acquire_shown(
 
 impl Slot {
     /// Sends the request and waits for the response's head. The lease is held until its body is read.
-    pub async fn send(self, request: Request<Body>) -> Result<(Response<Body>, Lease), SendFailure> {
+    pub async fn send(
+        self,
+        worker: &Worker,
+        request: Request<Body>,
+    ) -> Result<(Response<Body>, Lease), SendFailure> {
         match self {
             Self::H1(lease) => lease.send(request).await,
-            Self::H2(lease) => lease.send(request).await,
+            Self::H2(lease) => lease.send(worker, request).await,
         }
     }
 }

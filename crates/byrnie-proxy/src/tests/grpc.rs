@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use byrnie_plan::{AppProtocol, ObjectName, ServicePortRef};
+use byrnie_plan::{AppProtocol, MeshSettings, ObjectName, ServicePortRef};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
@@ -170,6 +170,17 @@ fn errors_are_grpc_statuses() {
                 assert!(answer.headers().contains_key("grpc-message") && answer.body().is_end_stream());
             }
         };
+        // More requests than the process takes, and one that nobody may write so.
+        let none = MeshSettings { max_requests: 0, ..MeshSettings::default() };
+        super::limits::with(&roads.pair.client, none);
+        ask("14").await;
+        super::limits::with(&roads.pair.client, MeshSettings::default());
+        for address in [roads.mesh, roads.gateway] {
+            let mut odd = request();
+            odd.headers_mut().insert("x-odd", HeaderValue::from_static(" a"));
+            let (answer, _) = connect(address).await.send_request(odd, true).unwrap();
+            assert_eq!(answer.await.unwrap().headers()["grpc-status"], "13");
+        }
         let other = ServicePortRef { service: ObjectName::new("shop", "other"), port: 80 };
         Accepts { services: vec![other], ..Accepts::new(app) }.put_in_force(&roads.pair.server);
         ask("7").await;

@@ -8,6 +8,7 @@
 
 mod harness;
 mod inbound;
+mod notify;
 
 mod alone;
 mod analyze;
@@ -29,6 +30,7 @@ mod manual;
 mod objects;
 mod overload;
 mod profile;
+mod protocols;
 mod proxy_config;
 mod rate_limits;
 mod regression;

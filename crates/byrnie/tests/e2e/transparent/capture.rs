@@ -188,6 +188,24 @@ fn exclusions_go_their_own_way() {
 }
 
 #[test]
+fn an_excluded_range_goes_its_own_way() {
+    if !can_run(&["curl"]) {
+        return;
+    }
+    // Networks for documentation: nobody is there.
+    let ground =
+        Ground::with_capture(super::PROGRAM, "excludeOutboundRanges: [192.0.2.0/24]", &caller("caller"));
+    let captured = || ground.metric("caller", CAPTURED, &["direction=\"outbound\""]);
+    let call = |url| ground.run("caller", &["curl", "-sS", "--max-time", "2", url]);
+    let before = captured();
+    assert_ne!(call("http://192.0.2.9/").code, Some(0));
+    assert_eq!(captured(), before, "not captured");
+    // Where the host leads to is not for us to say: some networks answer for everybody.
+    call("http://198.51.100.9/");
+    until("another one is", || (captured() > before).then_some(()));
+}
+
+#[test]
 fn an_excluded_user_goes_its_own_way() {
     if !can_run(&["curl", "python3"]) {
         return;

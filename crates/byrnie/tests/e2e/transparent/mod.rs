@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod both_modes;
+mod bytes;
 mod capture;
 mod original_source;
 mod programs;
