@@ -56,7 +56,8 @@ pub async fn expired(
                 OtherEnd::Finished if says_nothing => finished += step,
                 _ => finished = Duration::ZERO,
             }
-            if finished >= FAITH || (finished > step && is_short) {
+            // Already where kept-alive connections end: what these hold is the first to be missed.
+            if finished >= FAITH || (finished > step && worker.process.overload.is_draining()) {
                 return;
             }
         }
