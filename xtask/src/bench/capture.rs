@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Options;
 use super::peers::byrnie::Mesh;
-use super::process::{cpu, tail, tree, within};
+use super::process::{cpu, cpu_ever, tail, tree, within};
 use super::rounds::median;
 use super::table::{number, table};
 
@@ -154,9 +154,9 @@ impl<'a> Ground<'a> {
         read: impl Fn(&str) -> anyhow::Result<Value>,
     ) -> anyhow::Result<Sample> {
         let all = tree(self.mesh.root())?;
-        let before = (cpu(&self.pids)?, cpu(&all)?);
+        let before = (cpu(&self.pids)?, cpu_ever(&all)?);
         let said = read(&self.client(program)?)?;
-        let (proxies, rest) = (cpu(&self.pids)? - before.0, cpu(&all)? - before.1);
+        let (proxies, rest) = (cpu(&self.pids)? - before.0, cpu_ever(&all)? - before.1);
         let own = said["cpu"].as_f64().unwrap_or(0.0);
         Ok(Sample { said, proxies: proxies.as_secs_f64(), all: rest.as_secs_f64() + own })
     }
