@@ -2,43 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Load, Mesh, Origin, Response, free_port, get, until, yaml};
+use crate::harness::{Load, Response, Sandbox, Shop, get, until, yaml};
 
 /// From the end of `apply` to the first refusal under load.
 const EFFECT: Duration = Duration::from_secs(1);
 
-/// `web`, a gateway, and two callers with identities of their own: `a` and `b`.
-struct Shop {
-    mesh: Mesh,
-    _web: Origin,
-    gateway: String,
-    a: String,
-    b: String,
+/// Returns when each way is answered, and be it by a refusal.
+fn shop(settings: &str) -> Shop {
+    Shop::open_in(Sandbox::new(), settings, &[200, 403])
 }
 
 impl Shop {
-    fn open(settings: &str) -> Self {
-        let (web, port) = (Origin::start("web"), free_port());
-        let text = [
-            yaml::workload("web-1", "web", web.port, ""),
-            yaml::caller("a", ""),
-            yaml::caller("b", ""),
-            yaml::service("web", "http"),
-            yaml::gateway("front", &[port]),
-            yaml::route_to("web", "front"),
-            settings.to_owned(),
-        ];
-        let mesh = Mesh::start(&text.concat());
-        let (a, b) = (mesh.upstream("a", "web"), mesh.upstream("b", "web"));
-        let shop = Self { mesh, _web: web, gateway: format!("127.0.0.1:{port}"), a, b };
-        for address in [&shop.gateway, &shop.a, &shop.b] {
-            until("the endpoint is known", || {
-                [200, 403].contains(&get(address, "/", &[]).ok()?.status).then_some(())
-            });
-        }
-        shop
-    }
-
     /// The statuses of a GET from the gateway, `a` and `b`.
     fn statuses(&self, path: &str) -> [u16; 3] {
         [&self.gateway, &self.a, &self.b].map(|address| get(address, path, &[]).unwrap().status)
@@ -66,7 +40,7 @@ fn names_policy(answer: &Response, policy: &str) -> bool {
 
 #[test]
 fn identities_namespaces_methods_and_paths_and_deny_beats_allow() {
-    let shop = Shop::open("");
+    let shop = shop("");
     assert_eq!(shop.statuses("/"), [200, 200, 200], "the default lets everybody in");
     shop.policy("only-a", "ALLOW", "{from: [{identities: [shop/a]}]}");
     assert_eq!(shop.statuses("/"), [403, 200, 403], "an ALLOW policy closes the rest");
@@ -94,7 +68,7 @@ fn identities_namespaces_methods_and_paths_and_deny_beats_allow() {
 #[test]
 fn a_mesh_may_refuse_whatever_nobody_allows_and_keep_silent_about_policies() {
     let settings = "defaultInboundPolicy: deny, proxy: {showPolicyInResponse: false}";
-    let shop = Shop::open(&yaml::settings(settings));
+    let shop = shop(&yaml::settings(settings));
     assert_eq!(shop.statuses("/"), [403, 403, 403]);
     shop.policy("only-b", "ALLOW", "{from: [{identities: [shop/b]}]}");
     assert_eq!(shop.statuses("/"), [403, 403, 200]);
@@ -106,7 +80,7 @@ fn a_mesh_may_refuse_whatever_nobody_allows_and_keep_silent_about_policies() {
 
 #[test]
 fn a_policy_is_in_force_within_a_second_also_on_connections_that_are_open() {
-    let shop = Shop::open("");
+    let shop = shop("");
     let (allowed, denied) = (Load::start(&shop.a, "/", 2), Load::start(&shop.b, "/", 2));
     let run = shop
         .mesh

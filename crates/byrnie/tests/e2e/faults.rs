@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bytes, Echo, Mesh, Origin, free_port, get, until, yaml};
+use crate::harness::{Bytes, Echo, Mesh, Origin, Shop, get, until, yaml};
 
 fn policy(name: &str, target: &str, more: &str, faults: &str) -> String {
     format!(
@@ -13,34 +13,6 @@ metadata: {{name: {name}, namespace: shop}}
 spec: {{targetRefs: [{target}]{more}, faults: [{faults}]}}
 "
     )
-}
-
-struct Shop {
-    mesh: Mesh,
-    _web: Origin,
-    gateway: String,
-    a: String,
-}
-
-impl Shop {
-    fn open(more: &str) -> Self {
-        let (web, port) = (Origin::start("web"), free_port());
-        let text = [
-            yaml::workload("web-1", "web", web.port, ""),
-            yaml::caller("a", ""),
-            yaml::service("web", "http"),
-            yaml::gateway("front", &[port]),
-            yaml::route_to("web", "front"),
-            more.to_owned(),
-        ];
-        let mesh = Mesh::start(&text.concat());
-        let a = mesh.upstream("a", "web");
-        let shop = Self { mesh, _web: web, gateway: format!("127.0.0.1:{port}"), a };
-        for address in [&shop.gateway, &shop.a] {
-            until("the endpoint is known", || (get(address, "/", &[]).ok()?.status == 200).then_some(()));
-        }
-        shop
-    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::harness::{Bytes, Connection, Echo, Mesh, Origin, Response, Sandbox, free_port, get, until, yaml};
+use crate::harness::{Bytes, Connection, Echo, Mesh, Response, Sandbox, Shop, get, until, yaml};
 
 /// A RateLimitPolicy of the namespace `shop`.
 fn policy(name: &str, target: &str, more: &str, limits: &str) -> String {
@@ -16,37 +16,8 @@ spec: {{targetRefs: [{target}]{more}, limits: [{limits}]}}
     )
 }
 
-/// `web` behind a Gateway, and two callers with identities of their own.
-struct Shop {
-    mesh: Mesh,
-    _web: Origin,
-    gateway: String,
-    a: String,
-    b: String,
-}
-
-impl Shop {
-    fn open(workers: u32) -> Self {
-        let (web, port) = (Origin::start("web"), free_port());
-        let text = [
-            yaml::workload("web-1", "web", web.port, ""),
-            yaml::caller("a", ""),
-            yaml::caller("b", ""),
-            yaml::service("web", "http"),
-            yaml::gateway("front", &[port]),
-            yaml::route_to("web", "front"),
-        ];
-        let sandbox = Sandbox::of_workers(workers);
-        sandbox.file("mesh.yaml", &text.concat());
-        let mesh = Mesh::spawn(sandbox, &["up", "-f", "mesh.yaml"]);
-        mesh.wait_synced();
-        let (a, b) = (mesh.upstream("a", "web"), mesh.upstream("b", "web"));
-        let shop = Self { mesh, _web: web, gateway: format!("127.0.0.1:{port}"), a, b };
-        for address in [&shop.gateway, &shop.a, &shop.b] {
-            until("the endpoint is known", || (get(address, "/", &[]).ok()?.status == 200).then_some(()));
-        }
-        shop
-    }
+fn shop(workers: u32) -> Shop {
+    Shop::open_in(Sandbox::of_workers(workers), "", &[200])
 }
 
 /// How many of `requests` pass, sent over eight connections at once.
@@ -79,7 +50,7 @@ const HUNDRED: &str = "{name: hundred, requests: 1, per: 24h, burst: 100}";
 #[test]
 fn the_number_is_the_processes_whatever_its_workers() {
     for workers in [1, 3] {
-        let shop = Shop::open(workers);
+        let shop = shop(workers);
         for direction in ["inbound", "outbound"] {
             let more = format!(", direction: {direction}");
             shop.mesh.apply(&policy(direction, "{kind: Service, name: web}", &more, HUNDRED));
@@ -92,7 +63,7 @@ fn the_number_is_the_processes_whatever_its_workers() {
 
 #[test]
 fn a_refusal_says_what_and_until_when_and_is_counted() {
-    let shop = Shop::open(2);
+    let shop = shop(2);
     let limit = "{name: few, requests: 2, per: 24h, burst: 2}";
     shop.mesh.apply(&policy("front", "{kind: Gateway, name: front}", "", limit));
     let first = get(&shop.gateway, "/", &[]).unwrap();
@@ -122,7 +93,7 @@ fn refused_by(answer: &Response, policy: &str) -> bool {
 
 #[test]
 fn inbound_counts_all_callers_by_their_identity_and_outbound_each_proxy_for_itself() {
-    let shop = Shop::open(2);
+    let shop = shop(2);
     let one = "{requests: 1, per: 24h, burst: 1, key: [{type: identity}]}";
     shop.mesh.apply(&policy("each", "{kind: Service, name: web}", "", one));
     for address in [&shop.a, &shop.b] {
@@ -146,7 +117,7 @@ fn inbound_counts_all_callers_by_their_identity_and_outbound_each_proxy_for_itse
 
 #[test]
 fn by_header_and_path_and_in_shadow() {
-    let shop = Shop::open(2);
+    let shop = shop(2);
     let users = "{requests: 1, per: 24h, burst: 1, key: [{type: header, name: x-user}], \
                  matches: [{path: {value: /api}, method: GET}]}";
     let target = "{kind: HTTPRoute, name: web}";

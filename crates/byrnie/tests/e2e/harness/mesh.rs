@@ -21,7 +21,11 @@ pub struct Mesh {
 impl Mesh {
     /// `byrnie up -f` of this text; returns when every proxy obeys it.
     pub fn start(yaml: &str) -> Self {
-        let sandbox = Sandbox::new();
+        Self::start_in(Sandbox::new(), yaml)
+    }
+
+    /// The same in a sandbox that is prepared already.
+    pub fn start_in(sandbox: Sandbox, yaml: &str) -> Self {
         sandbox.file("mesh.yaml", yaml);
         let mesh = Self::spawn(sandbox, &["up", "-f", "mesh.yaml"]);
         mesh.wait_synced();

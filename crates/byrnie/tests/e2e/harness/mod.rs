@@ -7,6 +7,7 @@ mod mesh;
 mod open_loop;
 mod origin;
 mod raw;
+mod shop;
 pub mod yaml;
 
 use std::net::TcpListener;
@@ -21,6 +22,7 @@ pub use mesh::Mesh;
 pub use open_loop::OpenLoop;
 pub use origin::Origin;
 pub use raw::{Bytes, Echo};
+pub use shop::Shop;
 
 /// How long a predicate may take to hold. Generous: it is spent only when a test is about to fail.
 pub const DEADLINE: Duration = Duration::from_secs(30);
