@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use byrnie_api::kinds::{CaptureNetworks, CaptureSettings};
 use byrnie_net::Namespace;
@@ -71,12 +72,32 @@ struct Spared {
     original_source: bool,
 }
 
+/// How each mesh's interface on the host begins.
+const INTERFACE_PREFIX: &str = "byrnie-";
+
+/// The kernel takes the interface of a mesh that was killed away some time after its processes.
+const LEAVES_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The interface that has this network and keeps it: one of a mesh gets time to leave.
+async fn who_stays_at(address: Ipv4Addr, prefix: u8) -> std::io::Result<Option<String>> {
+    let begun = Instant::now();
+    loop {
+        let taken = link::who_has(address, prefix)?;
+        let may_leave = taken.as_ref().is_some_and(|interface| interface.starts_with(INTERFACE_PREFIX));
+        if !may_leave || begun.elapsed() > LEAVES_WITHIN {
+            return Ok(taken);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
 /// The host has the first address of the network.
 const HOST: u32 = 1;
 
 impl Ground {
-    /// Sets the network up, unless it is already. `name`: of the interface on the host.
-    pub fn begin(&self, settings: &CaptureSettings, name: &str) -> Result<(), Failure> {
+    /// Sets the network up, unless it is already. `run` becomes a part of the name of the interface on the host.
+    pub async fn begin(&self, settings: &CaptureSettings, run: &str) -> Result<(), Failure> {
         if self.network.get().is_some() {
             return Ok(());
         }
@@ -89,14 +110,16 @@ impl Ground {
             users: users.collect::<Result<_, _>>().map_err(failed)?,
             original_source: settings.original_source,
         };
-        let taken = link::who_has(networks.v4.addr(), networks.v4.prefix_len());
+        // An interface's name has at most 15 bytes.
+        let name = format!("{INTERFACE_PREFIX}{run:.8}");
+        let taken = who_stays_at(networks.v4.addr(), networks.v4.prefix_len()).await;
         if let Some(interface) = taken.map_err(|error| failed(error.to_string()))? {
             let why = format!("{} is in use on this host, by interface {interface}", networks.v4);
             return Err(failed(why).help("set another spec.capture.ipv4Range in the Mesh named default"));
         }
         let has_v6 = networks.v6.is_some() && link::has_v6();
         let host = addresses(&networks, has_v6, HOST);
-        let switch = Switch::create(name, host).map_err(|error| failed(error.to_string()))?;
+        let switch = Switch::create(&name, host).map_err(|error| failed(error.to_string()))?;
         let network = Network { switch: Arc::new(switch), networks, has_v6, rules };
         let _ = self.network.set(network);
         Ok(())

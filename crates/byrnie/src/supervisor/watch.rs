@@ -78,7 +78,7 @@ pub async fn reconcile(shared: &Rc<Shared>, running: &Units) -> Result<(), Failu
             known[index].hear(more);
         }
         if known.iter().all(|known| known.complete) {
-            begin_network(shared, &known)?;
+            begin_network(shared, &known).await?;
             bring(shared, running, &known);
         }
     }
@@ -86,7 +86,7 @@ pub async fn reconcile(shared: &Rc<Shared>, running: &Units) -> Result<(), Failu
 }
 
 /// Sets up the network of captured workloads, as the Mesh has it at the start.
-fn begin_network(shared: &Rc<Shared>, known: &[Known]) -> Result<(), Failure> {
+async fn begin_network(shared: &Rc<Shared>, known: &[Known]) -> Result<(), Failure> {
     let Some(ground) = &shared.ground else { return Ok(()) };
     let objects = known.iter().flat_map(|known| known.objects.values());
     let mesh =
@@ -94,8 +94,7 @@ fn begin_network(shared: &Rc<Shared>, known: &[Known]) -> Result<(), Failure> {
             Typed::Mesh(mesh) => Some(mesh.spec.capture.clone()),
             _ => None,
         });
-    // An interface's name has at most 15 bytes.
-    ground.begin(&mesh.unwrap_or_default(), &format!("byrnie-{:.8}", shared.run_id))
+    ground.begin(&mesh.unwrap_or_default(), &shared.run_id).await
 }
 
 /// The only Mesh that counts.
