@@ -20,6 +20,7 @@ use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
 use crate::http::CODEC_HEADERS;
+use crate::http::Message;
 use crate::http::body::Body;
 use crate::http::expect::Gate;
 use crate::http::headers::strip_mesh_headers;
@@ -213,10 +214,8 @@ async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Res
 
 impl Lease {
     /// Sends a request and waits for the head of its response.
-    pub async fn send(
-        mut self,
-        mut request: Request<Body>,
-    ) -> Result<(Response<Body>, AnyLease), SendFailure> {
+    pub async fn send(mut self, message: &mut Message) -> Result<(Response<Body>, AnyLease), SendFailure> {
+        let mut request = message.take().ok_or_else(SendFailure::gone)?;
         self.connection.notes.heard.store(false, Relaxed);
         self.connection.notes.ask(request.method());
         let is_connect = *request.method() == Method::CONNECT;
@@ -248,12 +247,11 @@ impl Lease {
             }
             Err(mut error) => {
                 let unsent = error.take_message();
-                let mut failed = self.failed(&error.into_error(), unsent.is_some());
+                let failed = self.failed(&error.into_error(), unsent.is_some());
                 // What the client will say after the switch has not been read, whatever became of the request.
-                failed.request = match tunnel {
-                    Some(tunnel) => Some(Box::new(Request::new(tunnel))),
-                    None => unsent.map(Box::new),
-                };
+                if let Some(request) = tunnel.map(Request::new).or(unsent) {
+                    message.restore(request);
+                }
                 Err(failed)
             }
         }
@@ -274,14 +272,14 @@ impl Lease {
             Failure::NotProcessed => ProxyError::unprocessed(kind, context),
             _ => ProxyError::new(kind, context),
         };
-        SendFailure { error, failure, request: None }
+        SendFailure { error, failure }
     }
 
     fn switched_unasked(&self) -> SendFailure {
         let context =
             format!("{}: a switch of protocols that nobody asked for", self.pool.endpoint.plan.workload);
         let error = ProxyError::new(Kind::UpstreamProtocol, context);
-        SendFailure { error, failure: Failure::ConnectionDied, request: None }
+        SendFailure { error, failure: Failure::ConnectionDied }
     }
 
     /// The response is complete. When others wait for a place that this worker's requests do not need, the connection
