@@ -44,8 +44,7 @@ pub struct Message {
 
 impl Message {
     /// As it came.
-    pub fn new(request: Request<Body>, upgrade: Option<HeaderValue>) -> Self {
-        let (head, body) = request.into_parts();
+    pub fn new(head: request::Parts, body: Body, upgrade: Option<HeaderValue>) -> Self {
         Self { head, body, upgrade, is_whole: true }
     }
 
