@@ -72,8 +72,8 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// The one header of ours that an application may write: where its proxy shall send this one request instead.
 pub const BYRNIE_OVERRIDE: HeaderName = HeaderName::from_static("byrnie-override");
 
-/// Whether there is any header that only proxies of the mesh may write. Cheaper than looking up one of them: their names
-/// are not among the well-known ones, so each look-up hashes its name.
+/// Whether there is any header that only proxies of the mesh may write. Cheaper than looking up one of them: their
+/// names are not among the well-known ones, so each look-up hashes its name.
 pub fn has_mesh_headers(headers: &HeaderMap) -> bool {
     headers.keys().any(is_of_mesh)
 }
