@@ -9,6 +9,7 @@ mod budget;
 pub mod capture;
 mod certificates;
 mod demo;
+mod flame;
 pub mod load;
 mod machine;
 mod memory;
@@ -66,6 +67,9 @@ pub struct Options {
     /// Instead: new connections, redis and bulk through a captured pair (`up --transparent`; needs root)
     #[arg(long, conflicts_with_all = ["apply", "demo", "memory", "routes"])]
     capture: bool,
+    /// Instead: where the time goes on each path, as flame graphs (needs perf and inferno)
+    #[arg(long, conflicts_with_all = ["apply", "demo", "memory", "routes", "capture"])]
+    flame: bool,
     /// Put the result into docs/benchmarks.md
     #[arg(long)]
     write: bool,
@@ -100,6 +104,9 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
         (Section::Routes, routes::run(options, &scratch)?)
     } else if options.capture {
         (Section::Capture, capture::run(options, &program(options)?, &scratch)?)
+    } else if options.flame {
+        let text = flame::run(&program(options)?, &scratch, options.duration(), options.write)?;
+        (Section::Flame, text)
     } else {
         (Section::Proxies, proxies(options, scratch)?)
     };

@@ -21,6 +21,8 @@ pub enum Section {
     Routes,
     /// What transparent capture costs.
     Capture,
+    /// Where the time goes.
+    Flame,
 }
 
 impl Section {
@@ -32,6 +34,7 @@ impl Section {
             Self::Memory => "memory",
             Self::Routes => "routes",
             Self::Capture => "capture",
+            Self::Flame => "flame",
         }
     }
 }
