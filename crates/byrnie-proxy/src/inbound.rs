@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use byrnie_decide::{Deadline, HttpOperation};
 use byrnie_plan::Timeouts;
@@ -127,7 +127,7 @@ fn refuse(mut exchange: Exchange, refusal: Refusal) -> Response<Body> {
     if error.unprocessed && is_of_this_place(error.kind) {
         response.headers_mut().insert(BYRNIE_UNPROCESSED, HeaderValue::from_static("1"));
     }
-    exchange.on_head(response.status().as_u16(), response.headers());
+    exchange.on_head(Instant::now(), response.status().as_u16(), response.headers());
     exchange.end(None);
     response
 }

@@ -116,7 +116,7 @@ async fn send(
         client: None,
         shown: None,
     };
-    let mut message = Message::new(Request::from_parts(head, body), None);
+    let mut message = Message::new(head, body, None);
     let Ok((response, lease)) = hop::send(worker, front, &outgoing, &mut message).await else { return false };
     let mut body = response.into_body();
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -124,7 +124,7 @@ async fn send(
             return false;
         }
     }
-    lease.give_back();
+    lease.give_back(Instant::now());
     true
 }
 

@@ -19,7 +19,7 @@ use crate::front::{Entrance, Front, Target};
 use crate::http::Message;
 use crate::http::body::{Body, IdleTimer, Watched};
 use crate::http::headers::{grpc_timeout, is_grpc, strip_but_hear_wish, strip_hop_by_hop};
-use crate::http::upgrade::{BYRNIE_UPGRADE, is_connect, strip_mesh_headers_but_switch};
+use crate::http::upgrade::{is_connect, strip_mesh_headers_but_switch, switched_to};
 use crate::observe::{Exchange, Facts};
 use crate::process::Role;
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
@@ -110,7 +110,7 @@ pub fn note_refused(worker: &Rc<Worker>, front: &Rc<Front>, status: StatusCode, 
     };
     let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
     exchange.on_error(error);
-    exchange.on_head(status.as_u16(), &HeaderMap::new());
+    exchange.on_head(Instant::now(), status.as_u16(), &HeaderMap::new());
     exchange.end(None);
 }
 
@@ -130,7 +130,7 @@ fn refuse(worker: &Worker, mut exchange: Exchange, error: &ProxyError) -> Respon
         // Who writes one request that has two readings may have written the next one into it.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    exchange.on_head(response.status().as_u16(), response.headers());
+    exchange.on_head(Instant::now(), response.status().as_u16(), response.headers());
     exchange.end(None);
     response
 }
@@ -146,13 +146,14 @@ pub fn finish(
         quota.apply(response.headers_mut());
     }
     // A switch of protocols crosses the mesh as a 200 with a header; what the caller gets is a 101.
-    let token = response.headers().get(BYRNIE_UPGRADE);
+    let token = switched_to(response.headers());
     let (is_switched, is_tunnel) = (token.is_some(), is_connect(token));
     let status = match is_switched && !is_tunnel {
         true => StatusCode::SWITCHING_PROTOCOLS,
         false => response.status(),
     };
-    exchange.on_head(status.as_u16(), response.headers());
+    let now = Instant::now();
+    exchange.on_head(now, status.as_u16(), response.headers());
     if is_switched {
         exchange.on_switch();
     }
@@ -160,7 +161,7 @@ pub fn finish(
         exchange.end(None);
         return response;
     }
-    let deadline = deadline.remaining(worker.time(Instant::now()));
+    let deadline = deadline.remaining(worker.time(now));
     let deadline = deadline.map(|left| Box::pin(tokio::time::sleep(left)));
     let idle = exchange.flight.as_ref().and_then(|flight| flight.cluster.settings.idle_timeout);
     let idle = idle.map(|limit| Box::new(IdleTimer::new(limit)));

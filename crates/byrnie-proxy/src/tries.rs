@@ -23,7 +23,7 @@ use crate::hop::{self, Outgoing};
 use crate::http::Message;
 use crate::http::body::{Body, ReplayBody, Upload};
 use crate::http::expect::{Gate, Gated};
-use crate::http::headers::{pass_grpc_timeout, strip_hop_by_hop};
+use crate::http::headers::{has_mesh_headers, pass_grpc_timeout, strip_hop_by_hop};
 use crate::observe::Exchange;
 use crate::pool::SendFailure;
 use crate::reply::BYRNIE_UNPROCESSED;
@@ -301,7 +301,7 @@ fn version(plan: &Plan<'_>, exchange: &Exchange) -> Version {
 /// Whether an answer is one to try again: the peer's proxy says that its application never saw the request, or the
 /// settings name the status.
 fn worth_another_try(response: &Response<Body>, retry: &Retry) -> Option<Failure> {
-    if response.headers().contains_key(BYRNIE_UNPROCESSED) {
+    if has_mesh_headers(response.headers()) && response.headers().contains_key(BYRNIE_UNPROCESSED) {
         return Some(Failure::NotProcessed);
     }
     let status = response.status().as_u16();

@@ -30,8 +30,8 @@ pub use server2::serve as serve2;
 /// number, makes hyper 1.12 prepare its table anew for each message.
 pub const CODEC_HEADERS: u32 = 100;
 
-/// A request on its way through this process. It stays in one place and is lent: a head has 230 bytes, and handing it on
-/// from future to future cost more than what most of them do with it.
+/// A request on its way through this process. It stays in one place and is lent: a head has 230 bytes, and handing it
+/// on from future to future cost more than what most of them do with it.
 pub struct Message {
     /// As the codecs hand it over, `Connection`, `Upgrade` and their kin are still there.
     pub head: request::Parts,
@@ -44,8 +44,7 @@ pub struct Message {
 
 impl Message {
     /// As it came.
-    pub fn new(request: Request<Body>, upgrade: Option<HeaderValue>) -> Self {
-        let (head, body) = request.into_parts();
+    pub fn new(head: request::Parts, body: Body, upgrade: Option<HeaderValue>) -> Self {
         Self { head, body, upgrade, is_whole: true }
     }
 

@@ -121,12 +121,13 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
     let asks = is_empty && request.headers().contains_key(UPGRADE);
     let token = if asks { upgrade_token(request.version(), request.headers()) } else { None };
     let Some(token) = token else {
-        let mut request = request.map(|body| if is_empty { Body::Empty } else { Body::H1(body) });
-        if !is_empty && let Some(gate) = Gate::wanted(request.headers()) {
+        let (head, body) = request.into_parts();
+        let body = if is_empty { Body::Empty } else { Body::H1(body) };
+        let mut message = Message::new(head, body, None);
+        if !is_empty && let Some(gate) = Gate::wanted(&message.head.headers) {
             // hyper says 100 when the body is read for the first time.
-            request.extensions_mut().insert(gate);
+            message.head.extensions.insert(gate);
         }
-        let mut message = Message::new(request, None);
         let mut response = answer(worker, front, &mut message).await;
         if asks {
             front.notes.decide(false);
@@ -140,7 +141,7 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
         return response;
     };
     let (client, body) = ClientUpgrade::new(hyper::upgrade::on(&mut request));
-    let mut message = Message::new(request.map(|_| body), Some(token));
+    let mut message = Message::new(request.into_parts().0, body, Some(token));
     let mut response = answer(worker, front, &mut message).await;
     let switched = response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE);
     front.notes.decide(switched.is_some());
@@ -159,7 +160,7 @@ async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<Hy
         return crate::outbound::refuse_request(worker, front, &Request::from_parts(head, ()), &error);
     }
     let upgrade = Some(HeaderValue::from_static(CONNECT));
-    let mut message = Message::new(Request::from_parts(head, body), upgrade);
+    let mut message = Message::new(head, body, upgrade);
     let mut response = answer(worker, front, &mut message).await;
     match response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE) {
         Some(token) => client.accept(&front.tunnels, response, token),

@@ -259,7 +259,7 @@ fn message(front: &Front, request: Request<RecvStream>) -> Message {
         }
         upgrade = Some(token);
     }
-    Message::new(Request::from_parts(head, body), upgrade)
+    Message::new(head, body, upgrade)
 }
 
 /// `:authority` as Host. One that differs stays beside it: then the request has two hosts, and is refused for that

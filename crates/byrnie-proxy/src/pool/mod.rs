@@ -74,9 +74,9 @@ pub enum Lease {
 
 impl Lease {
     /// The response is complete: the connection can take another request.
-    pub fn give_back(self) {
+    pub fn give_back(self, now: Instant) {
         match self {
-            Self::H1(lease) => lease.give_back(),
+            Self::H1(lease) => lease.give_back(now),
             Self::H2(lease) => drop(lease),
         }
     }

@@ -122,7 +122,7 @@ fn the_future_of_a_request_stays_small() {
         let roads = Roads::new(origin(async |_| text("ok")).await, AppProtocol::Http1).await;
         for entrance in [Entrance::Gateway(8000), Entrance::Mesh] {
             let front = Front::new(entrance, None, roads.gateway);
-            let mut message = Message::new(http::Request::new(Body::Empty), None);
+            let mut message = Message::new(http::Request::new(()).into_parts().0, Body::Empty, None);
             let answering = answer(&roads.pair.client, &front, &mut message);
             // It is moved once for each request, and kept as long as the request lasts.
             assert!(size_of_val(&answering) <= 8192, "{} bytes", size_of_val(&answering));
