@@ -116,11 +116,7 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
 
 /// The rows of all peers, once for each number of workers.
 fn proxies(options: &Options, scratch: PathBuf) -> anyhow::Result<String> {
-    let byrnie = if options.wants("hop/byrnie pair/byrnie grpc/byrnie tcp/byrnie") {
-        Some(program(options)?)
-    } else {
-        None
-    };
+    let byrnie = if options.wants(&peers::all_works("byrnie")) { Some(program(options)?) } else { None };
     let origin = origin::Origin::start()?;
     let mut runs = Vec::new();
     let mut missing = Vec::new();

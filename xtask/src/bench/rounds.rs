@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Options;
-use super::load::{self, Outcome, Work};
+use super::load::{self, Outcome, PACES, Work};
 use super::peers::{Field, Row};
 use super::process::{Memory, cpu, memory};
 
@@ -28,8 +28,8 @@ pub struct Measured {
     pub peer: &'static str,
     /// At saturation, one for each round.
     pub saturated: Vec<Sample>,
-    /// At a fixed pace, one for each round; only HTTP.
-    pub paced: Vec<Sample>,
+    /// At each fixed pace, one for each round; only HTTP.
+    pub paced: [Vec<Sample>; PACES.len()],
     /// Of all proxies of the row together, before the first load.
     pub idle: Memory,
     /// The same, right after the last.
@@ -68,10 +68,12 @@ pub fn run(options: &Options, workers: usize, field: &Field) -> anyhow::Result<R
         }
     }
     for round in 1..=options.rounds {
-        eprintln!("{workers} worker(s): round {round} of {} at {} requests/s", options.rounds, load::PACE);
+        eprintln!("{workers} worker(s): round {round} of {} at fixed paces", options.rounds);
         for (row, measured) in field.rows.iter().zip(&mut rows).filter(|(row, _)| row.work.is_http()) {
-            let sample = sample(row, || load::pace(row.to, options.duration()));
-            measured.take(sample, |measured| &mut measured.paced);
+            for (index, pace) in PACES.into_iter().enumerate() {
+                let sample = sample(row, || load::pace(row.to, options.duration(), pace));
+                measured.take(sample, |measured| &mut measured.paced[index]);
+            }
         }
     }
     for (row, measured) in field.rows.iter().zip(&mut rows) {
@@ -85,7 +87,7 @@ fn measured(row: &Row) -> anyhow::Result<Measured> {
         work: row.work,
         peer: row.peer,
         saturated: Vec::new(),
-        paced: Vec::new(),
+        paced: Default::default(),
         idle: together(&row.pids)?,
         after: Memory::default(),
         failures: Vec::new(),
@@ -148,7 +150,7 @@ impl Measured {
 
     /// Requests that failed, in all rounds.
     pub fn failed(&self) -> u64 {
-        self.saturated.iter().chain(&self.paced).map(|sample| sample.outcome.failed).sum()
+        self.saturated.iter().chain(self.paced.iter().flatten()).map(|sample| sample.outcome.failed).sum()
     }
 }
 
