@@ -177,8 +177,8 @@ impl Node {
         self.state.lock().status.clone()
     }
 
-    /// Keeps what it said last about its connections: instead of what was there, or, where one report came in parts, with
-    /// that.
+    /// Keeps what it said last about its connections: instead of what was there or, where one report came in parts,
+    /// with that.
     pub fn set_pools(&self, is_first: bool, pools: Vec<PoolState>) {
         let mut state = self.state.lock();
         if is_first {

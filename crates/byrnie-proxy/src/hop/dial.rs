@@ -63,14 +63,14 @@ fn side(worker: &Worker, endpoint: &Endpoint) -> Side {
     if own { Side::Workload } else { Side::Anywhere }
 }
 
-/// How long the only endpoint of a service may have another identity than it should: one of the two proxies has not heard
-/// yet that the workload got a new one, or has no certificate for it yet.
+/// How long the only endpoint of a service may have another identity than it should: one of the two proxies has not
+/// heard yet that the workload got a new one, or has no certificate for it yet.
 const ANOTHER: Duration = Duration::from_millis(800);
 /// Between two looks at that.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// An mTLS connection to the endpoint's proxy, which proves exactly the identity of the plan. `alone`: there is no other
-/// endpoint to go to, so one that proves another identity is asked again for a moment, while the plan stays.
+/// An mTLS connection to the endpoint's proxy, which proves exactly the identity of the plan. `alone`: there is no
+/// other endpoint to go to, so one that proves another identity is asked again for a moment, while the plan stays.
 pub async fn tls(
     worker: &Rc<Worker>,
     endpoint: &Endpoint,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Answers every request with 200 (or 503, when told to) and `NAME METHOD PATH`, then the request's headers, each on
-/// a line. `/hang` is never answered, `/wait` once it is told to let go, `/reset` ends the connection with a reset, `/flaky` fails every other time,
-/// the first time, too. Ends with the test.
+/// a line. `/hang` is never answered, `/wait` once it is told to let go, `/reset` ends the connection with a reset,
+/// `/flaky` fails every other time, the first time, too. Ends with the test.
 pub struct Origin {
     pub port: u16,
     failing: Arc<AtomicBool>,
