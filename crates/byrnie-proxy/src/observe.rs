@@ -321,6 +321,7 @@ impl Exchange {
                 response_bytes: self.response_bytes,
                 grpc_status: self.grpc_status,
                 error: code.to_owned(),
+                delayed_us: micros(self.delayed),
             };
             tap.end(self.worker.process.unix_ms(now), end);
         }

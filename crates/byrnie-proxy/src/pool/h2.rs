@@ -299,9 +299,10 @@ fn begin(
     let counted = Counted::new(&worker, &endpoint.peer);
     let retires = retirement(&worker);
     let plain = How::Plain(cluster.begins_with, pool.shown);
+    let alone = cluster.endpoints.load().endpoints.len() == 1;
     let dialing = async move {
         let place = Place { counted, retires, pool: pool_weak.clone() };
-        let how = alpn.map_or(plain, How::Tls);
+        let how = alpn.map_or(plain, |alpn| How::Tls(alpn, alone));
         let opened = dial::within(limit, &endpoint, open(&worker, &endpoint, how, place, generation)).await;
         if let Some(pool) = pool_weak.upgrade() {
             pool.dialing.borrow_mut().take();
@@ -321,7 +322,8 @@ fn begin(
 
 /// What a connection begins with.
 enum How {
-    Tls(Alpn),
+    /// Whether there is no other endpoint to go to.
+    Tls(Alpn, bool),
     /// The header, and whose address the application is to see.
     Plain(ProxyHeader, Option<SocketAddr>),
 }
@@ -334,8 +336,8 @@ async fn open(
     generation: u64,
 ) -> Result<Rc<Connection>, ProxyError> {
     match how {
-        How::Tls(alpn) => {
-            let stream = dial::tls(worker, endpoint, alpn).await?;
+        How::Tls(alpn, alone) => {
+            let stream = dial::tls(worker, endpoint, alpn, alone).await?;
             handshake(worker, endpoint, stream, place, generation).await
         }
         How::Plain(begins_with, shown) => {
