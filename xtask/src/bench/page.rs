@@ -21,6 +21,14 @@ pub enum Section {
     Routes,
     /// What transparent capture costs.
     Capture,
+    /// Single bytes and slow readers.
+    Tunnels,
+    /// How evenly workers share connections.
+    Spread,
+    /// HTTP/1.1 against HTTP/2 behind a proxy.
+    Dialects,
+    /// System calls for each request.
+    Syscalls,
 }
 
 impl Section {
@@ -32,6 +40,10 @@ impl Section {
             Self::Memory => "memory",
             Self::Routes => "routes",
             Self::Capture => "capture",
+            Self::Tunnels => "tunnels",
+            Self::Spread => "spread",
+            Self::Dialects => "dialects",
+            Self::Syscalls => "syscalls",
         }
     }
 }
@@ -64,7 +76,9 @@ mod tests {
         assert_eq!(replace(&new, "demo", "new"), Some(new.clone()));
         assert_eq!(replace(page, "apply", "x"), None);
         let all = [Section::Proxies, Section::Apply, Section::Demo, Section::Memory, Section::Routes];
-        for section in all.into_iter().chain([Section::Capture]) {
+        let more =
+            [Section::Capture, Section::Tunnels, Section::Spread, Section::Dialects, Section::Syscalls];
+        for section in all.into_iter().chain(more) {
             let page = std::fs::read_to_string(root().join(PAGE)).unwrap();
             assert!(replace(&page, section.name(), "x").is_some(), "{section:?}");
         }

@@ -63,7 +63,7 @@ pub fn run(options: &Options, workers: usize, field: &Field) -> anyhow::Result<R
     for round in 1..=options.rounds {
         eprintln!("{workers} worker(s): round {round} of {} at saturation", options.rounds);
         for (row, measured) in field.rows.iter().zip(&mut rows) {
-            let sample = sample(row, || load::saturate(row.work, row.to, options.duration(), workers));
+            let sample = sample(&row.pids, || load::saturate(row.work, row.to, options.duration(), workers));
             measured.take(sample, |measured| &mut measured.saturated);
         }
     }
@@ -71,7 +71,7 @@ pub fn run(options: &Options, workers: usize, field: &Field) -> anyhow::Result<R
         eprintln!("{workers} worker(s): round {round} of {} at fixed paces", options.rounds);
         for (row, measured) in field.rows.iter().zip(&mut rows).filter(|(row, _)| row.work.is_http()) {
             for (index, pace) in PACES.into_iter().enumerate() {
-                let sample = sample(row, || load::pace(row.to, options.duration(), pace));
+                let sample = sample(&row.pids, || load::pace(row.to, options.duration(), pace));
                 measured.take(sample, |measured| &mut measured.paced[index]);
             }
         }
@@ -105,10 +105,11 @@ fn together(pids: &[u32]) -> anyhow::Result<Memory> {
     Ok(sum)
 }
 
-fn sample(row: &Row, load: impl FnOnce() -> anyhow::Result<Outcome>) -> anyhow::Result<Sample> {
-    let before = cpu(&row.pids)?;
+/// Does something, and looks at what these processes used for it.
+pub fn sample(pids: &[u32], load: impl FnOnce() -> anyhow::Result<Outcome>) -> anyhow::Result<Sample> {
+    let before = cpu(pids)?;
     let outcome = load()?;
-    Ok(Sample { cpu: cpu(&row.pids)?.saturating_sub(before), outcome })
+    Ok(Sample { cpu: cpu(pids)?.saturating_sub(before), outcome })
 }
 
 impl Measured {
