@@ -10,6 +10,7 @@ pub mod capture;
 mod certificates;
 mod demo;
 mod dialects;
+mod kernel;
 pub mod load;
 mod machine;
 mod memory;
@@ -94,6 +95,9 @@ struct Mode {
     /// Instead: system calls for each request (needs strace)
     #[arg(long)]
     syscalls: bool,
+    /// Instead: what ways of reading, writing and moving bytes cost by themselves
+    #[arg(long)]
+    kernel: bool,
 }
 
 impl Options {
@@ -149,6 +153,8 @@ fn measure(options: &Options, scratch: &Path) -> anyhow::Result<(Section, String
         (Section::Dialects, dialects::run(options, &program()?, scratch)?)
     } else if mode.syscalls {
         (Section::Syscalls, syscalls::run(options, &program()?, scratch)?)
+    } else if mode.kernel {
+        (Section::Kernel, kernel::run(options)?)
     } else {
         (Section::Proxies, proxies(options, scratch)?)
     })

@@ -9,6 +9,7 @@ use super::Options;
 use super::load::{self, Work};
 use super::origin::Origin;
 use super::process::{Process, await_ready, free_address};
+use super::report::NOT_MEASURED;
 use super::rounds::{Measured, Sample, median, median_millis, sample};
 use super::table::{number, table};
 
@@ -28,14 +29,19 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
         ("HTTP/1.1", alone(program, scratch, "h1", &format!("http://{}", origin.http))?),
         ("HTTP/2", alone(program, scratch, "h2", &format!("h2c://{}", origin.h2))?),
     ];
-    let mut rows = Vec::new();
+    let (mut rows, mut failures) = (Vec::new(), String::new());
     for at_a_time in AT_A_TIME {
         eprintln!("{at_a_time} at a time");
         let mut samples = [Vec::new(), Vec::new()];
         for _ in 0..options.rounds {
-            for ((_, proxy), samples) in proxies.iter().zip(&mut samples) {
+            for ((name, proxy), samples) in proxies.iter().zip(&mut samples) {
                 let load = || load::requests(proxy.to, options.duration(), 1, at_a_time);
-                samples.push(sample(&[proxy.process.pid()], load)?);
+                match sample(&[proxy.process.pid()], load) {
+                    Ok(sample) => samples.push(sample),
+                    Err(error) => {
+                        failures += &format!("- {NOT_MEASURED}: {name}, {at_a_time} at a time: {error:#}\n");
+                    }
+                }
             }
         }
         rows.extend(proxies.iter().zip(samples).map(|((name, _), samples)| (at_a_time, *name, samples)));
@@ -47,7 +53,7 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
         options.rounds,
         options.seconds
     );
-    Ok(head + &report(&rows))
+    Ok(format!("{head}{}\n{failures}", report(&rows)))
 }
 
 fn alone(program: &Path, scratch: &Path, name: &str, backend: &str) -> anyhow::Result<Alone> {

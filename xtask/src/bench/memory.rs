@@ -14,6 +14,7 @@ use super::load::Idle;
 use super::origin::Origin;
 use super::peers::byrnie::Mesh;
 use super::process::{await_ready, memory, within};
+use super::report::NOT_MEASURED;
 use super::table::{number, table};
 
 /// Services that the client's proxy knows.
@@ -42,14 +43,15 @@ struct Moment {
 pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<String> {
     let connections = held::room();
     let origin = Origin::start()?;
-    let moments = moments(program, scratch, &origin, connections)?;
+    let unless = |error: anyhow::Error| format!("- {NOT_MEASURED}: {error:#}\n");
+    let moments = moments(program, scratch, &origin, connections);
     let mut text =
         "A client and a server with one worker in each proxy; 1,000 services lead to the server, and the \
                     client calls each once.\n\n"
             .to_owned();
-    text += &report(&moments, connections);
+    text += &moments.map_or_else(unless, |moments| report(&moments, connections));
     text.push('\n');
-    text += &policies::run(options, program, scratch, &origin)?;
+    text += &policies::run(options, program, scratch, &origin).unwrap_or_else(unless);
     Ok(text)
 }
 

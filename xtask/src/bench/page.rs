@@ -1,10 +1,8 @@
-//! docs/benchmarks.md: written by hand around sections that a run renews, each between two marks.
+//! docs/benchmarks.md, and a decision: written by hand around sections that a run renews, each between two marks.
 
 use anyhow::Context;
 
 use crate::shell::root;
-
-const PAGE: &str = "docs/benchmarks.md";
 
 /// A part of the page that one mode of the command measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +27,19 @@ pub enum Section {
     Dialects,
     /// System calls for each request.
     Syscalls,
+    /// Ways of moving bytes, by themselves.
+    Kernel,
 }
 
 impl Section {
+    /// Where it stands.
+    fn page(self) -> &'static str {
+        match self {
+            Self::Dialects => "docs/decisions/hop-over-http2.md",
+            _ => "docs/benchmarks.md",
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Proxies => "proxies",
@@ -44,17 +52,19 @@ impl Section {
             Self::Spread => "spread",
             Self::Dialects => "dialects",
             Self::Syscalls => "syscalls",
+            Self::Kernel => "kernel",
         }
     }
 }
 
 /// Replaces a section.
 pub fn write(section: Section, text: &str) -> anyhow::Result<()> {
-    let path = root().join(PAGE);
-    let page = std::fs::read_to_string(&path).context(PAGE)?;
+    let name = section.page();
+    let path = root().join(name);
+    let page = std::fs::read_to_string(&path).context(name)?;
     let page = replace(&page, section.name(), text)
-        .with_context(|| format!("{PAGE} has no marks for `{}`", section.name()))?;
-    std::fs::write(&path, page).context(PAGE)
+        .with_context(|| format!("{name} has no marks for `{}`", section.name()))?;
+    std::fs::write(&path, page).context(name)
 }
 
 fn replace(page: &str, name: &str, text: &str) -> Option<String> {
@@ -78,8 +88,8 @@ mod tests {
         let all = [Section::Proxies, Section::Apply, Section::Demo, Section::Memory, Section::Routes];
         let more =
             [Section::Capture, Section::Tunnels, Section::Spread, Section::Dialects, Section::Syscalls];
-        for section in all.into_iter().chain(more) {
-            let page = std::fs::read_to_string(root().join(PAGE)).unwrap();
+        for section in all.into_iter().chain(more).chain([Section::Kernel]) {
+            let page = std::fs::read_to_string(root().join(section.page())).unwrap();
             assert!(replace(&page, section.name(), "x").is_some(), "{section:?}");
         }
     }

@@ -10,7 +10,7 @@ use super::Options;
 use super::budget::{self, Budget};
 use super::load::{self, Work, http2};
 use super::origin::Origin;
-use super::peers::{self, Place};
+use super::peers::{self, Place, Row};
 use super::process::threads;
 use super::report::NOT_MEASURED;
 use super::rounds::median;
@@ -28,21 +28,17 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
     options.only = ["hop/byrnie", "h2/byrnie"].map(str::to_owned).to_vec();
     let place = Place { directory: scratch.to_owned(), workers: WORKERS, origin: &origin };
     let field = peers::start(&place, Some(program), &options);
-    let mut rows = Vec::new();
+    let (mut rows, mut missing) = (Vec::new(), field.missing.clone());
     for row in &field.rows {
+        eprintln!("{}", row.name());
         let names: &[&str] =
             if row.work == Work::Hop { &["gateway"] } else { &["client's proxy", "server's proxy"] };
-        let mut shares = vec![Vec::new(); names.len()];
-        for round in 1..=options.rounds {
-            eprintln!("{}: round {round} of {}", row.name(), options.rounds);
-            let before = row.pids.iter().map(|&pid| workers(pid)).collect::<anyhow::Result<Vec<_>>>()?;
-            let load = http2::run_over(http2::Kind::Get, row.to, options.duration(), CLIENTS, AT_A_TIME);
-            load::on_a_runtime(load)?;
-            for ((&pid, before), shares) in row.pids.iter().zip(before).zip(&mut shares) {
-                shares.push(busiest_to_idlest(&before, &workers(pid)?).context("no two workers")?);
-            }
+        match (1..=options.rounds).map(|_| round(&options, row)).collect::<anyhow::Result<Vec<_>>>() {
+            Ok(rounds) => rows.extend(names.iter().enumerate().map(|(index, name)| {
+                (*name, rounds.iter().filter_map(|shares| shares.get(index).copied()).collect())
+            })),
+            Err(error) => missing.push(format!("{}: {error:#}", row.name())),
         }
-        rows.extend(names.iter().copied().zip(shares));
     }
     let mut text = format!(
         "{CLIENTS} clients with one HTTP/2 connection each and {AT_A_TIME} requests at a time, {WORKERS} workers, {} \
@@ -50,10 +46,21 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
         options.rounds, options.seconds
     );
     text += &report(&rows);
-    for line in &field.missing {
+    for line in missing {
         text += &format!("\n- {NOT_MEASURED}: {line}\n");
     }
     Ok(text)
+}
+
+/// How unevenly the workers of each proxy of a row share a load.
+fn round(options: &Options, row: &Row) -> anyhow::Result<Vec<f64>> {
+    let all = || row.pids.iter().map(|&pid| workers(pid)).collect::<anyhow::Result<Vec<_>>>();
+    let before = all()?;
+    let load = http2::run_over(http2::Kind::Get, row.to, options.duration(), CLIENTS, AT_A_TIME);
+    load::on_a_runtime(load)?;
+    let share =
+        |(before, after): (Vec<_>, Vec<_>)| busiest_to_idlest(&before, &after).context("no two workers");
+    before.into_iter().zip(all()?).map(share).collect()
 }
 
 /// The CPU time of each worker of a proxy.
