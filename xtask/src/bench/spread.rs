@@ -46,8 +46,8 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
     }
     let mut text = format!(
         "{CLIENTS} clients with one HTTP/2 connection each and {AT_A_TIME} requests at a time, {WORKERS} workers, {} \
-         rounds of {} s, each with new connections of the clients. Short connections: 8 clients that connect, ask once and \
-         close.\n\n",
+         rounds of {} s, each with new connections of the clients. Short connections: 8 clients that connect, ask \
+         once and close.\n\n",
         options.rounds, options.seconds
     );
     text += &report(&rows);
