@@ -43,7 +43,9 @@ impl Waiting {
     /// What comes next, as it lies in memory.
     pub(super) fn slices<'a>(&'a self, space: &mut [IoSlice<'a>; PIECES]) -> usize {
         let more = self.more.iter().map(|chunk| &**chunk);
-        let pieces = std::iter::once(&*self.first).chain(more).chain([&*self.tail]);
+        // With a single piece the system call is a plain write.
+        let tail = (!self.tail.is_empty()).then_some(&*self.tail);
+        let pieces = std::iter::once(&*self.first).chain(more).chain(tail);
         let mut count = 0;
         for (place, piece) in space.iter_mut().zip(pieces) {
             *place = IoSlice::new(piece);
