@@ -22,6 +22,7 @@ use crate::front::Front;
 use crate::http::body::Body;
 use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
 use crate::pool::{self, Lease, SendFailure, Wire};
+use crate::room::Room;
 use crate::worker::Worker;
 
 const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
@@ -59,9 +60,11 @@ pub async fn send(
 ) -> Result<(Response<Body>, Lease), SendFailure> {
     let unsent = |error| SendFailure { error, failure: Failure::NotProcessed, request: None };
     let wire = wire(outgoing).map_err(unsent)?;
+    let waits = worker.process.overload.little().map(Room::wait);
     let slot = pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire, outgoing.shown)
         .await
         .map_err(unsent)?;
+    drop(waits);
     let Some(mut request) = message.take() else {
         return Err(unsent(ProxyError::unprocessed(Kind::Internal, "the request is gone")));
     };
