@@ -32,6 +32,8 @@ pub struct Overload {
     descriptors: u64,
     requests: AtomicU32,
     concurrency: Concurrency,
+    /// Of descriptors, in percent, at the last look.
+    descriptors_used: AtomicU8,
     /// Where there is little memory.
     little: OnceLock<Room>,
     /// Told while kept-alive connections are to end.
@@ -62,6 +64,7 @@ impl Default for Overload {
             descriptors: byrnie_net::limits::descriptors(),
             requests: AtomicU32::new(0),
             concurrency: Concurrency::default(),
+            descriptors_used: AtomicU8::new(0),
             little: OnceLock::new(),
             room: Notify::new(),
         }
@@ -106,11 +109,14 @@ impl Overload {
         room.by_connections(open) < settings.drain_percent
     }
 
-    /// Whether the memory that is left is kept for what is there already.
-    fn has_no_room(&self, settings: &MeshSettings) -> bool {
-        let Some(room) = self.little.get().filter(|_| settings.shed_percent > 0) else { return false };
+    /// Whether requests are refused. Where there is little memory it comes and goes many times between two looks of the
+    /// control thread.
+    fn is_full(&self, settings: &MeshSettings) -> bool {
+        let Some(room) = self.little.get().filter(|_| settings.shed_percent > 0) else {
+            return self.is_shedding();
+        };
         room.look();
-        room.by_requests() >= settings.shed_percent
+        room.by_requests().max(self.descriptors_used.load(Relaxed)) >= settings.shed_percent
     }
 
     /// Asks connections on which nothing happens to end.
@@ -127,7 +133,7 @@ impl Overload {
     pub fn admit(&self, settings: &MeshSettings) -> Result<(), ProxyError> {
         let in_flight = self.requests.load(Relaxed);
         let refuse = |kind, why| Err(ProxyError::unprocessed(kind, why));
-        if self.is_shedding() || self.has_no_room(settings) {
+        if self.is_full(settings) {
             return refuse(Kind::Shed, "memory or descriptors run out".into());
         }
         if in_flight > settings.max_requests {
@@ -165,6 +171,7 @@ impl Overload {
     /// Sets what follows from the shares in use. True: it is another state than before.
     pub fn set(&self, pressure: Pressure, settings: &MeshSettings) -> bool {
         let share = pressure.memory.max(pressure.descriptors);
+        self.descriptors_used.store(pressure.descriptors, Relaxed);
         let level = match share {
             _ if settings.shed_percent == 0 => FINE,
             share if share >= settings.shed_percent => SHED,

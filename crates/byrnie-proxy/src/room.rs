@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use byrnie_net::cgroup::{Memory, Reading};
 
-/// What a connection takes until its first request is on its way: the codec's buffers, the request, a connection to an
-/// endpoint. With HTTP/1 it is 25 KiB in a release build; that many more are for what differs.
-const CONNECTION: u64 = 32 * 1024;
+/// What a connection takes beyond what a silent one has, until its first request has its answer: the codec's buffers (20
+/// KiB in a release build), and what a request takes.
+const CONNECTION: u64 = 48 * 1024;
 
-/// What a request takes from here on, when it needs a new connection to an endpoint.
-const REQUEST: u64 = 16 * 1024;
+/// What a request takes until its answer comes, when it needs a new connection to an endpoint.
+const REQUEST: u64 = 32 * 1024;
 
 /// Connections and requests between two looks: they take less than lies between refusing and the end.
 const EACH: u32 = 16;
@@ -29,8 +29,8 @@ pub struct Room {
     begun: AtomicU32,
     /// Connections that have taken what they need.
     settled: AtomicU32,
-    /// Requests that wait for a connection to an endpoint.
-    unsent: AtomicU32,
+    /// Requests that wait for an answer.
+    unanswered: AtomicU32,
     /// A connection waits for room.
     wanted: AtomicBool,
 }
@@ -46,7 +46,7 @@ impl Room {
             used: AtomicU64::default(),
             begun: AtomicU32::default(),
             settled: AtomicU32::default(),
-            unsent: AtomicU32::default(),
+            unanswered: AtomicU32::default(),
             wanted: AtomicBool::default(),
         };
         room.note(reading);
@@ -72,15 +72,15 @@ impl Room {
 
     /// The share of memory that is in use, or will be by the requests that are there, in percent.
     pub fn by_requests(&self) -> u8 {
-        let unsent = u64::from(self.unsent.load(Relaxed)) * REQUEST;
-        self.share(self.used.load(Relaxed) + unsent)
+        let unanswered = u64::from(self.unanswered.load(Relaxed)) * REQUEST;
+        self.share(self.used.load(Relaxed) + unanswered)
     }
 
     /// The same with what all that is open will take, and one more connection. `open`: those to clients.
     pub fn by_connections(&self, open: usize) -> u8 {
         let unsettled = (open as u64).saturating_sub(self.settled.load(Relaxed).into());
-        let unsent = u64::from(self.unsent.load(Relaxed)) * REQUEST;
-        self.share(self.used.load(Relaxed) + unsent + (unsettled + 1) * CONNECTION)
+        let unanswered = u64::from(self.unanswered.load(Relaxed)) * REQUEST;
+        self.share(self.used.load(Relaxed) + unanswered + (unsettled + 1) * CONNECTION)
     }
 
     fn share(&self, bytes: u64) -> u8 {
@@ -102,9 +102,9 @@ impl Room {
         Counted::new(&self.settled)
     }
 
-    /// A request is not on its way yet, as long as this lives.
+    /// A request has no answer yet, as long as this lives.
     pub fn wait(&self) -> Counted<'_> {
-        Counted::new(&self.unsent)
+        Counted::new(&self.unanswered)
     }
 }
 
@@ -141,12 +141,12 @@ mod tests {
         let room = Room::new(Memory::of(group.path()).unwrap());
         assert_eq!((room.by_requests(), room.by_connections(0)), (25, 25));
         // Accepted, and silent so far: each will take its share.
-        assert_eq!((room.by_requests(), room.by_connections(512)), (25, 50));
+        assert_eq!((room.by_requests(), room.by_connections(512)), (25, 62));
         let settled: Vec<_> = (0..512).map(|_| room.settle()).collect();
         assert_eq!(room.by_connections(512), 25);
         drop(settled);
-        let waiting: Vec<_> = (0..1024).map(|_| room.wait()).collect();
-        assert_eq!((room.by_requests(), room.by_connections(512)), (50, 75));
+        let waiting: Vec<_> = (0..512).map(|_| room.wait()).collect();
+        assert_eq!((room.by_requests(), room.by_connections(512)), (50, 87));
         drop(waiting);
         write("memory.current", 32 * MIB);
         (0..EACH).for_each(|_| room.look());

@@ -290,7 +290,7 @@ pub const LIFE: Section = Section {
         },
         Row {
             what: "in a group of less than 256 MiB: in use, and for each connection that has not asked yet; for each \
-                   request that has no connection to an endpoint yet; how long a new connection waits for room",
+                   request that waits for its answer; how long a new connection waits for room",
             number: "{-plan/settings drain_percent} %; {-proxy/room CONNECTION b}; {-proxy/room REQUEST b}; \
                      {-proxy/accept PATIENCE}",
             setting: "`Mesh.spec.proxy.overload.drainPercent`; –",

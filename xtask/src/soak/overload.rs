@@ -26,6 +26,8 @@ const CLIENTS: usize = 256;
 const FEW: usize = 32;
 /// For that, and for the load before and after.
 const CALM: Duration = Duration::from_secs(10);
+/// Without anything to do, before memory is compared: connections to endpoints are closed by then.
+const REST: Duration = Duration::from_secs(8);
 /// Within which all must be as before.
 const RECOVERY: Duration = Duration::from_secs(10);
 /// How much of what it can do it must do under three times as much.
@@ -78,6 +80,7 @@ struct Measured {
 async fn measure(proxy: &mut Proxy, group: &Group, length: Duration) -> anyhow::Result<Measured> {
     let crowd = Crowd::new(proxy.address);
     let few = crowd.in_turn(FEW, CALM).await;
+    tokio::time::sleep(REST).await;
     let before = group.used();
     let alone = crowd.in_turn(CLIENTS, CALM).await;
     ensure!(alone > 100.0, "it answers {alone:.0} requests per second, alone");
@@ -89,6 +92,7 @@ async fn measure(proxy: &mut Proxy, group: &Group, length: Duration) -> anyhow::
     drop(held.streams);
     let recovered = crowd.recovered(RECOVERY).await;
     let again = crowd.in_turn(FEW, CALM).await;
+    tokio::time::sleep(REST).await;
     let after = group.used();
     ensure!(proxy.is_alive(), "the proxy was killed");
     Ok(Measured { few, alone, held: held.count, overload, rate, before, most, after, recovered, again })

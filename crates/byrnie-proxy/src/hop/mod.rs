@@ -60,11 +60,10 @@ pub async fn send(
 ) -> Result<(Response<Body>, Lease), SendFailure> {
     let unsent = |error| SendFailure { error, failure: Failure::NotProcessed, request: None };
     let wire = wire(outgoing).map_err(unsent)?;
-    let waits = worker.process.overload.little().map(Room::wait);
+    let _waits = worker.process.overload.little().map(Room::wait);
     let slot = pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire, outgoing.shown)
         .await
         .map_err(unsent)?;
-    drop(waits);
     let Some(mut request) = message.take() else {
         return Err(unsent(ProxyError::unprocessed(Kind::Internal, "the request is gone")));
     };
