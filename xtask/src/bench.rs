@@ -9,6 +9,8 @@ mod budget;
 pub mod capture;
 mod certificates;
 mod demo;
+mod dialects;
+mod kernel;
 pub mod load;
 mod machine;
 mod memory;
@@ -19,9 +21,12 @@ pub mod process;
 mod report;
 mod rounds;
 mod routes;
+mod spread;
+mod syscalls;
 mod table;
+mod tunnels;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -51,24 +56,48 @@ pub struct Options {
     /// Measure this program instead of building one
     #[arg(long, value_name = "FILE")]
     byrnie: Option<PathBuf>,
+    /// What to measure; without one of these, the rows of all peers
+    #[command(flatten)]
+    mode: Mode,
+    /// Put the result into docs/benchmarks.md
+    #[arg(long)]
+    write: bool,
+}
+
+/// What else can be measured, one at a time.
+#[derive(Args, Clone)]
+#[group(multiple = false)]
+struct Mode {
     /// Instead: how long a change takes to 1,000 simulated proxies (`apply --wait`)
     #[arg(long)]
     apply: bool,
     /// Instead: start, memory and answers of `byrnie demo`
-    #[arg(long, conflicts_with = "apply")]
+    #[arg(long)]
     demo: bool,
-    /// Instead: what a proxy occupies that knows 1,000 services and holds 1,000 idle connections
-    #[arg(long, conflicts_with_all = ["apply", "demo"])]
+    /// Instead: what a proxy occupies that knows 1,000 services, holds 10,000 idle connections, has 10,000 policies
+    #[arg(long)]
     memory: bool,
     /// Instead: finding one of many routes, and compiling 10,000
-    #[arg(long, conflicts_with_all = ["apply", "demo", "memory"])]
+    #[arg(long)]
     routes: bool,
     /// Instead: new connections, redis and bulk through a captured pair (`up --transparent`; needs root)
-    #[arg(long, conflicts_with_all = ["apply", "demo", "memory", "routes"])]
-    capture: bool,
-    /// Put the result into docs/benchmarks.md
     #[arg(long)]
-    write: bool,
+    capture: bool,
+    /// Instead: single bytes through a tunnel, and a slow reader beside others
+    #[arg(long)]
+    tunnels: bool,
+    /// Instead: how evenly two workers share eight clients with one HTTP/2 connection each
+    #[arg(long)]
+    spread: bool,
+    /// Instead: HTTP/1.1 against HTTP/2 behind a proxy, at 1 to 256 requests at a time
+    #[arg(long)]
+    dialects: bool,
+    /// Instead: system calls for each request (needs strace)
+    #[arg(long)]
+    syscalls: bool,
+    /// Instead: what ways of reading, writing and moving bytes cost by themselves
+    #[arg(long)]
+    kernel: bool,
 }
 
 impl Options {
@@ -90,19 +119,7 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
     let _ = std::fs::remove_dir_all(&scratch);
     std::fs::create_dir_all(&scratch).with_context(|| scratch.display().to_string())?;
     let watch = machine::Watch::start();
-    let (section, text) = if options.apply {
-        (Section::Apply, apply::run(options, &scratch)?)
-    } else if options.demo {
-        (Section::Demo, demo::run(&program(options)?, &scratch)?)
-    } else if options.memory {
-        (Section::Memory, memory::run(&program(options)?, &scratch)?)
-    } else if options.routes {
-        (Section::Routes, routes::run(options, &scratch)?)
-    } else if options.capture {
-        (Section::Capture, capture::run(options, &program(options)?, &scratch)?)
-    } else {
-        (Section::Proxies, proxies(options, scratch)?)
-    };
+    let (section, text) = measure(options, &scratch)?;
     let text = format!("{}\n\n{text}", machine::describe(&watch));
     println!("{text}");
     if options.write {
@@ -114,13 +131,38 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rows of all peers, once for each number of workers.
-fn proxies(options: &Options, scratch: PathBuf) -> anyhow::Result<String> {
-    let byrnie = if options.wants("hop/byrnie pair/byrnie grpc/byrnie tcp/byrnie") {
-        Some(program(options)?)
+/// The section of the page that is measured, and its text.
+fn measure(options: &Options, scratch: &Path) -> anyhow::Result<(Section, String)> {
+    let program = || program(options);
+    let mode = &options.mode;
+    Ok(if mode.apply {
+        (Section::Apply, apply::run(options, scratch)?)
+    } else if mode.demo {
+        (Section::Demo, demo::run(&program()?, scratch)?)
+    } else if mode.memory {
+        (Section::Memory, memory::run(options, &program()?, scratch)?)
+    } else if mode.routes {
+        (Section::Routes, routes::run(options, scratch)?)
+    } else if mode.capture {
+        (Section::Capture, capture::run(options, &program()?, scratch)?)
+    } else if mode.tunnels {
+        (Section::Tunnels, tunnels::run(options, &program()?, scratch)?)
+    } else if mode.spread {
+        (Section::Spread, spread::run(options, &program()?, scratch)?)
+    } else if mode.dialects {
+        (Section::Dialects, dialects::run(options, &program()?, scratch)?)
+    } else if mode.syscalls {
+        (Section::Syscalls, syscalls::run(options, &program()?, scratch)?)
+    } else if mode.kernel {
+        (Section::Kernel, kernel::run(options)?)
     } else {
-        None
-    };
+        (Section::Proxies, proxies(options, scratch)?)
+    })
+}
+
+/// The rows of all peers, once for each number of workers.
+fn proxies(options: &Options, scratch: &Path) -> anyhow::Result<String> {
+    let byrnie = if options.wants(&peers::all_works("byrnie")) { Some(program(options)?) } else { None };
     let origin = origin::Origin::start()?;
     let mut runs = Vec::new();
     let mut missing = Vec::new();

@@ -51,7 +51,7 @@ enum Recipe {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// A program that `bench --capture` runs in a workload's place
+    /// A program that `bench --capture` and `--memory` run
     #[command(hide = true, subcommand)]
     BenchPart(bench::capture::part::Part),
     /// Write docs/cli.md and docs/errors.md only (needs nothing but the product)

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use byrnie_plan::{Key, ObjectName, WorkloadIdentity};
+use byrnie_wire::report::PoolState;
 use byrnie_wire::{NodeInfo, NodeStatus};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ProxyItem, SyncState};
+use crate::api::{PoolTotals, ProxyItem, SyncState};
 use crate::table::{Mailbox, Table};
 
 /// All proxies that were seen since the start, one for each workload: a newer stream replaces an older one.
@@ -44,6 +45,7 @@ struct State {
     connected: bool,
     since: Timestamp,
     status: Option<NodeStatus>,
+    pools: Vec<PoolState>,
     keys: HashMap<Key, Progress>,
 }
 
@@ -70,7 +72,8 @@ impl Nodes {
     /// while a proxy is replaced by another.
     pub fn connect(&self, info: NodeInfo, identity: WorkloadIdentity) -> Option<Arc<Node>> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let state = State { connected: true, since: Timestamp::now(), status: None, keys: HashMap::new() };
+        let (status, pools, keys) = (None, Vec::new(), HashMap::new());
+        let state = State { connected: true, since: Timestamp::now(), status, pools, keys };
         let name = info.workload.clone();
         let node = Arc::new(Node {
             info,
@@ -172,6 +175,16 @@ impl Node {
     /// What the proxy said last about itself.
     pub fn status(&self) -> Option<NodeStatus> {
         self.state.lock().status.clone()
+    }
+
+    /// Keeps what it said last about its connections: instead of what was there or, where one report came in parts,
+    /// with that.
+    pub fn set_pools(&self, is_first: bool, pools: Vec<PoolState>) {
+        let mut state = self.state.lock();
+        if is_first {
+            state.pools.clear();
+        }
+        state.pools.extend(pools);
     }
 
     /// The proxy wants to hear of a key.
@@ -278,6 +291,7 @@ impl Node {
             since: state.since.to_string(),
             subscribed: state.keys.len(),
             stale,
+            pools: totals(if state.connected { &state.pools } else { &[] }),
             rejected: rejections.iter().map(|(k, r)| format!("{k}: {} {}", r.code, r.reason)).collect(),
             upstreams: status.map(|s| s.upstreams.iter().map(upstream).collect()).unwrap_or_default(),
         }
@@ -289,6 +303,19 @@ pub fn role_name(role: byrnie_wire::Role) -> &'static str {
     match role {
         byrnie_wire::Role::Sidecar => "sidecar",
         byrnie_wire::Role::Gateway => "gateway",
+    }
+}
+
+fn totals(pools: &[PoolState]) -> PoolTotals {
+    let sum = |of: fn(&PoolState) -> u32| pools.iter().map(|pool| u64::from(of(pool))).sum();
+    // Who waits, waits for a Service: each of its endpoints has the same number.
+    let waiting: BTreeMap<_, _> =
+        pools.iter().map(|pool| ((&pool.service, pool.port), u64::from(pool.pending))).collect();
+    PoolTotals {
+        connections: sum(|pool| pool.connections),
+        in_flight: sum(|pool| pool.in_flight),
+        pending: waiting.values().sum(),
+        ejected: pools.iter().filter(|pool| pool.ejected).map(|pool| pool.workload.to_string()).collect(),
     }
 }
 

@@ -103,7 +103,10 @@ impl Subscriber for ProxyStream {
                     control.proxy_status_changed(&node.info.workload);
                 }
             }
-            (Incoming::Report(report), node) => control.take_report(&node.info.workload, report),
+            (Incoming::Report(mut report), node) => {
+                node.set_pools(report.interval_ms > 0, std::mem::take(&mut report.pools));
+                control.take_report(&node.info.workload, report);
+            }
             (Incoming::Tap(event), node) => control.taps.event(node, event, &control.metrics),
             (Incoming::Answer { id, part, last }, node) => {
                 control.questions.answered(&node.info.workload, id, &part, last);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use byrnie_plan::ObjectName;
+use byrnie_mesh::{Compiler, Entry};
+use byrnie_plan::{InboundOverrides, MeshSettings, ObjectName};
 use byrnie_wire::MAX_ANSWER;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -17,8 +18,8 @@ use crate::nodes::Nodes;
 use crate::table::ProxyOrder;
 
 /// What a proxy can be asked.
-pub const WHAT: [&str; 8] =
-    ["listeners", "routes", "endpoints", "pools", "certificates", "policy", "connections", "all"];
+pub const WHAT: [&str; 9] =
+    ["listeners", "routes", "endpoints", "pools", "certificates", "policy", "connections", "settings", "all"];
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Questions at once.
@@ -122,6 +123,9 @@ pub async fn items(
             _ => vec![Value::Object(answer)],
         };
         for mut item in list {
+            if what == "settings" {
+                item["origin"] = origin(&control.compiler.lock(), &name, &item).into();
+            }
             if let Some(item) = item.as_object_mut() {
                 item.insert("proxyNamespace".to_owned(), name.namespace.clone().into());
                 item.insert("proxy".to_owned(), name.name.clone().into());
@@ -130,4 +134,24 @@ pub async fn items(
         }
     }
     Ok(joined)
+}
+
+/// Whose word a setting is that a proxy has in force: a policy's, the Mesh's, nobody's.
+fn origin(compiler: &Compiler, proxy: &ObjectName, item: &Value) -> String {
+    let text = |field: &str| item[field].as_str().unwrap_or_default();
+    let port = item["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+    let entry = match (port, text("service").parse::<ObjectName>()) {
+        (Some(port), _) => Entry::Port(port),
+        (None, Ok(service)) => Entry::Service(service),
+        (None, Err(())) => Entry::Proxy,
+    };
+    let field = text("field");
+    if let Some(origin) = compiler.inbound_origins(proxy, &entry).get(field) {
+        return origin.clone();
+    }
+    let default = InboundOverrides::in_force(&MeshSettings::default());
+    match default.words().iter().any(|(name, value)| *name == field && *value == text("value")) {
+        true => "default".to_owned(),
+        false => format!("Mesh default spec.proxy.{field}"),
+    }
 }

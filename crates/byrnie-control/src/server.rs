@@ -139,7 +139,8 @@ async fn tap(State(control): Shared, Query(query): Query<TapQuery>) -> Result<Re
 
 async fn explain(State(control): Shared, Query(query): Query<WhyQuery>) -> Answer<api::WhyResponse> {
     control.caught_up().await?;
-    Ok(Json(why::why(&control.table, Some(&control.nodes), &query)?))
+    let compiler = control.compiler.lock();
+    Ok(Json(why::why(&control.table, &compiler, Some(&control.nodes), &query)?))
 }
 
 async fn findings(State(control): Shared) -> Answer<api::Items<api::FindingItem>> {

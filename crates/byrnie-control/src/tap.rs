@@ -176,6 +176,7 @@ impl Tap {
                 response_bytes: Some(end.response_bytes),
                 grpc_status: end.grpc_status.map(u32::from),
                 error: end.error.clone(),
+                delayed_micros: (end.delayed_us > 0).then_some(end.delayed_us),
                 ..base(open.remove(&key))
             },
         }
@@ -205,6 +206,7 @@ fn empty(node: &Node, request: u64) -> TapEvent {
         grpc_status: None,
         latency_micros: None,
         response_bytes: None,
+        delayed_micros: None,
         error: String::new(),
     }
 }

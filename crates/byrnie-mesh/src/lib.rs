@@ -46,7 +46,7 @@ pub use byrnie_api::Finding;
 use byrnie_api::{GATEWAY_GROUP, Object, ObjectKey};
 use byrnie_plan::{Key, Resource};
 pub use compiler::Compiler;
-pub use policy::{Controlled, ListenerValues, Origins, RuleValues, ServiceValues};
+pub use policy::{Controlled, Entry, ListenerValues, Origins, RuleValues, ServiceValues};
 pub use read::health_checks;
 
 /// The `controllerName` under which we write status, and by which a GatewayClass is ours.

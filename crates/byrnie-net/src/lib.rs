@@ -18,6 +18,7 @@ pub mod memfd;
 pub mod netns;
 pub mod notify;
 pub mod process;
+pub mod profile;
 pub mod socket;
 pub mod spawn;
 pub mod store;

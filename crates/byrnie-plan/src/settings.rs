@@ -119,6 +119,100 @@ pub struct InboundOverrides {
     pub detect_timeout: Option<Duration>,
 }
 
+impl InboundOverrides {
+    /// All of it, as it holds with these settings.
+    pub fn in_force(settings: &MeshSettings) -> Self {
+        Self {
+            forwarded_headers: Some(settings.forwarded_headers),
+            trusted_hops: Some(settings.trusted_hops),
+            peer_identity_header: Some(settings.peer_identity_header),
+            allow_connect: Some(settings.allow_connect),
+            accept_proxy_protocol: Some(settings.accept_proxy_protocol),
+            send_proxy_protocol: Some(settings.send_proxy_protocol),
+            max_header_bytes: Some(settings.max_header_bytes),
+            max_headers: Some(settings.max_headers),
+            max_concurrent_streams: Some(settings.max_concurrent_streams),
+            max_connections: Some(settings.max_connections),
+            header_timeout: Some(settings.header_timeout),
+            client_idle_timeout: Some(settings.client_idle_timeout),
+            detect_timeout: Some(settings.detect_timeout),
+        }
+    }
+
+    /// What is said, by its path in `spec.inbound` and as it is written there.
+    pub fn words(&self) -> Vec<(&'static str, String)> {
+        // No `..`: who adds a setting shows it here.
+        let Self {
+            forwarded_headers,
+            trusted_hops,
+            peer_identity_header,
+            allow_connect,
+            accept_proxy_protocol,
+            send_proxy_protocol,
+            max_header_bytes,
+            max_headers,
+            max_concurrent_streams,
+            max_connections,
+            header_timeout,
+            client_idle_timeout,
+            detect_timeout,
+        } = self;
+        let number = |number: &Option<u32>| number.map(|number| number.to_string());
+        let switch = |switch: &Option<bool>| switch.map(|switch| switch.to_string());
+        let all = [
+            ("forwardedHeaders", forwarded_headers.map(|mode| mode.word().to_owned())),
+            ("trustedHops", number(trusted_hops)),
+            ("peerIdentityHeader", switch(peer_identity_header)),
+            ("allowConnect", switch(allow_connect)),
+            ("proxyProtocol.accept", switch(accept_proxy_protocol)),
+            ("proxyProtocol.send", send_proxy_protocol.map(|version| version.word().to_owned())),
+            ("maxHeaderBytes", number(max_header_bytes)),
+            ("maxHeaders", number(max_headers)),
+            ("maxConcurrentStreams", number(max_concurrent_streams)),
+            ("maxConnections", number(max_connections)),
+            ("headerTimeout", header_timeout.map(time)),
+            ("clientIdleTimeout", client_idle_timeout.map(time)),
+            ("detectTimeout", detect_timeout.map(time)),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+/// As durations are written in resources: `1h30m`, `250ms`.
+fn time(duration: Duration) -> String {
+    let mut millis = duration.as_millis();
+    let mut text = String::new();
+    for (unit, factor) in [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+        if millis >= factor {
+            text.push_str(&format!("{}{unit}", millis / factor));
+            millis %= factor;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+impl ProxyHeader {
+    /// As it is written in resources.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
+}
+
+impl ForwardedHeaders {
+    /// As it is written in resources.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Replace => "replace",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// What becomes of `X-Forwarded-*` at a Gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardedHeaders {

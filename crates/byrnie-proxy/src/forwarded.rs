@@ -26,6 +26,15 @@ pub fn tell_client(front: &Front, settings: &MeshSettings, headers: &mut HeaderM
     };
     let own = || front.address.get_or_init(|| address(front.remote.ip())).clone();
     let hops = settings.trusted_hops as usize;
+    // Most come without any: one look over the names is cheaper than asking for each.
+    if !headers.keys().any(is_about_forwarding) {
+        headers.insert(FOR, own());
+        headers.insert(PROTO, HeaderValue::from_static("http"));
+        if let Some(host) = headers.get(HOST).cloned() {
+            headers.insert(FORWARDED_HOST, host);
+        }
+        return;
+    }
     match headers.get(FOR) {
         None => drop(headers.insert(FOR, own())),
         Some(_) => {
@@ -45,6 +54,10 @@ pub fn tell_client(front: &Front, settings: &MeshSettings, headers: &mut HeaderM
     {
         headers.insert(FORWARDED_HOST, host);
     }
+}
+
+fn is_about_forwarding(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-forwarded-") || *name == FORWARDED
 }
 
 /// At a workload: says who calls, where the mesh's settings want it.

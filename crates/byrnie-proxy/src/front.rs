@@ -16,9 +16,11 @@ use tokio_util::task::TaskTracker;
 use crate::admit::Admission;
 use crate::config::{Destination, Listener};
 use crate::detect::Undeclared;
+use crate::error::ProxyError;
 use crate::forwarded;
 use crate::http::noting::Notes;
 use crate::process::Process;
+use crate::route;
 use crate::transparent::outbound;
 use crate::worker::Worker;
 
@@ -84,6 +86,8 @@ pub struct Front {
     target: RefCell<Option<(u64, Target)>>,
     /// The last Host header and what it parses to.
     authority: RefCell<Option<(HeaderValue, Authority)>>,
+    /// The last Host header and the host that it names, normalised.
+    host: RefCell<Option<(HeaderValue, Rc<str>)>>,
     /// At the mesh port: what the last hop header was found to mean.
     pub admission: RefCell<Option<Rc<Admission>>>,
 }
@@ -132,6 +136,7 @@ impl Front {
             tunnels: TaskTracker::new(),
             target: RefCell::default(),
             authority: RefCell::default(),
+            host: RefCell::default(),
             admission: RefCell::default(),
         })
     }
@@ -207,6 +212,19 @@ impl Front {
             Entrance::Gateway(port) => Some(port),
             _ => None,
         }
+    }
+
+    /// The host that a Host header names, normalised (empty without one); found out once as long as it stays the same.
+    pub fn host(&self, value: Option<&HeaderValue>) -> Result<Rc<str>, ProxyError> {
+        let Some(value) = value else { return Ok(Rc::from("")) };
+        if let Some((known, host)) = &*self.host.borrow()
+            && known == value
+        {
+            return Ok(Rc::clone(host));
+        }
+        let host: Rc<str> = route::host(value)?.into();
+        *self.host.borrow_mut() = Some((value.clone(), Rc::clone(&host)));
+        Ok(host)
     }
 
     /// A Host header as authority; parsed once as long as it stays the same.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use byrnie_decide::{Deadline, HttpOperation};
 use byrnie_plan::Timeouts;
@@ -14,7 +14,7 @@ use crate::controls::{self, Caller};
 use crate::error::{Kind, ProxyError};
 use crate::front::Front;
 use crate::hop::header::HOP;
-use crate::http::Incoming;
+use crate::http::Message;
 use crate::http::body::Body;
 use crate::http::headers::{is_grpc, strip_hop_by_hop, strip_mesh_headers};
 use crate::http::upgrade::strip_mesh_headers_but_switch;
@@ -26,18 +26,17 @@ use crate::worker::Worker;
 use crate::{forwarded, route};
 
 /// Answers a request that a peer's proxy sent for this workload.
-pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
-    let Incoming { request, upgrade } = incoming;
-    let (mut head, body) = request.into_parts();
+pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, message: &mut Message) -> Response<Body> {
+    let head = &mut message.head;
     let hop = head.headers.remove(HOP);
-    let normal = route::normalize(&mut head);
+    let normal = route::normalize(front, head);
     strip_hop_by_hop(&mut head.headers);
     strip_mesh_headers(&mut head.headers);
-    let mut exchange = Exchange::new(worker, front, Direction::Inbound, facts(&head));
+    let mut exchange = Exchange::new(worker, front, Direction::Inbound, facts(head));
     exchange.is_grpc = is_grpc(&head.headers);
-    let normal = normal.and_then(|()| worker.process.admit_request(&worker.config().settings));
+    let normal = normal.and_then(|_| worker.process.admit_request(&worker.config().settings));
     let answered = match normal {
-        Ok(()) => pass(worker, front, &mut exchange, hop.as_ref(), upgrade.as_ref(), head, body).await,
+        Ok(_) => pass(worker, front, &mut exchange, hop.as_ref(), message).await,
         Err(error) => Err(Refusal { error, policy: String::new() }),
     };
     match answered {
@@ -55,9 +54,7 @@ async fn pass(
     front: &Rc<Front>,
     exchange: &mut Exchange,
     hop: Option<&HeaderValue>,
-    upgrade: Option<&HeaderValue>,
-    mut head: request::Parts,
-    body: Body,
+    message: &mut Message,
 ) -> Result<(Response<Body>, Deadline), Refusal> {
     let plain = |error| Refusal { error, policy: String::new() };
     let hop = hop.ok_or_else(|| plain(ProxyError::unprocessed(Kind::BadHop, "no byrnie-hop header")))?;
@@ -66,6 +63,7 @@ async fn pass(
     exchange.called.service = Some(Arc::clone(&admission.service));
     exchange.facts.version = hop.version;
     exchange.client = hop.client;
+    let head = &message.head;
     let operation = HttpOperation { method: Some(head.method.as_str()), path: Some(head.uri.path()) };
     let port = &admission.port;
     admit::authorize(
@@ -75,12 +73,11 @@ async fn pass(
         Some(operation),
         port.port,
     )?;
-    control(worker, front, exchange, &admission, &head, hop.remaining).await?;
-    forwarded::tell_peer(&worker.process, front, &port.settings, &mut head.headers);
+    control(worker, front, exchange, &admission, head, hop.remaining).await?;
+    forwarded::tell_peer(&worker.process, front, &port.settings, &mut message.head.headers);
     let plan = Plan {
         worker,
         front,
-        upgrade,
         cluster: Arc::clone(&port.cluster),
         rule: None,
         timeouts: Timeouts::default(),
@@ -93,7 +90,7 @@ async fn pass(
             .and_then(|captured| captured.shown(hop.client?, port.application.plan.address)),
         session: None,
     };
-    tries::send(&plan, exchange, head, body).await.map_err(plain)
+    tries::send(&plan, exchange, message).await.map_err(plain)
 }
 
 /// The limits and faults of this side; after authorization, so that nobody uses up what is others'.
@@ -130,7 +127,7 @@ fn refuse(mut exchange: Exchange, refusal: Refusal) -> Response<Body> {
     if error.unprocessed && is_of_this_place(error.kind) {
         response.headers_mut().insert(BYRNIE_UNPROCESSED, HeaderValue::from_static("1"));
     }
-    exchange.on_head(response.status().as_u16(), response.headers());
+    exchange.on_head(Instant::now(), response.status().as_u16(), response.headers());
     exchange.end(None);
     response
 }

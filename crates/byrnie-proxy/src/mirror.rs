@@ -20,6 +20,7 @@ use crate::budget::{Budget, Held};
 use crate::config::MirrorTo;
 use crate::front::Front;
 use crate::hop::{self, Outgoing};
+use crate::http::Message;
 use crate::http::body::{Body, BodyError};
 use crate::worker::Worker;
 
@@ -32,35 +33,29 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Copies on their way at a time, for the process: with [`BEHIND_BYTES`] they hold at most 64 MiB.
 pub const COPIES: usize = 256;
 
-/// Sends a copy to where the filter says, for its share of requests. Gives the body back, which the copy now hears.
-pub fn send_copy(
-    worker: &Rc<Worker>,
-    front: &Rc<Front>,
-    to: &MirrorTo,
-    head: &request::Parts,
-    body: Body,
-) -> Body {
-    let Ok(cluster) = &to.cluster else { return body };
+/// Sends a copy to where the filter says, for its share of requests. What is read of the body the copy hears, too.
+pub fn send_copy(worker: &Rc<Worker>, front: &Rc<Front>, to: &MirrorTo, message: &mut Message) {
+    let Ok(cluster) = &to.cluster else { return };
     let drawn = (u128::from(worker.random()) * u128::from(to.denominator)) >> 64;
     if drawn >= u128::from(to.numerator) {
-        return body;
+        return;
     }
-    let Some(place) = Place::take(worker) else { return body };
+    let Some(place) = Place::take(worker) else { return };
+    let head = &message.head;
     let mut copy = Request::new(()).into_parts().0;
     copy.method = head.method.clone();
     copy.uri = head.uri.clone();
     copy.headers = head.headers.clone();
     let version = head.version;
-    let (body, heard) = match body.is_finished() {
-        true => (body, Body::Empty),
+    let heard = match message.body.is_finished() {
+        true => Body::Empty,
         false => {
             let (sender, receiver) = mpsc::channel(BEHIND);
             let (behind, budget) = (Rc::new(Cell::new(0)), Arc::clone(&worker.process.budget));
             let hearing = Hearing { receiver, behind: Rc::clone(&behind) };
-            (
-                Body::Overheard(Box::new(Overheard { inner: body, to: Some(sender), behind, budget })),
-                Body::Copy(Box::new(hearing)),
-            )
+            let inner = std::mem::replace(&mut message.body, Body::Empty);
+            message.body = Body::Overheard(Box::new(Overheard { inner, to: Some(sender), behind, budget }));
+            Body::Copy(Box::new(hearing))
         }
     };
     let (worker, front, cluster) = (Rc::clone(worker), Rc::clone(front), Arc::clone(cluster));
@@ -74,7 +69,6 @@ pub fn send_copy(
         }
         drop(place);
     });
-    body
 }
 
 /// One of [`COPIES`].
@@ -122,7 +116,7 @@ async fn send(
         client: None,
         shown: None,
     };
-    let mut message = Some(Request::from_parts(head, body));
+    let mut message = Message::new(head, body, None);
     let Ok((response, lease)) = hop::send(worker, front, &outgoing, &mut message).await else { return false };
     let mut body = response.into_body();
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -130,7 +124,7 @@ async fn send(
             return false;
         }
     }
-    lease.give_back();
+    lease.give_back(Instant::now());
     true
 }
 

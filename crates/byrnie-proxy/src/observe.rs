@@ -164,18 +164,17 @@ impl Exchange {
         self.started
     }
 
-    /// The head of the response is about to go back.
-    pub fn on_head(&mut self, status: u16, headers: &HeaderMap) {
+    /// The head of the response is about to go back, now.
+    pub fn on_head(&mut self, now: Instant, status: u16, headers: &HeaderMap) {
         self.status = status;
         if self.error.is_none() {
-            self.first_byte = Some(self.started.elapsed());
+            self.first_byte = Some(now.saturating_duration_since(self.started));
         }
         if self.is_grpc {
             self.note_grpc_status(headers);
         }
         self.start_tap();
         if let Some(tap) = &self.tap {
-            let now = Instant::now();
             let since_start_us = micros(now.saturating_duration_since(self.started));
             tap.response(self.worker.process.unix_ms(now), TapResponse { status, since_start_us });
         }
@@ -262,8 +261,9 @@ impl Exchange {
             return;
         }
         self.over = true;
+        let now = Instant::now();
         match (error, self.lease.take()) {
-            (None, Some(lease)) => lease.give_back(),
+            (None, Some(lease)) => lease.give_back(now),
             (None, None) => {}
             (Some(BodyError::TimedOut), _) => {
                 self.error =
@@ -278,7 +278,7 @@ impl Exchange {
             }
             (Some(error), _) => self.error = Some((Kind::UpstreamReset, Cow::Owned(error.to_string()))),
         }
-        self.tell();
+        self.tell(now);
     }
 
     /// Whether the caller broke off within its body: whatever fails then is not the endpoint's fault.
@@ -286,9 +286,8 @@ impl Exchange {
         self.upload.as_ref().is_some_and(|upload| upload.broken.get())
     }
 
-    fn tell(&mut self) {
+    fn tell(&mut self, now: Instant) {
         self.front.end();
-        let now = Instant::now();
         let first_byte = self.first_byte.filter(|_| self.error.is_none());
         self.worker.process.overload.end(self.worker.time(now), first_byte);
         let duration = now.saturating_duration_since(self.started);
@@ -322,6 +321,7 @@ impl Exchange {
                 response_bytes: self.response_bytes,
                 grpc_status: self.grpc_status,
                 error: code.to_owned(),
+                delayed_us: micros(self.delayed),
             };
             tap.end(self.worker.process.unix_ms(now), end);
         }
@@ -405,7 +405,7 @@ impl Drop for Exchange {
                 self.error =
                     Some((Kind::ClientGone, Cow::Borrowed("the caller went away before the response's end")));
             }
-            self.tell();
+            self.tell(Instant::now());
         }
     }
 }

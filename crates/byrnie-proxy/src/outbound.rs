@@ -16,10 +16,10 @@ use crate::controls::{self, Caller};
 use crate::cors::Page;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front, Target};
-use crate::http::Incoming;
+use crate::http::Message;
 use crate::http::body::{Body, IdleTimer, Watched};
 use crate::http::headers::{grpc_timeout, is_grpc, strip_but_hear_wish, strip_hop_by_hop};
-use crate::http::upgrade::{BYRNIE_UPGRADE, is_connect, strip_mesh_headers_but_switch};
+use crate::http::upgrade::{is_connect, strip_mesh_headers_but_switch, switched_to};
 use crate::observe::{Exchange, Facts};
 use crate::process::Role;
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
@@ -28,12 +28,11 @@ use crate::worker::Worker;
 use crate::{capture, cors, forwarded, mirror, policy, route};
 
 /// Answers a request that came from the workload, or from outside at a Gateway.
-pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
-    let Incoming { request, upgrade } = incoming;
-    let (mut head, body) = request.into_parts();
+pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, message: &mut Message) -> Response<Body> {
+    let head = &mut message.head;
     #[cfg(test)]
-    crate::tests::panic_if_asked(&head);
-    let normal = route::normalize(&mut head);
+    crate::tests::panic_if_asked(head);
+    let normal = route::normalize(front, head);
     strip_hop_by_hop(&mut head.headers);
     let wish = strip_but_hear_wish(&mut head.headers);
     let target = match front.entrance {
@@ -43,13 +42,16 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) 
     if let Some(Target::Gateway(listener)) = &target {
         forwarded::tell_client(front, &listener.settings, &mut head.headers);
     }
-    let facts = facts(&head);
+    let facts = facts(head);
     let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
     exchange.is_grpc = is_grpc(&head.headers);
-    let work = Work { worker, front, upgrade, wish };
-    let normal = normal.and_then(|()| worker.process.admit_request(&worker.config().settings));
+    let normal =
+        normal.and_then(|host| worker.process.admit_request(&worker.config().settings).map(|()| host));
     let answered = match normal {
-        Ok(()) => work.answer(&mut exchange, target, head, body).await,
+        Ok(host) => {
+            let work = Work { worker, front, host: &host, wish };
+            work.answer(&mut exchange, target, message).await
+        }
         Err(error) => Err(error),
     };
     match answered {
@@ -108,7 +110,7 @@ pub fn note_refused(worker: &Rc<Worker>, front: &Rc<Front>, status: StatusCode, 
     };
     let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
     exchange.on_error(error);
-    exchange.on_head(status.as_u16(), &HeaderMap::new());
+    exchange.on_head(Instant::now(), status.as_u16(), &HeaderMap::new());
     exchange.end(None);
 }
 
@@ -128,7 +130,7 @@ fn refuse(worker: &Worker, mut exchange: Exchange, error: &ProxyError) -> Respon
         // Who writes one request that has two readings may have written the next one into it.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    exchange.on_head(response.status().as_u16(), response.headers());
+    exchange.on_head(Instant::now(), response.status().as_u16(), response.headers());
     exchange.end(None);
     response
 }
@@ -144,13 +146,14 @@ pub fn finish(
         quota.apply(response.headers_mut());
     }
     // A switch of protocols crosses the mesh as a 200 with a header; what the caller gets is a 101.
-    let token = response.headers().get(BYRNIE_UPGRADE);
+    let token = switched_to(response.headers());
     let (is_switched, is_tunnel) = (token.is_some(), is_connect(token));
     let status = match is_switched && !is_tunnel {
         true => StatusCode::SWITCHING_PROTOCOLS,
         false => response.status(),
     };
-    exchange.on_head(status.as_u16(), response.headers());
+    let now = Instant::now();
+    exchange.on_head(now, status.as_u16(), response.headers());
     if is_switched {
         exchange.on_switch();
     }
@@ -158,7 +161,7 @@ pub fn finish(
         exchange.end(None);
         return response;
     }
-    let deadline = deadline.remaining(worker.time(Instant::now()));
+    let deadline = deadline.remaining(worker.time(now));
     let deadline = deadline.map(|left| Box::pin(tokio::time::sleep(left)));
     let idle = exchange.flight.as_ref().and_then(|flight| flight.cluster.settings.idle_timeout);
     let idle = idle.map(|limit| Box::new(IdleTimer::new(limit)));
@@ -169,7 +172,8 @@ pub fn finish(
 struct Work<'a> {
     worker: &'a Rc<Worker>,
     front: &'a Rc<Front>,
-    upgrade: Option<HeaderValue>,
+    /// Normalised.
+    host: &'a str,
     /// Where the application wants this one request to go; whether it may is the destination's word.
     wish: Option<HeaderValue>,
 }
@@ -181,11 +185,10 @@ impl Work<'_> {
         &self,
         exchange: &mut Exchange,
         target: Option<Target>,
-        head: request::Parts,
-        body: Body,
+        message: &mut Message,
     ) -> Answered {
         let target = match self.front.entrance {
-            Entrance::HttpProxy => Some(Target::Service(capture::destination(self.worker, &head)?)),
+            Entrance::HttpProxy => Some(Target::Service(capture::destination(self.worker, &message.head)?)),
             _ => target,
         };
         match target {
@@ -194,15 +197,15 @@ impl Work<'_> {
                 exchange.called.service = Some(Arc::clone(&service.name));
                 if let Some(cluster) = self.overridden(&service)? {
                     exchange.called.service = Some(Arc::clone(&cluster.service));
-                    return self.send(exchange, Arc::clone(cluster), None, head, body).await;
+                    return self.send(exchange, Arc::clone(cluster), None, message).await;
                 }
                 match &service.http {
-                    Some(routes) => self.follow_routes(exchange, routes, Some(&service), head, body).await,
-                    None => self.send(exchange, Arc::clone(&service.cluster), None, head, body).await,
+                    Some(routes) => self.follow_routes(exchange, routes, Some(&service), message).await,
+                    None => self.send(exchange, Arc::clone(&service.cluster), None, message).await,
                 }
             }
             Some(Target::Gateway(listener)) => {
-                self.follow_routes(exchange, &listener.http, None, head, body).await
+                self.follow_routes(exchange, &listener.http, None, message).await
             }
         }
     }
@@ -233,28 +236,28 @@ impl Work<'_> {
         exchange: &mut Exchange,
         routes: &HttpRoutes,
         called: Option<&Destination>,
-        head: request::Parts,
-        body: Body,
+        message: &mut Message,
     ) -> Answered {
-        let found = route::find(routes, &head.method, &head.uri, &head.headers)?;
+        let head = &message.head;
+        let found = route::find(routes, self.host, &head.method, &head.uri, &head.headers);
         let found = match cors::asks_for(&head.method, &head.headers) {
-            Some(asked) => for_preflight(routes, found, asked, &head)?,
+            Some(asked) => for_preflight(routes, found, asked, self.host, head),
             None => found,
         };
         let rule = found.and_then(|found| routes.rules.get(found.rule as usize));
-        let (Some(found), Some(rule)) = (found, rule) else { return Err(no_route(&head)) };
+        let (Some(found), Some(rule)) = (found, rule) else { return Err(no_route(head)) };
         exchange.called.rule = Some(Arc::clone(rule));
         exchange.page = Page::new(rule.filters.cors.as_ref(), &head.headers);
         if let Some(limits) = rule.controls.as_ref().and_then(|controls| controls.limits.as_ref()) {
-            controls::limit_request(self.worker, exchange, limits, self.caller(), &head)?;
+            controls::limit_request(self.worker, exchange, limits, self.caller(), head)?;
         }
         let matched = routes.paths.get(found.match_index as usize).unwrap_or(&NO_PREFIX);
         if let (Some(rules), Some(asked)) = (&rule.filters.cors, cors::asks_for(&head.method, &head.headers))
         {
             return Ok((cors::preflight(rules, &head.headers, asked), Deadline::NEVER));
         }
-        let origin = origin_for(&rule.filters, &head);
-        let (mut response, deadline) = self.follow_rule(exchange, rule, matched, called, head, body).await?;
+        let origin = origin_for(&rule.filters, head);
+        let (mut response, deadline) = self.follow_rule(exchange, rule, matched, called, message).await?;
         answer_with(&rule.filters, origin.as_ref(), &mut response);
         Ok((response, deadline))
     }
@@ -265,14 +268,14 @@ impl Work<'_> {
         rule: &Arc<Rule>,
         matched: &PathMatch,
         called: Option<&Destination>,
-        mut head: request::Parts,
-        body: Body,
+        message: &mut Message,
     ) -> Answered {
-        if let Some(response) = policy::apply(&rule.filters, self.front, matched, &mut head)? {
+        let head = &mut message.head;
+        if let Some(response) = policy::apply(&rule.filters, self.front, matched, head)? {
             return Ok((response, Deadline::NEVER));
         }
         let chosen = self
-            .session_backend(rule, &head)
+            .session_backend(rule, head)
             .or_else(|| rule.choice.take().and_then(|index| rule.backends.get(index)));
         let backend = chosen.ok_or_else(|| {
             ProxyError::unprocessed(
@@ -286,18 +289,18 @@ impl Work<'_> {
         {
             return Ok((cors::preflight(rules, &head.headers, asked), Deadline::NEVER));
         }
-        if let Some(response) = policy::apply(&backend.filters, self.front, matched, &mut head)? {
+        if let Some(response) = policy::apply(&backend.filters, self.front, matched, head)? {
             return Ok((response, Deadline::NEVER));
         }
         if called.is_none() {
             exchange.called.service = Some(Arc::clone(&cluster.service));
         }
-        let origin = origin_for(&backend.filters, &head);
+        let origin = origin_for(&backend.filters, head);
         if backend.filters.cors.is_some() {
             exchange.page = Page::new(backend.filters.cors.as_ref(), &head.headers);
         }
-        let body = self.mirror(rule, backend, &head, body);
-        let sent = self.send(exchange, Arc::clone(cluster), Some(rule), head, body).await;
+        self.mirror(rule, backend, message);
+        let sent = self.send(exchange, Arc::clone(cluster), Some(rule), message).await;
         let (mut response, deadline) = sent?;
         answer_with(&backend.filters, origin.as_ref(), &mut response);
         Ok((response, deadline))
@@ -317,12 +320,13 @@ impl Work<'_> {
     }
 
     /// Sends copies where the rule says so.
-    fn mirror(&self, rule: &Rule, backend: &Backend, head: &request::Parts, body: Body) -> Body {
-        if self.upgrade.is_some() {
-            return body; // What is said after the switch is one conversation.
+    fn mirror(&self, rule: &Rule, backend: &Backend, message: &mut Message) {
+        if message.upgrade.is_some() {
+            return; // What is said after the switch is one conversation.
         }
-        let mirrors = rule.filters.mirrors.iter().chain(&backend.filters.mirrors);
-        mirrors.fold(body, |body, to| mirror::send_copy(self.worker, self.front, to, head, body))
+        for to in rule.filters.mirrors.iter().chain(&backend.filters.mirrors) {
+            mirror::send_copy(self.worker, self.front, to, message);
+        }
     }
 
     async fn send(
@@ -330,17 +334,16 @@ impl Work<'_> {
         exchange: &mut Exchange,
         cluster: Arc<Cluster>,
         rule: Option<&Arc<Rule>>,
-        head: request::Parts,
-        body: Body,
+        message: &mut Message,
     ) -> Answered {
+        let head = &message.head;
         let incoming = if exchange.is_grpc { grpc_timeout(&head.headers) } else { None };
-        self.control(exchange, &cluster, rule, &head, incoming).await?;
+        self.control(exchange, &cluster, rule, head, incoming).await?;
         let own = rule.and_then(|rule| rule.retry.clone());
         let plan = Plan {
             shown: None,
             worker: self.worker,
             front: self.front,
-            upgrade: self.upgrade.as_ref(),
             timeouts: rule.map_or_else(Timeouts::default, |rule| rule.timeouts),
             retry: own.map_or_else(|| Retrying::Service(Arc::clone(&cluster.settings)), Retrying::Rule),
             rule: rule.cloned(),
@@ -348,7 +351,7 @@ impl Work<'_> {
             cluster,
             incoming,
         };
-        let (mut response, deadline) = tries::send(&plan, exchange, head, body).await?;
+        let (mut response, deadline) = tries::send(&plan, exchange, message).await?;
         self.clean(exchange, &mut response);
         if plan.cluster.settings.session.is_some()
             && let Some(flight) = &exchange.flight
@@ -419,8 +422,9 @@ fn for_preflight(
     routes: &HttpRoutes,
     found: Option<Found>,
     asked: &str,
+    host: &str,
     head: &request::Parts,
-) -> Result<Option<Found>, ProxyError> {
+) -> Option<Found> {
     let says_something = |found: &Found| {
         let rule = routes.rules.get(found.rule as usize);
         rule.is_some_and(|rule| {
@@ -428,11 +432,11 @@ fn for_preflight(
         })
     };
     if found.as_ref().is_some_and(says_something) {
-        return Ok(found);
+        return found;
     }
-    let Ok(method) = Method::from_bytes(asked.as_bytes()) else { return Ok(found) };
-    let other = route::find(routes, &method, &head.uri, &head.headers)?;
-    Ok(other.filter(says_something).or(found))
+    let Ok(method) = Method::from_bytes(asked.as_bytes()) else { return found };
+    let other = route::find(routes, host, &method, &head.uri, &head.headers);
+    other.filter(says_something).or(found)
 }
 
 /// The page that asks, where the filters want to know.

@@ -2,27 +2,31 @@
 //! and forwarded.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use byrnie_decide::{Found, HeaderLookup, Normalized, RequestView, normalize_authority, normalize_path};
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Uri, Version, request};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, request};
 
 use crate::config::HttpRoutes;
 use crate::error::{Kind, ProxyError};
+use crate::front::Front;
 
 /// Lets the decisions read our headers.
 pub struct Headers<'a>(pub &'a HeaderMap);
 
 impl HeaderLookup for Headers<'_> {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.get_all(name).iter().map(http::HeaderValue::as_bytes)
+        self.0.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 }
 
 /// Checks the head and brings it into normal form: exactly one host (RFC 9112 section 3.2), a path without second
 /// readings. Absolute-form and HTTP/2 requests come out in origin-form with a Host header.
-pub fn normalize(head: &mut request::Parts) -> Result<(), ProxyError> {
+///
+/// Gives out the host: lower case, without port, empty where the request names none.
+pub fn normalize(front: &Front, head: &mut request::Parts) -> Result<Rc<str>, ProxyError> {
     let bad = |what: String| ProxyError::unprocessed(Kind::BadRequest, what);
     {
         let mut hosts = head.headers.get_all(HOST).iter();
@@ -39,22 +43,22 @@ pub fn normalize(head: &mut request::Parts) -> Result<(), ProxyError> {
     if let Some(authority) = head.uri.authority()
         && head.version != Version::HTTP_2
     {
-        let host = http::HeaderValue::from_str(authority.as_str())
-            .map_err(|_| bad("the URI's host is odd".into()))?;
+        let host =
+            HeaderValue::from_str(authority.as_str()).map_err(|_| bad("the URI's host is odd".into()))?;
         head.headers.insert(HOST, host);
     }
     // Also where no route looks at it: what the application would read in its own way is refused.
-    host(&head.headers)?;
+    let host = front.host(head.headers.get(HOST))?;
     let path = match normalize_path(head.uri.path().as_bytes()) {
         Normalized::Refused(refusal) => return Err(bad(refusal.to_string())),
         Normalized::Borrowed(_) if head.uri.scheme().is_none() && head.uri.authority().is_none() => {
-            return Ok(());
+            return Ok(host);
         }
         Normalized::Borrowed(path) => Cow::Borrowed(path),
         Normalized::Owned(path) => Cow::Owned(path),
     };
     head.uri = with_path(&head.uri, &path)?;
-    Ok(())
+    Ok(host)
 }
 
 /// Origin-form with another path and the same query.
@@ -68,9 +72,8 @@ pub fn with_path(uri: &Uri, path: &str) -> Result<Uri, ProxyError> {
     Ok(Uri::from(text))
 }
 
-/// The normalised host of a request: lower case, without port. Empty where it names none.
-pub fn host(headers: &HeaderMap) -> Result<Cow<'_, str>, ProxyError> {
-    let Some(value) = headers.get(HOST) else { return Ok(Cow::Borrowed("")) };
+/// What a Host header names: lower case, without port.
+pub fn host(value: &HeaderValue) -> Result<Cow<'_, str>, ProxyError> {
     if value.is_empty() {
         return Ok(Cow::Borrowed(""));
     }
@@ -82,22 +85,22 @@ pub fn host(headers: &HeaderMap) -> Result<Cow<'_, str>, ProxyError> {
     }
 }
 
-/// Finds the rule. `None`: no route takes the request.
+/// Finds the rule by the normalised host and path. `None`: no route takes the request.
 pub fn find(
     routes: &HttpRoutes,
+    host: &str,
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Option<Found>, ProxyError> {
-    let host = host(headers)?;
+) -> Option<Found> {
     let view = RequestView {
         method: method.as_str(),
-        host: &host,
+        host,
         path: uri.path(),
         query: uri.query(),
         headers: &Headers(headers),
     };
-    Ok(routes.router.find(&view))
+    routes.router.find(&view)
 }
 
 #[cfg(test)]
@@ -105,10 +108,12 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::front::Entrance;
 
     fn normalized(request: http::request::Builder) -> Result<request::Parts, Kind> {
         let mut head = request.body(()).unwrap().into_parts().0;
-        normalize(&mut head).map(|()| head).map_err(|error| error.kind)
+        let front = Front::new(Entrance::Gateway(80), None, "10.0.0.9:1".parse().unwrap());
+        normalize(&front, &mut head).map(|_| head).map_err(|error| error.kind)
     }
 
     #[test]

@@ -117,6 +117,14 @@ pub struct ControlPlane {
 }
 
 impl Source {
+    /// Where a proxy without control plane hears of its resources.
+    pub(crate) fn local(&self) -> Option<watch::Receiver<LocalState>> {
+        match self {
+            Self::ControlPlane(_) => None,
+            Self::Local(state) => Some(state.clone()),
+        }
+    }
+
     /// Where the state of this life is kept for the next one.
     pub(crate) fn state_dir(&self) -> Option<&Path> {
         match self {

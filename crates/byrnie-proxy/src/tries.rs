@@ -20,9 +20,10 @@ use crate::controls;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::hop::{self, Outgoing};
+use crate::http::Message;
 use crate::http::body::{Body, ReplayBody, Upload};
 use crate::http::expect::{Gate, Gated};
-use crate::http::headers::{pass_grpc_timeout, strip_hop_by_hop};
+use crate::http::headers::{has_mesh_headers, pass_grpc_timeout, strip_hop_by_hop};
 use crate::observe::Exchange;
 use crate::pool::SendFailure;
 use crate::reply::BYRNIE_UNPROCESSED;
@@ -34,8 +35,6 @@ pub struct Plan<'a> {
     pub worker: &'a Rc<Worker>,
     /// Where the request came in.
     pub front: &'a Rc<Front>,
-    /// The protocol to switch to.
-    pub upgrade: Option<&'a HeaderValue>,
     /// Whose endpoints.
     pub cluster: Arc<Cluster>,
     /// The rule that decided.
@@ -81,25 +80,19 @@ enum Failed {
 pub async fn send(
     plan: &Plan<'_>,
     exchange: &mut Exchange,
-    head: request::Parts,
-    body: Body,
+    message: &mut Message,
 ) -> Result<(Response<Body>, Deadline), ProxyError> {
     let worker = plan.worker;
     let started = worker.time(exchange.started());
     let deadline = Deadline::new(started, plan.timeouts, &plan.cluster.settings, plan.incoming);
     plan.cluster.budget.deposit(started);
-    let body = match head.extensions.get::<Gate>() {
-        Some(gate) => Body::Gated(Box::new(Gated::new(body, gate.clone()))),
-        None => body,
-    };
-    let (body, replay) = prepare(plan, exchange, body);
-    let mut message = Some(Request::from_parts(head, body));
+    let replay = prepare(plan, exchange, message);
     let mut now = started;
     let mut failed_at: SmallVec<[u64; 4]> = SmallVec::new();
     loop {
         let may_retry = exchange.retries < plan.retry.attempts;
-        let spare = message.as_ref().filter(|_| may_retry).map(clone_head);
-        let failed = match once_in_time(plan, exchange, &mut message, &failed_at, deadline, now).await {
+        let spare = may_retry.then(|| clone_head(&message.head));
+        let failed = match once_in_time(plan, exchange, message, &failed_at, deadline, now).await {
             Ok(response) => match worth_another_try(&response, &plan.retry) {
                 Some(failure) => Failed::Answer(failure, Box::new(response)),
                 None => return Ok((response, deadline)),
@@ -118,7 +111,7 @@ pub async fn send(
         let attempt = Attempt {
             method: exchange.facts.method.as_str(),
             retries: exchange.retries,
-            replayable: message.is_some() || is_kept(plan, replay.as_ref()),
+            replayable: message.is_whole() || is_kept(message, replay.as_ref()),
             deadline,
         };
         if !failed.may_end_otherwise(plan, exchange) {
@@ -135,9 +128,9 @@ pub async fn send(
         failed_at.extend(exchange.flight.as_ref().map(|flight| flight.endpoint.id));
         let outcome = if exchange.is_injected { Outcome::Unknown } else { failed.outcome() };
         exchange.is_injected = false;
-        let unsent = message.take().map(Request::into_body);
         let again = replay.as_ref().and_then(ReplayBody::rewind).map(Body::Replay);
-        message = Some(spare.map(|()| again.or(unsent).unwrap_or(Body::Empty)));
+        let unsent = message.take().map(Request::into_body);
+        message.restore(Request::from_parts(spare, again.or(unsent).unwrap_or(Body::Empty)));
         give_up(plan, exchange, now, outcome);
         exchange.retries += 1;
         if !backoff.is_zero() {
@@ -148,18 +141,25 @@ pub async fn send(
 }
 
 /// Counts the body, and keeps what is read of it where there may be another try.
-fn prepare(plan: &Plan<'_>, exchange: &mut Exchange, body: Body) -> (Body, Option<ReplayBody>) {
-    if body.is_finished() {
-        return (body, None);
+fn prepare(plan: &Plan<'_>, exchange: &mut Exchange, message: &mut Message) -> Option<ReplayBody> {
+    let gate = message.head.extensions.get::<Gate>();
+    if message.body.is_finished() && gate.is_none() {
+        return None;
+    }
+    let mut body = std::mem::replace(&mut message.body, Body::Empty);
+    if let Some(gate) = gate {
+        body = Body::Gated(Box::new(Gated::new(body, gate.clone())));
     }
     let upload = Rc::new(Upload::default());
     exchange.upload = Some(Rc::clone(&upload));
     let body = Body::Counted(Box::new((body, upload)));
-    if plan.upgrade.is_some() || plan.retry.attempts == 0 {
-        return (body, None);
+    if message.upgrade.is_some() || plan.retry.attempts == 0 {
+        message.body = body;
+        return None;
     }
     let replay = ReplayBody::new(body, plan.worker.process.budget.holder());
-    (Body::Replay(replay.clone()), Some(replay))
+    message.body = Body::Replay(replay.clone());
+    Some(replay)
 }
 
 /// Tells the balancer that a try failed, before the next one takes its place in the exchange.
@@ -173,7 +173,7 @@ fn give_up(plan: &Plan<'_>, exchange: &mut Exchange, now: Time, outcome: Outcome
 async fn once_in_time(
     plan: &Plan<'_>,
     exchange: &mut Exchange,
-    message: &mut Option<Request<Body>>,
+    message: &mut Message,
     except: &[u64],
     deadline: Deadline,
     now: Time,
@@ -197,11 +197,7 @@ async fn once_in_time(
         why = late => why,
     };
     let context = format!("{} {why}", plan.cluster.service.service);
-    Err(SendFailure {
-        error: ProxyError::new(Kind::Timeout, context),
-        failure: Failure::TimedOut,
-        request: None,
-    })
+    Err(SendFailure { error: ProxyError::new(Kind::Timeout, context), failure: Failure::TimedOut })
 }
 
 /// When the time is over; never without a limit.
@@ -228,13 +224,13 @@ async fn stillness(limit: Option<Duration>, upload: Option<Rc<Upload>>) -> Durat
 async fn once(
     plan: &Plan<'_>,
     exchange: &mut Exchange,
-    message: &mut Option<Request<Body>>,
+    message: &mut Message,
     except: &[u64],
     deadline: Deadline,
     now: Time,
 ) -> Result<Response<Body>, SendFailure> {
-    let unsent = |error| SendFailure { failure: Failure::NotProcessed, error, request: None };
-    let head = message.as_ref().map(|request| (request.headers(), request.uri()));
+    let unsent = |error| SendFailure { failure: Failure::NotProcessed, error };
+    let head = Some((&message.head.headers, &message.head.uri));
     let hash = balance::hash(&plan.cluster, plan.front.remote, head);
     let session = plan.session.as_ref();
     let wish = Wish { hash, session, except, other_locality: plan.retry.other_locality };
@@ -242,14 +238,17 @@ async fn once(
     let endpoint = Arc::clone(&flight.endpoint);
     exchange.flight = Some(flight);
     let remaining = deadline.remaining(now);
-    if let (Some(left), true, Some(request)) = (remaining, exchange.is_grpc, message.as_mut()) {
-        pass_grpc_timeout(request.headers_mut(), left);
+    if let Some(left) = remaining
+        && exchange.is_grpc
+    {
+        pass_grpc_timeout(&mut message.head.headers, left);
     }
+    let upgrade = message.upgrade.clone();
     let outgoing = Outgoing {
         cluster: &plan.cluster,
         endpoint: &endpoint,
         rule: plan.rule.as_deref(),
-        upgrade: plan.upgrade,
+        upgrade: upgrade.as_ref(),
         attempt: exchange.retries,
         remaining,
         version: version(plan, exchange),
@@ -302,7 +301,7 @@ fn version(plan: &Plan<'_>, exchange: &Exchange) -> Version {
 /// Whether an answer is one to try again: the peer's proxy says that its application never saw the request, or the
 /// settings name the status.
 fn worth_another_try(response: &Response<Body>, retry: &Retry) -> Option<Failure> {
-    if response.headers().contains_key(BYRNIE_UNPROCESSED) {
+    if has_mesh_headers(response.headers()) && response.headers().contains_key(BYRNIE_UNPROCESSED) {
         return Some(Failure::NotProcessed);
     }
     let status = response.status().as_u16();
@@ -357,22 +356,22 @@ impl Failed {
 }
 
 /// Whether the whole body is still at hand although it was sent: there is none, or it was kept.
-fn is_kept(plan: &Plan<'_>, replay: Option<&ReplayBody>) -> bool {
+fn is_kept(message: &Message, replay: Option<&ReplayBody>) -> bool {
     match replay {
         Some(replay) => !replay.is_spoiled(),
-        None => plan.upgrade.is_none(),
+        None => message.upgrade.is_none(),
     }
 }
 
 /// The head again, for another try.
-fn clone_head(request: &Request<Body>) -> Request<()> {
-    let mut copy = Request::new(());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    if let Some(gate) = request.extensions().get::<Gate>() {
-        copy.extensions_mut().insert(gate.clone());
+fn clone_head(head: &request::Parts) -> request::Parts {
+    let mut copy = Request::new(()).into_parts().0;
+    copy.method = head.method.clone();
+    copy.uri = head.uri.clone();
+    copy.version = head.version;
+    copy.headers = head.headers.clone();
+    if let Some(gate) = head.extensions.get::<Gate>() {
+        copy.extensions.insert(gate.clone());
     }
     copy
 }

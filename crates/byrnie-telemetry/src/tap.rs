@@ -136,6 +136,8 @@ pub struct TapEnd {
     pub grpc_status: Option<u16>,
     /// The error's code, empty when all went well.
     pub error: String,
+    /// Microseconds for which a FaultPolicy made it wait here.
+    pub delayed_us: u64,
 }
 
 /// All taps of one process. Cheap to clone.

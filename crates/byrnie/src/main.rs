@@ -17,7 +17,7 @@ use cli::args::{Cli, Command};
 use cli::failure::Failure;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: byrnie_net::profile::heap::Allocator = byrnie_net::profile::heap::Allocator;
 
 fn main() -> ExitCode {
     // A keeper stands beside each command: it begins before anything is read or allocated, to stay small.

@@ -55,13 +55,16 @@ pub fn of(run: &Run) -> Vec<Budget> {
     add("one hop, CPU: Byrnie / HAProxy", ratio(Work::Hop, "haproxy"), Some(1.3), 1.0);
     add("one hop, CPU: Byrnie / Envoy", ratio(Work::Hop, "envoy"), Some(0.45), 0.35);
     add("mTLS pair, CPU: Byrnie / Envoy", ratio(Work::Pair, "envoy"), Some(0.6), 0.4);
+    add("HTTP/2 through the pair, CPU: Byrnie / Envoy", ratio(Work::Http2, "envoy"), None, 0.5);
     add("gRPC through the pair, CPU: Byrnie / Envoy", ratio(Work::Grpc, "envoy"), None, 0.5);
+    add("gRPC messages on streams, CPU: Byrnie / Envoy", ratio(Work::Stream, "envoy"), None, 0.5);
+    add("new connections, CPU: Byrnie / Envoy", ratio(Work::Connect, "envoy"), None, 0.6);
     let pair = |peer: &str| added(run, peer);
-    add("latency the pair adds at 1,000/s, p50, ms", pair("byrnie").map(|(p50, _)| p50), None, 0.2);
-    add("latency the pair adds at 1,000/s, p99, ms", pair("byrnie").map(|(_, p99)| p99), None, 0.3);
+    add("latency the pair adds at 1,000/s, p50, ms", pair("byrnie").map(|[p50, _]| p50), None, 0.2);
+    add("latency the pair adds at 1,000/s, p99, ms", pair("byrnie").map(|[_, p99]| p99), None, 0.3);
     if let (Some(ours), Some(theirs)) = (pair("byrnie"), pair("envoy")) {
-        add("the same, p50: Byrnie / Envoy", Some(ours.0 / theirs.0), None, 1.0);
-        add("the same, p99: Byrnie / Envoy", Some(ours.1 / theirs.1), None, 1.0);
+        add("the same, p50: Byrnie / Envoy", Some(ours[0] / theirs[0]), None, 1.0);
+        add("the same, p99: Byrnie / Envoy", Some(ours[1] / theirs[1]), None, 1.0);
     }
     let growth = run.row(Work::Pair, "byrnie").map(|row| row.after.rss as f64 / row.idle.rss.max(1) as f64);
     add("memory of the pair, after the load / before", growth, None, 1.5);
@@ -76,17 +79,17 @@ pub fn of(run: &Run) -> Vec<Budget> {
     all
 }
 
-/// What a pair adds to the origin's own latency at a fixed pace: p50 and p99 in milliseconds.
-pub fn added(run: &Run, peer: &str) -> Option<(f64, f64)> {
-    added_to(run, run.row(Work::Pair, peer)?)
+/// What a pair adds to the origin's own latency at the first of the paces: p50 and p99 in milliseconds.
+fn added(run: &Run, peer: &str) -> Option<[f64; 2]> {
+    added_to(run, run.row(Work::Pair, peer)?, 0)
 }
 
-/// The same of any row.
-pub fn added_to(run: &Run, row: &Measured) -> Option<(f64, f64)> {
+/// The same of any row and pace.
+pub fn added_to(run: &Run, row: &Measured, pace: usize) -> Option<[f64; 2]> {
     let direct = run.row(Work::Hop, "direct")?;
-    let p50 = |row: &Measured| median_millis(&row.paced, |outcome| outcome.p50);
-    let p99 = |row: &Measured| median_millis(&row.paced, |outcome| outcome.p99);
-    Some((p50(row)? - p50(direct)?, p99(row)? - p99(direct)?))
+    let p50 = |row: &Measured| median_millis(&row.paced[pace], |outcome| outcome.p50);
+    let p99 = |row: &Measured| median_millis(&row.paced[pace], |outcome| outcome.p99);
+    Some([p50(row)? - p50(direct)?, p99(row)? - p99(direct)?])
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 mod bulk;
 mod closed;
-mod grpc;
+mod connect;
+mod echo;
+pub mod http2;
 mod paced;
+mod slow;
 mod wrk;
 
 use std::net::SocketAddr;
@@ -11,14 +14,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+pub use echo::run as echo;
 pub use paced::Connection as Idle;
+pub use slow::run as slow;
 
 use super::origin::head_length;
 
 /// Connections of every load but the paced one.
 pub const CONNECTIONS: usize = 32;
-/// Requests a second of the paced load.
-pub const PACE: u32 = 1000;
+/// Requests a second of the paced loads.
+pub const PACES: [u32; 2] = [1000, 4000];
 /// Bytes without the end of a head after which they are no answer.
 const LONGEST_HEAD: usize = 16 << 10;
 
@@ -29,8 +34,14 @@ pub enum Work {
     Hop,
     /// HTTP/1.1 through the client's and the server's proxy, mutual TLS between them.
     Pair,
+    /// HTTP/1.1 through such a pair, each request on a new connection of the client.
+    Connect,
+    /// HTTP/2 through such a pair, to an origin that speaks HTTP/2.
+    Http2,
     /// gRPC unary through such a pair.
     Grpc,
+    /// Messages of gRPC on streams that last, through such a pair.
+    Stream,
     /// Bytes in bulk through such a pair.
     Tcp,
 }
@@ -41,12 +52,15 @@ impl Work {
         match self {
             Self::Hop => "hop",
             Self::Pair => "pair",
+            Self::Connect => "connect",
+            Self::Http2 => "h2",
             Self::Grpc => "grpc",
+            Self::Stream => "stream",
             Self::Tcp => "tcp",
         }
     }
 
-    /// Whether it is requests of HTTP/1.1.
+    /// Whether it is requests of HTTP/1.1 on connections that are kept.
     pub fn is_http(self) -> bool {
         matches!(self, Self::Hop | Self::Pair)
     }
@@ -63,8 +77,14 @@ pub struct Outcome {
     pub took: Duration,
     /// Median time to the answer.
     pub p50: Duration,
+    /// What 90 of 100 answers needed at most.
+    pub p90: Duration,
     /// What 99 of 100 answers needed at most.
     pub p99: Duration,
+    /// What 999 of 1,000 answers needed at most.
+    pub p999: Duration,
+    /// What the slowest answer needed.
+    pub max: Duration,
 }
 
 impl Outcome {
@@ -72,7 +92,16 @@ impl Outcome {
     fn of(mut times: Vec<Duration>, failed: u64, took: Duration) -> Self {
         times.sort_unstable();
         let at = |share: f64| percentile(&times, share);
-        Self { done: times.len() as u64, failed, took, p50: at(0.5), p99: at(0.99) }
+        Self {
+            done: times.len() as u64,
+            failed,
+            took,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: at(1.0),
+        }
     }
 }
 
@@ -85,25 +114,43 @@ fn percentile(sorted: &[Duration], share: f64) -> Duration {
 
 /// As much as goes through.
 pub fn saturate(work: Work, to: SocketAddr, time: Duration, threads: usize) -> anyhow::Result<Outcome> {
-    if work.is_http() && wrk::available() {
-        return wrk::run(to, time, threads);
+    if work.is_http() {
+        return requests(to, time, threads, CONNECTIONS);
     }
-    on_a_runtime(async {
-        let load = async {
-            match work {
-                Work::Hop | Work::Pair => closed::run(to, time).await,
-                Work::Grpc => grpc::run(to, time).await,
-                Work::Tcp => bulk::run(to, time).await,
-            }
-        };
-        let patience = time + Duration::from_secs(10);
-        tokio::time::timeout(patience, load).await.context("an answer never came")?
+    timely(time, async {
+        match work {
+            Work::Hop | Work::Pair => closed::run(to, time, CONNECTIONS).await,
+            Work::Connect => connect::run(to, time).await,
+            Work::Http2 => http2::run(http2::Kind::Get, to, time).await,
+            Work::Grpc => http2::run(http2::Kind::Unary, to, time).await,
+            Work::Stream => http2::run(http2::Kind::Message, to, time).await,
+            Work::Tcp => bulk::run(to, time).await,
+        }
     })
 }
 
-/// [`PACE`] requests a second, whatever becomes of them.
-pub fn pace(to: SocketAddr, time: Duration) -> anyhow::Result<Outcome> {
-    paced::run(to, time)
+/// As many GETs of HTTP/1.1 as go through over so many connections.
+pub fn requests(
+    to: SocketAddr,
+    time: Duration,
+    threads: usize,
+    connections: usize,
+) -> anyhow::Result<Outcome> {
+    if wrk::available() {
+        return wrk::run(to, time, threads, connections);
+    }
+    timely(time, closed::run(to, time, connections))
+}
+
+/// A load that must be over soon after its time.
+fn timely(time: Duration, load: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
+    let patience = time + Duration::from_secs(10);
+    on_a_runtime(async { tokio::time::timeout(patience, load).await.context("an answer never came")? })
+}
+
+/// So many requests a second, whatever becomes of them.
+pub fn pace(to: SocketAddr, time: Duration, pace: u32) -> anyhow::Result<Outcome> {
+    paced::run(to, time, pace)
 }
 
 /// The name of what makes the load at saturation.
@@ -115,10 +162,16 @@ pub fn generator() -> &'static str {
 pub fn probe(work: Work, to: SocketAddr) -> anyhow::Result<()> {
     const PATIENCE: Duration = Duration::from_secs(2);
     match work {
-        Work::Hop | Work::Pair => paced::once(to, PATIENCE),
-        Work::Grpc => on_a_runtime(async { tokio::time::timeout(PATIENCE, grpc::once(to)).await? }),
+        Work::Hop | Work::Pair | Work::Connect => paced::once(to, PATIENCE),
+        Work::Http2 => probe_http2(http2::Kind::Get, to, PATIENCE),
+        Work::Grpc => probe_http2(http2::Kind::Unary, to, PATIENCE),
+        Work::Stream => probe_http2(http2::Kind::Message, to, PATIENCE),
         Work::Tcp => on_a_runtime(async { tokio::time::timeout(PATIENCE, bulk::once(to)).await? }),
     }
+}
+
+fn probe_http2(kind: http2::Kind, to: SocketAddr, patience: Duration) -> anyhow::Result<()> {
+    on_a_runtime(async { tokio::time::timeout(patience, http2::once(kind, to)).await? })
 }
 
 /// So many GETs, one after the other over one connection; each answer within `patience`.
@@ -128,10 +181,11 @@ pub fn gets_in_turn(to: SocketAddr, requests: u64, patience: Duration) -> anyhow
 
 /// So many gRPC calls, one after the other over one connection.
 pub fn calls_in_turn(to: SocketAddr, calls: u64) -> anyhow::Result<()> {
-    on_a_runtime(grpc::in_turn(to, calls))
+    on_a_runtime(http2::calls_in_turn(to, calls))
 }
 
-fn on_a_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+/// Runs to the end on a runtime of its own, on this thread.
+pub fn on_a_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(future)
 }
@@ -177,6 +231,10 @@ mod tests {
         let times: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
         let outcome = Outcome::of(times, 0, Duration::ZERO);
         assert_eq!((outcome.p50.as_millis(), outcome.p99.as_millis(), outcome.done), (50, 99, 100));
+        assert_eq!(
+            (outcome.p90.as_millis(), outcome.p999.as_millis(), outcome.max.as_millis()),
+            (90, 100, 100)
+        );
         assert_eq!(Outcome::of(Vec::new(), 0, Duration::ZERO).p99, Duration::ZERO);
     }
 
@@ -194,17 +252,42 @@ mod tests {
     fn every_load_reaches_the_origin() {
         let origin = Origin::start().unwrap();
         let time = Duration::from_millis(200);
-        for (work, to) in [(Work::Hop, origin.http), (Work::Grpc, origin.grpc), (Work::Tcp, origin.tcp)] {
+        let built_in = on_a_runtime(closed::run(origin.http, time, 4)).unwrap();
+        assert!(built_in.done > 0 && built_in.failed == 0, "{built_in:?}");
+        let works = [
+            (Work::Connect, origin.http),
+            (Work::Http2, origin.h2),
+            (Work::Grpc, origin.grpc),
+            (Work::Stream, origin.grpc),
+            (Work::Tcp, origin.tcp),
+        ];
+        for (work, to) in works {
             probe(work, to).unwrap();
+            let outcome = saturate(work, to, time, 1).unwrap();
+            assert!(outcome.done > 0 && outcome.failed == 0, "{work:?}: {outcome:?}");
         }
-        let closed = on_a_runtime(closed::run(origin.http, time)).unwrap();
-        let grpc = saturate(Work::Grpc, origin.grpc, time, 1).unwrap();
-        let bulk = saturate(Work::Tcp, origin.tcp, time, 1).unwrap();
-        for outcome in [&closed, &grpc, &bulk] {
-            assert!(outcome.done > 100 && outcome.failed == 0, "{outcome:?}");
+        for rate in PACES {
+            let paced = pace(origin.http, time, rate).unwrap();
+            let share = paced.done as f64 / (f64::from(rate) * time.as_secs_f64());
+            assert!(paced.failed == 0 && (0.5..=1.5).contains(&share), "{rate}: {paced:?}");
+            assert!(paced.p50 <= paced.p90 && paced.p99 <= paced.p999 && paced.p999 <= paced.max);
         }
-        let paced = pace(origin.http, time).unwrap();
-        assert!(paced.failed == 0 && (100..=300).contains(&paced.done), "{paced:?}");
         assert!(probe(Work::Hop, origin.tcp).is_err());
+        let echoed = echo(origin.tcp, time).unwrap();
+        assert!(echoed.done > 0 && echoed.failed == 0, "{echoed:?}");
+    }
+
+    #[test]
+    fn a_slow_reader_reads_until_it_is_stopped() {
+        let origin = Origin::start().unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let read = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| slow(origin.http, &stop));
+            requests(origin.http, Duration::from_secs(1), 1, 1).unwrap();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            reader.join().unwrap()
+        });
+        let read = read.unwrap();
+        assert!(read > 0 && read < 1 << 20, "{read}");
     }
 }

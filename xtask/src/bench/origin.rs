@@ -1,11 +1,11 @@
 //! What all proxies stand in front of: a small server on a thread of its own, made to cost little.
 
+mod http2;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::sync_channel;
 
 use anyhow::Context;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -14,18 +14,22 @@ pub const BODY: &[u8; 128] = &[b'b'; 128];
 /// The message of every gRPC answer: not compressed, 64 bytes.
 pub const MESSAGE: &[u8; 69] = b"\0\0\0\0\x40\
     mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm";
+/// The body of `/big`.
+pub const BIG: usize = 1 << 30;
 /// How much is written at once to who reads all he can get.
 const BLOCK: usize = 64 << 10;
 
 /// Where the origin listens.
 pub struct Origin {
-    /// HTTP/1.1: a GET of anything gets [`BODY`].
+    /// HTTP/1.1: a GET of `/big` gets [`BIG`] bytes, of anything else [`BODY`].
     pub http: SocketAddr,
     /// The same once more, for who is told that it is just bytes.
     pub opaque: SocketAddr,
-    /// HTTP/2 with prior knowledge: a unary call of anything gets [`MESSAGE`].
+    /// HTTP/2 with prior knowledge: a GET gets [`BODY`], a unary call [`MESSAGE`], a call of `…/Stream` what it sends.
     pub grpc: SocketAddr,
-    /// Any byte gets bytes without end.
+    /// The same once more, for who is told that it is HTTP/2 and no gRPC.
+    pub h2: SocketAddr,
+    /// `please` gets bytes without end, whatever else comes back.
     pub tcp: SocketAddr,
 }
 
@@ -40,12 +44,13 @@ impl Origin {
             };
             runtime.block_on(async {
                 match listeners().await {
-                    Ok((origin, [http, opaque, grpc, tcp])) => {
+                    Ok((origin, [http, opaque, grpc, h2, tcp])) => {
                         if tell.send(Ok(origin)).is_ok() {
                             tokio::join!(
                                 accept(http, Kind::Http),
                                 accept(opaque, Kind::Http),
-                                accept(grpc, Kind::Grpc),
+                                accept(grpc, Kind::Http2),
+                                accept(h2, Kind::Http2),
                                 accept(tcp, Kind::Tcp)
                             );
                         }
@@ -58,14 +63,15 @@ impl Origin {
     }
 }
 
-async fn listeners() -> std::io::Result<(Origin, [TcpListener; 4])> {
+async fn listeners() -> std::io::Result<(Origin, [TcpListener; 5])> {
     let one = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let all = [one().await?, one().await?, one().await?, one().await?];
-    let [http, opaque, grpc, tcp] = &all;
+    let all = [one().await?, one().await?, one().await?, one().await?, one().await?];
+    let [http, opaque, grpc, h2, tcp] = &all;
     let origin = Origin {
         http: http.local_addr()?,
         opaque: opaque.local_addr()?,
         grpc: grpc.local_addr()?,
+        h2: h2.local_addr()?,
         tcp: tcp.local_addr()?,
     };
     Ok((origin, all))
@@ -74,7 +80,7 @@ async fn listeners() -> std::io::Result<(Origin, [TcpListener; 4])> {
 #[derive(Clone, Copy)]
 enum Kind {
     Http,
-    Grpc,
+    Http2,
     Tcp,
 }
 
@@ -87,7 +93,7 @@ async fn accept(listener: TcpListener, kind: Kind) {
             // How a connection ends is the client's to judge.
             match kind {
                 Kind::Http => drop(http(stream).await),
-                Kind::Grpc => drop(grpc(stream).await),
+                Kind::Http2 => drop(http2::serve(stream).await),
                 Kind::Tcp => drop(tcp(stream).await),
             }
         });
@@ -105,6 +111,9 @@ async fn http(mut stream: TcpStream) -> std::io::Result<()> {
     while stream.read_buf(&mut buffer).await? > 0 {
         let mut done = 0;
         while let Some(head) = head_length(&buffer[done..]) {
+            if buffer[done..].starts_with(b"GET /big ") {
+                return big(&mut stream).await;
+            }
             done += head;
             answers.extend_from_slice(&answer);
         }
@@ -122,39 +131,31 @@ pub fn head_length(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
-async fn grpc(stream: TcpStream) -> Result<(), h2::Error> {
-    let mut builder = h2::server::Builder::new();
-    builder.initial_window_size(1 << 20).initial_connection_window_size(4 << 20).max_concurrent_streams(1000);
-    let mut connection = builder.handshake::<_, Bytes>(stream).await?;
-    while let Some(accepted) = connection.accept().await {
-        let (request, respond) = accepted?;
-        tokio::spawn(async move { drop(unary(request.into_body(), respond).await) });
-    }
-    Ok(())
-}
-
-async fn unary(
-    mut body: h2::RecvStream,
-    mut respond: h2::server::SendResponse<Bytes>,
-) -> Result<(), h2::Error> {
-    while let Some(data) = body.data().await {
-        body.flow_control().release_capacity(data?.len())?;
-    }
-    let mut response = Response::new(());
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-    let mut stream = respond.send_response(response, false)?;
-    stream.send_data(Bytes::from_static(MESSAGE), false)?;
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    stream.send_trailers(trailers)
-}
-
+/// Bytes without end for who says `please`; whatever else is said comes back.
 async fn tcp(mut stream: TcpStream) -> std::io::Result<()> {
-    if stream.read(&mut [0; 64]).await? == 0 {
-        return Ok(());
+    let mut buffer = vec![b'x'; BLOCK];
+    let count = stream.read(&mut buffer).await?;
+    if buffer[..count].starts_with(b"please") {
+        loop {
+            stream.write_all(&buffer).await?;
+        }
     }
-    let block = vec![b'x'; BLOCK];
+    stream.write_all(&buffer[..count]).await?;
     loop {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..count]).await?;
+    }
+}
+
+/// A body of [`BIG`] bytes, the last answer of its connection.
+async fn big(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {BIG}\r\n\r\n").as_bytes()).await?;
+    let block = vec![b'x'; BLOCK];
+    for _ in 0..BIG / BLOCK {
         stream.write_all(&block).await?;
     }
+    stream.shutdown().await
 }

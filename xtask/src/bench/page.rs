@@ -1,10 +1,8 @@
-//! docs/benchmarks.md: written by hand around sections that a run renews, each between two marks.
+//! docs/benchmarks.md, and a decision: written by hand around sections that a run renews, each between two marks.
 
 use anyhow::Context;
 
 use crate::shell::root;
-
-const PAGE: &str = "docs/benchmarks.md";
 
 /// A part of the page that one mode of the command measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +19,27 @@ pub enum Section {
     Routes,
     /// What transparent capture costs.
     Capture,
+    /// Single bytes and slow readers.
+    Tunnels,
+    /// How evenly workers share connections.
+    Spread,
+    /// HTTP/1.1 against HTTP/2 behind a proxy.
+    Dialects,
+    /// System calls for each request.
+    Syscalls,
+    /// Ways of moving bytes, by themselves.
+    Kernel,
 }
 
 impl Section {
+    /// Where it stands.
+    fn page(self) -> &'static str {
+        match self {
+            Self::Dialects => "docs/decisions/hop-over-http2.md",
+            _ => "docs/benchmarks.md",
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Proxies => "proxies",
@@ -32,17 +48,23 @@ impl Section {
             Self::Memory => "memory",
             Self::Routes => "routes",
             Self::Capture => "capture",
+            Self::Tunnels => "tunnels",
+            Self::Spread => "spread",
+            Self::Dialects => "dialects",
+            Self::Syscalls => "syscalls",
+            Self::Kernel => "kernel",
         }
     }
 }
 
 /// Replaces a section.
 pub fn write(section: Section, text: &str) -> anyhow::Result<()> {
-    let path = root().join(PAGE);
-    let page = std::fs::read_to_string(&path).context(PAGE)?;
+    let name = section.page();
+    let path = root().join(name);
+    let page = std::fs::read_to_string(&path).context(name)?;
     let page = replace(&page, section.name(), text)
-        .with_context(|| format!("{PAGE} has no marks for `{}`", section.name()))?;
-    std::fs::write(&path, page).context(PAGE)
+        .with_context(|| format!("{name} has no marks for `{}`", section.name()))?;
+    std::fs::write(&path, page).context(name)
 }
 
 fn replace(page: &str, name: &str, text: &str) -> Option<String> {
@@ -64,8 +86,10 @@ mod tests {
         assert_eq!(replace(&new, "demo", "new"), Some(new.clone()));
         assert_eq!(replace(page, "apply", "x"), None);
         let all = [Section::Proxies, Section::Apply, Section::Demo, Section::Memory, Section::Routes];
-        for section in all.into_iter().chain([Section::Capture]) {
-            let page = std::fs::read_to_string(root().join(PAGE)).unwrap();
+        let more =
+            [Section::Capture, Section::Tunnels, Section::Spread, Section::Dialects, Section::Syscalls];
+        for section in all.into_iter().chain(more).chain([Section::Kernel]) {
+            let page = std::fs::read_to_string(root().join(section.page())).unwrap();
             assert!(replace(&page, section.name(), "x").is_some(), "{section:?}");
         }
     }

@@ -64,6 +64,12 @@ pub struct Field {
     _processes: Vec<Process>,
 }
 
+/// The names of a peer's rows, if it has all.
+pub fn all_works(peer: &str) -> String {
+    let all = [Work::Hop, Work::Pair, Work::Connect, Work::Http2, Work::Grpc, Work::Stream, Work::Tcp];
+    all.map(|work| format!("{}/{peer}", work.name())).join(" ")
+}
+
 /// Starts everybody whose rows are wanted. Who is not installed or does not come up is missing, which ends nothing.
 pub fn start(place: &Place, byrnie: Option<&Path>, options: &Options) -> Field {
     let mut field =
@@ -78,7 +84,7 @@ pub fn start(place: &Place, byrnie: Option<&Path>, options: &Options) -> Field {
     if options.wants("hop/haproxy") {
         field.add("haproxy", haproxy::start(place), options);
     }
-    if options.wants("hop/envoy pair/envoy grpc/envoy tcp/envoy") {
+    if options.wants(&all_works("envoy")) {
         field.add("envoy", envoy::start(place), options);
     }
     if let Some(program) = byrnie {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::load::{CONNECTIONS, PACE, Work, generator};
+use super::load::{CONNECTIONS, PACES, Work, generator};
 use super::rounds::{Measured, Run, median, median_millis};
 use super::table::{number, table};
 use super::{Options, budget};
@@ -30,7 +30,14 @@ pub fn text(options: &Options, runs: &[(usize, Run)], missing: &[String]) -> Str
     for (workers, run) in runs {
         let plural = if *workers == 1 { "" } else { "s" };
         text += &format!("\n### {workers} worker{plural} in each proxy\n\n");
-        let parts = [saturated(run), paced(run), bulk(run), budget::text(&budget::of(run))];
+        let parts = [
+            saturated(run),
+            paced(run, 0),
+            paced(run, 1),
+            memory(run),
+            bulk(run),
+            budget::text(&budget::of(run)),
+        ];
         text += &parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
         let failures: BTreeSet<&String> = run.rows.iter().flat_map(|row| &row.failures).collect();
         for failure in failures {
@@ -60,38 +67,50 @@ fn saturated(run: &Run) -> String {
     table(&heads, &rows.map(cells).collect::<Vec<_>>())
 }
 
-/// The same at a fixed pace, and memory; only of HTTP.
-fn paced(run: &Run) -> String {
-    let pace = format!("at {PACE} requests/s");
+/// The same at a fixed pace; only of HTTP/1.1.
+fn paced(run: &Run, pace: usize) -> String {
+    let title = format!("at {} requests/s, ms", PACES[pace]);
     let heads = [
-        &pace,
+        &title,
         "CPU µs/request",
-        "p50 ms",
-        "p99 ms",
+        "p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "max of all rounds",
         "added p50",
         "added p99",
-        "RSS MiB each, idle",
-        "after",
-        "anonymous after",
     ];
-    let rows = run.rows.iter().filter(|row| !row.paced.is_empty());
+    let rows = run.rows.iter().filter(|row| !row.paced[pace].is_empty());
     let cells = |row: &Measured| {
         let unless_direct = |value: Option<f64>| number(value.filter(|_| row.peer != "direct"));
-        let proxies = if row.work == Work::Hop { 1.0 } else { 2.0 };
-        let memory = |bytes: u64| unless_direct(Some(bytes as f64 / MIB / proxies));
-        let added = budget::added_to(run, row);
+        let samples = &row.paced[pace];
+        let added = budget::added_to(run, row, pace);
+        let max = samples.iter().map(|sample| sample.outcome.max.as_secs_f64() * 1e3).reduce(f64::max);
         vec![
             row.name(),
-            unless_direct(median(&Measured::cpu_micros(&row.paced))),
-            number(median_millis(&row.paced, |outcome| outcome.p50)),
-            number(median_millis(&row.paced, |outcome| outcome.p99)),
-            unless_direct(added.map(|(p50, _)| p50)),
-            unless_direct(added.map(|(_, p99)| p99)),
-            memory(row.idle.rss),
-            memory(row.after.rss),
-            memory(row.after.anonymous),
+            unless_direct(median(&Measured::cpu_micros(samples))),
+            number(median_millis(samples, |outcome| outcome.p50)),
+            number(median_millis(samples, |outcome| outcome.p90)),
+            number(median_millis(samples, |outcome| outcome.p99)),
+            number(median_millis(samples, |outcome| outcome.p999)),
+            number(max),
+            unless_direct(added.map(|[p50, _]| p50)),
+            unless_direct(added.map(|[_, p99]| p99)),
         ]
     };
+    table(&heads, &rows.map(cells).collect::<Vec<_>>())
+}
+
+/// What each proxy of a row occupies.
+fn memory(run: &Run) -> String {
+    let rows = run.rows.iter().filter(|row| row.work.is_http() && row.peer != "direct");
+    let cells = |row: &Measured| {
+        let proxies = if row.work == Work::Hop { 1.0 } else { 2.0 };
+        let mib = |bytes: u64| number(Some(bytes as f64 / MIB / proxies));
+        vec![row.name(), mib(row.idle.rss), mib(row.after.rss), mib(row.after.anonymous)]
+    };
+    let heads = ["MiB of each proxy", "RSS, idle", "RSS after the load", "anonymous after"];
     table(&heads, &rows.map(cells).collect::<Vec<_>>())
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Options;
-use super::load::{self, Outcome, Work};
+use super::load::{self, Outcome, PACES, Work};
 use super::peers::{Field, Row};
 use super::process::{Memory, cpu, memory};
 
@@ -28,8 +28,8 @@ pub struct Measured {
     pub peer: &'static str,
     /// At saturation, one for each round.
     pub saturated: Vec<Sample>,
-    /// At a fixed pace, one for each round; only HTTP.
-    pub paced: Vec<Sample>,
+    /// At each fixed pace, one for each round; only HTTP.
+    pub paced: [Vec<Sample>; PACES.len()],
     /// Of all proxies of the row together, before the first load.
     pub idle: Memory,
     /// The same, right after the last.
@@ -63,15 +63,17 @@ pub fn run(options: &Options, workers: usize, field: &Field) -> anyhow::Result<R
     for round in 1..=options.rounds {
         eprintln!("{workers} worker(s): round {round} of {} at saturation", options.rounds);
         for (row, measured) in field.rows.iter().zip(&mut rows) {
-            let sample = sample(row, || load::saturate(row.work, row.to, options.duration(), workers));
+            let sample = sample(&row.pids, || load::saturate(row.work, row.to, options.duration(), workers));
             measured.take(sample, |measured| &mut measured.saturated);
         }
     }
     for round in 1..=options.rounds {
-        eprintln!("{workers} worker(s): round {round} of {} at {} requests/s", options.rounds, load::PACE);
+        eprintln!("{workers} worker(s): round {round} of {} at fixed paces", options.rounds);
         for (row, measured) in field.rows.iter().zip(&mut rows).filter(|(row, _)| row.work.is_http()) {
-            let sample = sample(row, || load::pace(row.to, options.duration()));
-            measured.take(sample, |measured| &mut measured.paced);
+            for (index, pace) in PACES.into_iter().enumerate() {
+                let sample = sample(&row.pids, || load::pace(row.to, options.duration(), pace));
+                measured.take(sample, |measured| &mut measured.paced[index]);
+            }
         }
     }
     for (row, measured) in field.rows.iter().zip(&mut rows) {
@@ -85,7 +87,7 @@ fn measured(row: &Row) -> anyhow::Result<Measured> {
         work: row.work,
         peer: row.peer,
         saturated: Vec::new(),
-        paced: Vec::new(),
+        paced: Default::default(),
         idle: together(&row.pids)?,
         after: Memory::default(),
         failures: Vec::new(),
@@ -103,10 +105,11 @@ fn together(pids: &[u32]) -> anyhow::Result<Memory> {
     Ok(sum)
 }
 
-fn sample(row: &Row, load: impl FnOnce() -> anyhow::Result<Outcome>) -> anyhow::Result<Sample> {
-    let before = cpu(&row.pids)?;
+/// Does something, and looks at what these processes used for it.
+pub fn sample(pids: &[u32], load: impl FnOnce() -> anyhow::Result<Outcome>) -> anyhow::Result<Sample> {
+    let before = cpu(pids)?;
     let outcome = load()?;
-    Ok(Sample { cpu: cpu(&row.pids)?.saturating_sub(before), outcome })
+    Ok(Sample { cpu: cpu(pids)?.saturating_sub(before), outcome })
 }
 
 impl Measured {
@@ -148,7 +151,7 @@ impl Measured {
 
     /// Requests that failed, in all rounds.
     pub fn failed(&self) -> u64 {
-        self.saturated.iter().chain(&self.paced).map(|sample| sample.outcome.failed).sum()
+        self.saturated.iter().chain(self.paced.iter().flatten()).map(|sample| sample.outcome.failed).sum()
     }
 }
 

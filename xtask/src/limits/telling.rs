@@ -139,5 +139,12 @@ pub const TELLING: Section = Section {
             beyond: "they wait; closed",
             test: "–",
         },
+        Row {
+            what: "samples of a CPU profile, words; of a heap profile, blocks; one of each at once",
+            number: "{-net/profile/cpu TAPE}; {-net/profile/heap HELD}",
+            setting: "–",
+            beyond: "left out, and said in the log; 409",
+            test: "`tests/e2e/proxy_config.rs` a_busy_proxy_says_where…",
+        },
     ],
 };

@@ -14,8 +14,8 @@ pub use objects::{
     WatchEventType,
 };
 pub use sight::{
-    EdgeItem, Items, ProxyConfigQuery, ProxyItem, RouteItem, SightQuery, StatItem, SyncState, TapEvent,
-    TapPhase, TapQuery, TopItem, WhyQuery, WhyResponse, WhyStep, WhyVerdict,
+    EdgeItem, Items, PoolTotals, ProxyConfigQuery, ProxyItem, RouteItem, SightQuery, StatItem, SyncState,
+    TapEvent, TapPhase, TapQuery, TopItem, WhyQuery, WhyResponse, WhyStep, WhyVerdict,
 };
 
 /// The API's Unix socket in the data directory: mode 0600, only the same user is served.

@@ -69,6 +69,23 @@ pub struct ProxyItem {
     pub rejected: Vec<String>,
     /// Local addresses of what it calls: `namespace/service:port=127.0.0.1:port`.
     pub upstreams: Vec<String>,
+    /// Its connections to others, as it reported them last (each second).
+    #[serde(default)]
+    pub pools: PoolTotals,
+}
+
+/// The connections of a proxy to all endpoints together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolTotals {
+    /// Open connections.
+    pub connections: u64,
+    /// Requests in flight, and connections of bytes.
+    pub in_flight: u64,
+    /// Requests that wait for a place.
+    pub pending: u64,
+    /// Workloads that it leaves out for a while, `namespace/name`.
+    pub ejected: Vec<String>,
 }
 
 /// Whether a proxy obeys the latest state.
@@ -261,6 +278,9 @@ pub struct TapEvent {
     /// Bytes of the response body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_bytes: Option<u64>,
+    /// For how much of it a FaultPolicy made the request wait at this proxy, microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delayed_micros: Option<u64>,
     /// The coded reason of a refusal or failure.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,

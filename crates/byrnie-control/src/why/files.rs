@@ -24,7 +24,7 @@ pub fn why_files(objects: Vec<Object>, query: &WhyQuery) -> Result<WhyResponse, 
         state: Some((byrnie_wire::encode(resource), resource.clone())),
     });
     table.publish(states.collect());
-    why(&table, None, query)
+    why(&table, &compiler, None, query)
 }
 
 /// A Workload whose proxy has said where it is. The address itself decides nothing.

@@ -4,6 +4,7 @@
 //! that the proxies ask. Nothing is sent.
 
 mod controls;
+mod entries;
 mod files;
 mod filters;
 mod limits;
@@ -13,6 +14,7 @@ pub mod words;
 
 pub use files::why_files;
 
+use byrnie_mesh::Compiler;
 use byrnie_plan::{Key, ObjectName, Resource, Service, ServicePortRef, WorkloadIdentity};
 
 use crate::api::{ErrorBody, WhyQuery, WhyResponse, WhyStep, WhyVerdict};
@@ -20,12 +22,18 @@ use crate::error;
 use crate::nodes::Nodes;
 use crate::table::Table;
 
-/// Explains. The table must be caught up with the store. `nodes`: the proxies that run; `None` where none does.
-pub fn why(table: &Table, nodes: Option<&Nodes>, query: &WhyQuery) -> Result<WhyResponse, ErrorBody> {
+/// Explains. The table must be caught up with the store, and be the compiler's. `nodes`: the proxies that run; `None`
+/// where none does.
+pub fn why(
+    table: &Table,
+    compiler: &Compiler,
+    nodes: Option<&Nodes>,
+    query: &WhyQuery,
+) -> Result<WhyResponse, ErrorBody> {
     let request = Request::read(query)?;
     let source = Source::find(table, &ObjectName::new(&query.namespace, &query.src))?;
     let mut steps = vec![source.step()];
-    let ending = walk(table, nodes, query, &request, &source, &mut steps)?;
+    let ending = walk(table, compiler, nodes, query, &request, &source, &mut steps)?;
     Ok(WhyResponse { verdict: ending.verdict, summary: ending.summary, steps })
 }
 
@@ -37,6 +45,7 @@ struct Ending {
 
 fn walk(
     table: &Table,
+    compiler: &Compiler,
     nodes: Option<&Nodes>,
     query: &WhyQuery,
     request: &Request,
@@ -46,6 +55,10 @@ fn walk(
     let wanted = ObjectName::new(&query.dst_namespace, &query.dst);
     let destination = Destination::find(table, &wanted, query.port)?;
     steps.push(destination.step());
+    steps.extend(match source.is_gateway {
+        true => entries::at_gateway(table, compiler, &source.name),
+        false => entries::at_caller(table, compiler, &source.name, &destination.service.name),
+    });
     let backends = match route::choose(table, source, &destination, request, steps)? {
         route::Choice::Backends(backends) => backends,
         route::Choice::Ends(ending) => return Ok(ending),
@@ -53,6 +66,7 @@ fn walk(
     controls::at_caller(table, source, request, &backends, steps);
     let ending = server::reach(table, nodes, source, &destination, &backends, steps);
     controls::at_servers(table, source, &backends, steps);
+    entries::at_servers(table, compiler, &backends, steps);
     Ok(ending)
 }
 

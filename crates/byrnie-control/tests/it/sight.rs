@@ -128,6 +128,7 @@ async fn a_tap_asks_the_proxies_concerned_and_ends_with_its_client() {
             response_bytes: 3,
             grpc_status: None,
             error: String::new(),
+            delayed_us: 4,
         })),
     ]);
     let mut seen = Vec::new();
@@ -142,6 +143,7 @@ async fn a_tap_asks_the_proxies_concerned_and_ends_with_its_client() {
         seen.iter().all(|e| e.src == "shop/front" && e.dst == "shop/web-1" && e.tls && e.id == 7),
         "{seen:?}"
     );
+    assert_eq!(seen[2].delayed_micros, Some(4));
     assert_eq!((seen[0].path.as_str(), seen[1].status, seen[2].response_bytes), ("/a", Some(200), Some(3)));
     drop(lines);
     while !matches!(front.step().await, Event::TapStop(id) if id == tap.id) {}

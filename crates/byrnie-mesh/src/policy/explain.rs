@@ -12,7 +12,7 @@ use super::{OfListener, Slot, controls, listener_places, rule_places, traffic};
 use crate::Compiler;
 use crate::gateway;
 use crate::graph::{Parent, Place, RouteId, Target};
-use crate::model::Policy;
+use crate::model::{Listener, Policy};
 use crate::routes::{Compiled, Purpose};
 use crate::view::View;
 
@@ -113,7 +113,7 @@ impl Compiler {
     pub fn listener_values(&self, gateway: &ObjectName) -> Vec<ListenerValues> {
         let view = self.view();
         let listeners = view.gateway(gateway).into_iter().flat_map(|gateway| &gateway.listeners);
-        let of = |listener: &crate::model::Listener| {
+        let of = |listener: &Listener| {
             let places = listener_places(gateway, None, &listener.name);
             let (origins, controlled) = of_listener(gateway, &places, &view);
             let (mut timeouts, mut retry) = (Timeouts::default(), None);
@@ -228,7 +228,7 @@ fn origins(places: &[Place], view: &View<'_>) -> Origins {
     origins
 }
 
-fn origin(place: &Place, policy: &Policy) -> String {
+pub(super) fn origin(place: &Place, policy: &Policy) -> String {
     format!("{} {} ({})", policy_kind_name(policy.id.kind), policy.meta.name, place_text(place))
 }
 

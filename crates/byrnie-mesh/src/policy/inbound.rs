@@ -6,54 +6,84 @@ use byrnie_plan::{ForwardedHeaders, InboundOverrides, ObjectName, ProxyHeader};
 
 use super::Slot;
 use crate::graph::{Place, Target};
-use crate::model::{Says, Service};
+use crate::model::{Policy, Says, Service};
 use crate::view::View;
 
 /// For all that comes into a Workload's proxy.
 pub(crate) fn of_workload(workload: &ObjectName, view: &View<'_>) -> InboundOverrides {
-    around(Target::Workload(workload.clone()), &workload.namespace, view)
+    nearest(&workload_places(workload), view)
 }
 
 /// For all that comes into a Gateway.
 pub(crate) fn of_gateway(gateway: &ObjectName, view: &View<'_>) -> InboundOverrides {
-    around(Target::Gateway(gateway.clone()), &gateway.namespace, view)
+    nearest(&gateway_places(gateway), view)
 }
 
 /// For one port of a Workload: its own, then those of the Services that lead there, by name.
 pub(crate) fn of_port(workload: &ObjectName, services: &[&Service], view: &View<'_>) -> InboundOverrides {
-    let own = Target::Workload(workload.clone());
-    let services = services.iter().map(|service| Target::Service(service.meta.name.clone()));
-    let far = [Target::Namespace(workload.namespace.clone()), Target::Mesh];
-    nearest([own].into_iter().chain(services).chain(far).map(whole), view)
+    let services = services.iter().map(|service| service.meta.name.clone());
+    nearest(&port_places(workload, services), view)
 }
 
-/// For calls of a Service, where they come into a proxy: its own alone. What is around the caller counts there.
+/// For calls of a Service, where they come into a proxy: its own alone. What is around the caller counts there, but for
+/// what its applications without a proxy want to begin with: that is said around them.
 pub(crate) fn of_service(service: &ObjectName, view: &View<'_>) -> InboundOverrides {
-    nearest([whole(Target::Service(service.clone()))].into_iter(), view)
+    let own = [Target::Service(service.clone())].map(whole);
+    let far = [Target::Namespace(service.namespace.clone()), Target::Mesh].map(whole);
+    let send_proxy_protocol = nearest(&[own.as_slice(), &far].concat(), view).send_proxy_protocol;
+    InboundOverrides { send_proxy_protocol, ..nearest(&own, view) }
 }
 
 /// For a port of a Gateway: of its listeners in their order, given where policies of each stand. What is said of the
 /// whole Gateway stands with that.
 pub(crate) fn of_listeners(places: &[Place], view: &View<'_>) -> InboundOverrides {
+    nearest(&without_gateway(places), view)
+}
+
+/// Where policies for all that comes into a Workload's proxy stand, the nearest first; as all of these.
+pub(super) fn workload_places(workload: &ObjectName) -> Vec<Place> {
+    port_places(workload, [].into_iter())
+}
+
+pub(super) fn port_places(workload: &ObjectName, services: impl Iterator<Item = ObjectName>) -> Vec<Place> {
+    let own = Target::Workload(workload.clone());
+    let far = [Target::Namespace(workload.namespace.clone()), Target::Mesh];
+    [own].into_iter().chain(services.map(Target::Service)).chain(far).map(whole).collect()
+}
+
+pub(super) fn gateway_places(gateway: &ObjectName) -> Vec<Place> {
+    let far = [Target::Namespace(gateway.namespace.clone()), Target::Mesh];
+    [Target::Gateway(gateway.clone())].into_iter().chain(far).map(whole).collect()
+}
+
+pub(super) fn without_gateway(places: &[Place]) -> Vec<Place> {
     let is_whole = |place: &Place| matches!(place.target, Target::Gateway(_)) && place.section.is_none();
-    nearest(places.iter().filter(|place| !is_whole(place)).cloned(), view)
+    places.iter().filter(|place| !is_whole(place)).cloned().collect()
 }
 
-fn around(own: Target, namespace: &str, view: &View<'_>) -> InboundOverrides {
-    nearest([own, Target::Namespace(namespace.to_owned()), Target::Mesh].into_iter().map(whole), view)
-}
-
-fn whole(target: Target) -> Place {
+pub(super) fn whole(target: Target) -> Place {
     Place { target, section: None }
 }
 
-fn nearest(places: impl Iterator<Item = Place>, view: &View<'_>) -> InboundOverrides {
+fn nearest(places: &[Place], view: &View<'_>) -> InboundOverrides {
+    nearest_told(places, view, |_, _, _| {})
+}
+
+/// What the policies at some places come to, the nearest place first; tells after each policy what it and all nearer
+/// ones come to.
+pub(super) fn nearest_told(
+    places: &[Place],
+    view: &View<'_>,
+    mut tell: impl FnMut(&Place, &Policy, &InboundOverrides),
+) -> InboundOverrides {
     let mut all = InboundOverrides::default();
     for place in places {
-        if let Some(Says::Traffic(spec)) = view.holder(Slot::Traffic, &place).map(|policy| &policy.says)
+        let Some(policy) = view.holder(Slot::Traffic, place) else { continue };
+        if let Says::Traffic(spec) = &policy.says
             && let Some(inbound) = &spec.inbound
         {
             all = over(all, inbound);
+            tell(place, policy, &all);
         }
     }
     all

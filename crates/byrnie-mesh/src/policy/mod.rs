@@ -6,6 +6,7 @@
 //! apart.
 
 mod controls;
+mod entries;
 mod explain;
 pub(crate) mod inbound;
 mod status;
@@ -15,6 +16,7 @@ use byrnie_api::kinds::{Direction, TrafficPolicySpec};
 use byrnie_plan::{Controls, HttpRule, ObjectName};
 
 pub(crate) use controls::{of_rule, of_service, of_workload};
+pub use entries::Entry;
 pub use explain::{Controlled, ListenerValues, Origins, RuleValues, ServiceValues};
 pub(crate) use status::{missing, status};
 pub(crate) use traffic::{override_of, settings};

@@ -5,6 +5,7 @@ use byrnie_plan::{InboundOverrides, Key, ProxyHeader, Resource};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::Entry;
 
 fn policy(name: &str, target: Value, inbound: Value) -> Object {
     object("TrafficPolicy", name, 1, json!({"targetRefs": [target], "inbound": inbound}))
@@ -96,6 +97,60 @@ fn each_setting_comes_from_a_policy_of_its_own() {
         ..InboundOverrides::default()
     };
     assert_eq!(inbound(&compiler, "a/w").unwrap().overrides, expected);
+}
+
+/// For people: whose word each setting is, wherever it is compiled in.
+#[test]
+fn each_setting_has_its_origin() {
+    let mut objects = world();
+    let far = json!({"allowConnect": true, "maxHeaders": 9, "proxyProtocol": {"send": "v1"}});
+    objects.push(policy("a/far", json!({"kind": "Namespace", "name": "a"}), far));
+    objects.push(policy("a/own", json!({"kind": "Workload", "name": "w"}), headers(10)));
+    objects.push(policy(
+        "a/calls",
+        json!({"kind": "Service", "name": "s"}),
+        json!({"detectTimeout": "1m1s"}),
+    ));
+    let one = json!({"kind": "Gateway", "name": "g", "sectionName": "one"});
+    objects.push(policy("a/one", one, headers(11)));
+    let compiler = compile(&objects);
+    let check = |proxy: &str, entry: Entry, compiled: &[&InboundOverrides], expected: &[(&str, &str)]| {
+        let origins = compiler.inbound_origins(&name(proxy), &entry);
+        let expected: Vec<(String, String)> = expected
+            .iter()
+            .map(|(path, origin)| ((*path).to_owned(), format!("TrafficPolicy {origin}")))
+            .collect();
+        assert_eq!(origins.clone().into_iter().collect::<Vec<_>>(), expected, "{proxy} {entry:?}");
+        for (path, _) in compiled.iter().flat_map(|overrides| overrides.words()) {
+            assert!(origins.contains_key(path), "{path} at {proxy} {entry:?}");
+        }
+    };
+    let (far, own) = ("a/far (Namespace a)", "a/own (Workload a/w)");
+    let policy = inbound(&compiler, "a/w").unwrap();
+    let whole = [("allowConnect", far), ("maxHeaders", own), ("proxyProtocol.send", far)];
+    check("a/w", Entry::Proxy, &[&policy.overrides], &whole);
+    let calls = ("detectTimeout", "a/calls (Service a/s)");
+    let port = [whole[0], calls, whole[1], whole[2]];
+    check("a/w", Entry::Port(8080), &[&policy.ports[0].overrides], &port);
+    check("a/w", Entry::Port(9090), &[&policy.ports[1].overrides], &whole);
+    check("a/w", Entry::Service(name("a/s")), &[&of_service(&compiler)], &port);
+    let listeners = &gateway(&compiler, "a/g").unwrap().listeners;
+    let edge = &inbound(&compiler, "a/g").unwrap().overrides;
+    let one = ("maxHeaders", "a/one (listener one of Gateway a/g)");
+    let here = [whole[0], one, whole[2]];
+    check("a/g", Entry::Port(80), &[edge, &listeners[0].overrides], &here);
+    let around = [whole[0], ("maxHeaders", far), whole[2]];
+    check("a/g", Entry::Port(81), &[edge, &listeners[1].overrides], &around);
+    // Applications without a proxy are begun with what their namespace wants, whoever calls.
+    assert_eq!(of_service(&compiler).send_proxy_protocol, Some(ProxyHeader::V1));
+    let words = policy.ports[0].overrides.words();
+    let expected = [
+        ("allowConnect", "true"),
+        ("proxyProtocol.send", "v1"),
+        ("maxHeaders", "10"),
+        ("detectTimeout", "1m1s"),
+    ];
+    assert_eq!(words.iter().map(|(path, value)| (*path, value.as_str())).collect::<Vec<_>>(), expected);
 }
 
 #[test]

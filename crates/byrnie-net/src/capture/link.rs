@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::rules::APPLICATION_MARK;
+use super::answers;
 use super::tool::{self, ToolError};
 use crate::netns::Namespace;
 
@@ -63,16 +63,8 @@ impl Switch {
         if let (Some((host, _)), true) = (self.host.v6, addresses.v6.is_some()) {
             let _ = writeln!(lines, "route add default via {host} dev {INTERFACE}");
         }
-        // What carries the mark stays in the namespace, whomever it is addressed to.
-        let answers = format!(
-            "rule add fwmark {APPLICATION_MARK} lookup {APPLICATION_MARK}\n\
-             route add local default dev lo table {APPLICATION_MARK}\n"
-        );
-        lines.push_str(&answers);
         tool::ip(namespace, &lines)?;
-        if addresses.v6.is_some() {
-            tool::ip6(namespace, &answers)?;
-        }
+        answers::apply(namespace)?;
         tool::ip(&self.namespace, &format!("link set p{port} master {BRIDGE}\nlink set p{port} up\n"))?;
         // A program without privileges may serve port 80 here: the namespace is its own.
         namespace.run(|| {

@@ -215,6 +215,30 @@ fn rules_that_somebody_flushes_come_back() {
         assert_eq!(say_hello(&caller, to).unwrap(), "hello", "{harm}");
         assert_eq!(proxy.recv_timeout(PATIENCE).unwrap().0, to);
     }
+    // The way back of answers, too: the rule, the route, of each family.
+    let harms: [&[&str]; 4] = [
+        &["-4", "rule", "del", "fwmark", "0x53a"],
+        &["-4", "route", "flush", "table", "1338"],
+        &["-6", "rule", "del", "fwmark", "0x53a"],
+        &["-6", "route", "flush", "table", "1338"],
+    ];
+    let shown = || {
+        let say = |arguments: &[&str]| super::tool::ip_says(&caller, arguments).unwrap_or_default();
+        ["-4", "-6"].map(|family| {
+            let rules = say(&[family, "rule", "show"]).matches("fwmark 0x53a").count();
+            (rules, say(&[family, "route", "show", "table", "1338"]).matches("dev lo").count())
+        })
+    };
+    let whole = shown();
+    assert_eq!(whole[0], (1, 1));
+    for harm in harms {
+        if harm[0] == "-6" && whole[1] == (0, 0) {
+            continue;
+        }
+        super::tool::ip_says(&caller, harm).unwrap();
+        assert!(matches!(heard.recv_timeout(PATIENCE).unwrap(), Seen::Restored), "{harm:?}");
+        assert_eq!(shown(), whole, "{harm:?}");
+    }
     // A change of somebody else's table is no harm.
     super::tool::nft(&caller, "add table ip other").unwrap();
     assert!(heard.try_recv().is_err());

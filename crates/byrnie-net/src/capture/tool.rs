@@ -51,6 +51,12 @@ pub(super) fn ip6(namespace: &Namespace, lines: &str) -> Result<(), ToolError> {
     run("ip", "iproute2", namespace, &["-6", "-batch", "-"], lines).map(drop)
 }
 
+/// `ip ARGUMENTS` in a namespace; what it prints.
+pub(super) fn ip_says(namespace: &Namespace, arguments: &[&str]) -> Result<String, ToolError> {
+    let output = run("ip", "iproute2", namespace, arguments, "")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// `nft -f -` in a namespace: one transaction.
 pub(super) fn nft(namespace: &Namespace, script: &str) -> Result<(), ToolError> {
     run("nft", "nftables", namespace, &["-f", "-"], script).map(drop)

@@ -16,11 +16,12 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::inspect::{self, Question};
+use super::inspect::Question;
+use super::profile;
 use super::readiness::Readiness;
 use super::secret::Secret;
 use crate::process::Process;
@@ -30,7 +31,7 @@ use crate::run::LogFilter;
 const TOKEN: &str = "byrnie-admin-token";
 /// Where to look.
 const PATHS: &str = "there are /metrics, /ready, /live; with the token /config, /config/SECTION, /connections, \
-    /log-level, /profile/cpu and /profile/heap\n";
+    /log-level, /profile/cpu, /profile/heap, /profile/threads and /profile/memory\n";
 /// Connections at once.
 const CONNECTIONS: usize = 64;
 /// Time for the head of a request, also for an idle connection to say something.
@@ -130,8 +131,10 @@ async fn for_the_operator(request: Request<Incoming>, desk: &Desk) -> Response<F
         return only("GET, HEAD");
     }
     match path.as_str() {
-        "/profile/heap" => document(&inspect::memory()),
-        "/profile/cpu" => document(&processor_time(request.uri().query()).await),
+        "/profile/cpu" => profile::cpu(seconds(request.uri().query())).await,
+        "/profile/heap" => profile::heap(seconds(request.uri().query())).await,
+        "/profile/threads" => document(&profile::threads(seconds(request.uri().query())).await),
+        "/profile/memory" => document(&profile::memory()),
         "/config" => ask(desk, "all").await,
         "/connections" => ask(desk, "connections").await,
         _ => match path.strip_prefix("/config/") {
@@ -172,20 +175,10 @@ async fn log_level(request: Request<Incoming>, desk: &Desk) -> Response<Full<Byt
     }
 }
 
-/// Processor time of each thread over `seconds` (default 5, at most 60).
-async fn processor_time(query: Option<&str>) -> Value {
-    let seconds =
-        query.and_then(|query| query.strip_prefix("seconds=")?.parse().ok()).unwrap_or(5).clamp(1, 60_u64);
-    let before = inspect::threads();
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let used = |(name, after): (String, u64)| {
-        let first = before.iter().find(|(known, _)| *known == name).map_or(0, |(_, ticks)| *ticks);
-        // A tick is 1/100 s: ticks per second are percent of one core.
-        let percent = after.saturating_sub(first) as f64 / seconds as f64;
-        json!({"thread": name, "percent": percent})
-    };
-    let threads: Vec<Value> = inspect::threads().into_iter().map(used).collect();
-    json!({"seconds": seconds, "threads": threads})
+/// How long a profile takes: `?seconds=N`.
+fn seconds(query: Option<&str>) -> Duration {
+    let given = query.and_then(|query| query.strip_prefix("seconds=")?.parse().ok());
+    Duration::from_secs(given.unwrap_or(5).clamp(1, 60))
 }
 
 fn document(document: &Value) -> Response<Full<Bytes>> {
@@ -221,7 +214,7 @@ fn free<B>(request: &Request<B>, process: &Process, readiness: &Readiness) -> Re
     }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+pub(super) fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -2,8 +2,8 @@
 //! control plane (`byrnie proxy-config`) and from the admin server.
 
 mod endpoints;
-mod process;
 mod routes;
+mod settings;
 mod words;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::Control;
 use super::listeners::What;
-pub use process::{memory, threads};
+pub use endpoints::pool_states;
 
 /// A question of the admin server.
 pub struct Question {
@@ -25,8 +25,8 @@ pub struct Question {
 }
 
 /// What can be asked for.
-const SECTIONS: [&str; 7] =
-    ["listeners", "routes", "endpoints", "pools", "certificates", "policy", "connections"];
+const SECTIONS: [&str; 8] =
+    ["listeners", "routes", "endpoints", "pools", "certificates", "policy", "connections", "settings"];
 
 impl Control {
     pub(super) fn answer(&self, question: Question) {
@@ -44,7 +44,7 @@ impl Control {
                 "generation": self.options.generation,
                 "workers": self.options.workers,
                 "draining": self.process.draining.is_cancelled(),
-                "settings": words::settings(&self.process.config.load().settings),
+                "limits": words::settings(&self.process.config.load().settings),
             });
             for section in SECTIONS {
                 all[section] = self.section(section);
@@ -62,6 +62,7 @@ impl Control {
             "pools" => endpoints::pools(&self.process),
             "certificates" => self.certificates(),
             "policy" => self.policy(),
+            "settings" => settings::all(&self.process.config.load()),
             _ => self.process.listing.all(),
         })
     }

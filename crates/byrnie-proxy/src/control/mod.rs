@@ -16,6 +16,7 @@ mod identity;
 mod inspect;
 mod listeners;
 mod local;
+mod profile;
 mod readiness;
 mod report;
 mod secret;
@@ -34,6 +35,7 @@ use std::time::{Duration, Instant};
 use byrnie_net::Notifier;
 use byrnie_wire::NodeStatus;
 use byrnie_wire::client::{Event, Events};
+use byrnie_wire::report::PoolState;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -98,6 +100,8 @@ pub struct Control {
     addresses: Option<Addresses>,
     /// As told last.
     status: Option<NodeStatus>,
+    /// As reported last.
+    pools: Vec<PoolState>,
     trouble: Trouble,
     last_report: Instant,
     started: Instant,
@@ -256,9 +260,12 @@ impl Control {
         let delta = self.process.metrics.take_delta(now);
         let interval = now.saturating_duration_since(self.last_report);
         self.last_report = now;
-        if let (Some(client), false) = (&self.xds.client, delta.is_empty()) {
-            client.report(report::report(delta, interval));
+        let pools = inspect::pool_states(&self.process);
+        let is_news = !delta.is_empty() || pools != self.pools;
+        if let (Some(client), true) = (&self.xds.client, is_news) {
+            client.report(report::report(delta, interval, pools.clone()));
         }
+        self.pools = pools;
     }
 
     fn send_taps(&mut self) {

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use byrnie_telemetry::{self as telemetry, Delta, HISTOGRAM_LAYOUT, Labels, Outcome, RequestDelta, TcpDelta};
-use byrnie_wire::report::{self as wire, Histogram, Peers, Report, RequestCell, TcpCell};
+use byrnie_wire::report::{self as wire, Histogram, Peers, PoolState, Report, RequestCell, TcpCell};
 
-/// The report of one interval.
-pub fn report(delta: Delta, interval: Duration) -> Report {
+/// The report of one interval, and the pools at its end.
+pub fn report(delta: Delta, interval: Duration, pools: Vec<PoolState>) -> Report {
     Report {
         interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
         histogram_layout: HISTOGRAM_LAYOUT,
         requests: delta.requests.into_iter().map(request).collect(),
         connections: delta.connections.into_iter().map(connection).collect(),
+        pools,
         ..Report::default()
     }
 }
@@ -92,6 +93,7 @@ pub fn tap_event(event: telemetry::TapEvent) -> wire::TapEvent {
             response_bytes: end.response_bytes,
             grpc_status: end.grpc_status,
             error: end.error,
+            delayed_us: end.delayed_us,
         }),
     };
     wire::TapEvent { tap: event.tap, request: event.request, at_ms: event.at_ms, what }

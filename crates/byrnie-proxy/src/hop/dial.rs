@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use byrnie_identity::{peer_error, unused_server_name};
+use byrnie_identity::{PeerFault, peer_error, unused_server_name};
 use byrnie_plan::{Hop, ProxyHeader, WorkloadIdentity};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -63,26 +63,52 @@ fn side(worker: &Worker, endpoint: &Endpoint) -> Side {
     if own { Side::Workload } else { Side::Anywhere }
 }
 
-/// An mTLS connection to the endpoint's proxy, which proves exactly the identity of the plan.
+/// How long the only endpoint of a service may have another identity than it should: one of the two proxies has not
+/// heard yet that the workload got a new one, or has no certificate for it yet.
+const ANOTHER: Duration = Duration::from_millis(800);
+/// Between two looks at that.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// An mTLS connection to the endpoint's proxy, which proves exactly the identity of the plan. `alone`: there is no
+/// other endpoint to go to, so one that proves another identity is asked again for a moment, while the plan stays.
 pub async fn tls(
     worker: &Rc<Worker>,
     endpoint: &Endpoint,
     alpn: Alpn,
+    alone: bool,
 ) -> Result<TlsStream<TcpStream>, ProxyError> {
+    let begun = Instant::now();
+    loop {
+        match handshake(worker, endpoint, alpn).await {
+            Err((true, error)) if alone && begun.elapsed() < ANOTHER => tokio::select! {
+                () = endpoint.peer.gone.cancelled() => return Err(error),
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            },
+            done => return done.map_err(|(_, error)| error),
+        }
+    }
+}
+
+/// One attempt. Of a failure whether it is a good certificate of somebody else.
+async fn handshake(
+    worker: &Rc<Worker>,
+    endpoint: &Endpoint,
+    alpn: Alpn,
+) -> Result<TlsStream<TcpStream>, (bool, ProxyError)> {
+    let other = |error| (false, error);
     let Hop::Mesh { identity, .. } = &endpoint.plan.hop else {
-        return Err(ProxyError::unprocessed(Kind::Internal, "a plaintext endpoint has no TLS"));
+        return Err(other(ProxyError::unprocessed(Kind::Internal, "a plaintext endpoint has no TLS")));
     };
-    let config = client_config(worker, alpn, identity)?;
-    let stream = tcp(worker, endpoint, None).await?;
+    let config = client_config(worker, alpn, identity).map_err(other)?;
+    let stream = tcp(worker, endpoint, None).await.map_err(other)?;
     let connecting = TlsConnector::from(config).connect(unused_server_name(), stream);
     connecting.await.map_err(|error| {
         let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let text = match reason.and_then(peer_error) {
-            Some(ours) => ours.to_string(),
-            None => error.to_string(),
-        };
+        let ours = reason.and_then(peer_error);
+        let text = ours.map_or_else(|| error.to_string(), ToString::to_string);
         let context = format!("{} at {}: {text}", endpoint.plan.workload, endpoint.plan.address);
-        ProxyError::unprocessed(Kind::TlsFailed, context)
+        let is_another = ours.is_some_and(|ours| matches!(ours.fault, PeerFault::Unexpected { .. }));
+        (is_another, ProxyError::unprocessed(Kind::TlsFailed, context))
     })
 }
 

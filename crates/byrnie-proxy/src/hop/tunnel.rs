@@ -156,10 +156,11 @@ pub async fn open(
     alpn: Alpn,
     request: &Request<()>,
 ) -> Result<Tunnel, ProxyError> {
+    let alone = cluster.endpoints.load().endpoints.len() == 1;
     // Boxed: a handshake's state is large, and a connection that lives for days must not keep room for it.
     let opening = Box::pin(async {
         loop {
-            let (place, is_new) = place(worker, endpoint, alpn).await?;
+            let (place, is_new) = place(worker, endpoint, alpn, alone).await?;
             let waiting = Waiting(&place.0.doubt);
             let answer = connect::send(&place.0.requests, request.clone()).await;
             std::mem::forget(waiting);
@@ -192,6 +193,7 @@ async fn place(
     worker: &Rc<Worker>,
     endpoint: &Arc<Endpoint>,
     alpn: Alpn,
+    alone: bool,
 ) -> Result<(Place, bool), ProxyError> {
     let group = GROUPS.with_borrow_mut(|groups| Rc::clone(groups.entry(endpoint.peer.id).or_default()));
     if let Some(place) = group.place(worker) {
@@ -207,7 +209,7 @@ async fn place(
     {
         return Err(ProxyError::unprocessed(*kind, context.clone()));
     }
-    let opened = dial_connection(worker, endpoint, &group, alpn).await;
+    let opened = dial_connection(worker, endpoint, &group, alpn, alone).await;
     group.attempts.set(group.attempts.get() + 1);
     let failure = opened.as_ref().err().map(|error| (error.kind, error.context.to_string()));
     *group.failure.borrow_mut() = failure;
@@ -249,11 +251,12 @@ async fn dial_connection(
     endpoint: &Arc<Endpoint>,
     group: &Rc<Group>,
     alpn: Alpn,
+    alone: bool,
 ) -> Result<Rc<Connection>, ProxyError> {
     // Read before the handshake: a certificate that changes meanwhile makes the connection an old one.
     let tls_generation = worker.process.tls.load().as_ref().map_or(0, |tls| tls.generation);
     let counted = worker.process.count_upstream();
-    let stream = dial::tls(worker, endpoint, alpn).await?;
+    let stream = dial::tls(worker, endpoint, alpn, alone).await?;
     let windows = worker.process.budget.windows(STREAM_WINDOW, CONNECTION_WINDOW);
     let mut builder = h2::client::Builder::new();
     builder

@@ -72,9 +72,15 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// The one header of ours that an application may write: where its proxy shall send this one request instead.
 pub const BYRNIE_OVERRIDE: HeaderName = HeaderName::from_static("byrnie-override");
 
+/// Whether there is any header that only proxies of the mesh may write. Cheaper than looking up one of them: their
+/// names are not among the well-known ones, so each look-up hashes its name.
+pub fn has_mesh_headers(headers: &HeaderMap) -> bool {
+    headers.keys().any(is_of_mesh)
+}
+
 /// Removes every header that only proxies of the mesh may write, and gives out what the application wishes.
 pub fn strip_but_hear_wish(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    if !headers.keys().any(is_of_mesh) {
+    if !has_mesh_headers(headers) {
         return None;
     }
     let wish = headers.remove(BYRNIE_OVERRIDE);
@@ -91,7 +97,7 @@ fn is_of_mesh(name: &HeaderName) -> bool {
 
 /// Removes every header that only proxies of the mesh may write.
 pub fn strip_mesh_headers(headers: &mut HeaderMap) {
-    if headers.keys().any(is_of_mesh) {
+    if has_mesh_headers(headers) {
         let ours: Vec<HeaderName> = headers.keys().filter(|name| is_of_mesh(name)).cloned().collect();
         for name in ours {
             headers.remove(name);

@@ -30,12 +30,44 @@ pub use server2::serve as serve2;
 /// number, makes hyper 1.12 prepare its table anew for each message.
 pub const CODEC_HEADERS: u32 = 100;
 
-/// A request as the codecs hand it over.
-pub struct Incoming {
-    /// Head and body. `Connection`, `Upgrade` and their kin are still there.
-    pub request: Request<Body>,
-    /// The protocol that the client wants to switch to; the body is what it will say then.
+/// A request on its way through this process. It stays in one place and is lent: a head has 230 bytes, and handing it
+/// on from future to future cost more than what most of them do with it.
+pub struct Message {
+    /// As the codecs hand it over, `Connection`, `Upgrade` and their kin are still there.
+    pub head: request::Parts,
+    /// Where `upgrade` is set, what the client will say after the switch.
+    pub body: Body,
+    /// The protocol that the client wants to switch to.
     pub upgrade: Option<HeaderValue>,
+    is_whole: bool,
+}
+
+impl Message {
+    /// As it came.
+    pub fn new(head: request::Parts, body: Body, upgrade: Option<HeaderValue>) -> Self {
+        Self { head, body, upgrade, is_whole: true }
+    }
+
+    /// Whether nothing of it was sent.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// To send it. `None`: it was taken before.
+    pub fn take(&mut self) -> Option<Request<Body>> {
+        if !std::mem::take(&mut self.is_whole) {
+            return None;
+        }
+        let nothing = Request::new(()).into_parts().0;
+        let body = std::mem::replace(&mut self.body, Body::Empty);
+        Some(Request::from_parts(std::mem::replace(&mut self.head, nothing), body))
+    }
+
+    /// Nothing of it was sent, or it is whole again.
+    pub fn restore(&mut self, request: Request<Body>) {
+        (self.head, self.body) = request.into_parts();
+        self.is_whole = true;
+    }
 }
 
 /// Brings CONNECT into the shape of other requests: its target is its host, its path `/`.
@@ -77,9 +109,9 @@ where
 }
 
 /// The answer to one request, by where it came in. Never fails: a failure is an answer, too.
-pub(crate) async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, incoming: Incoming) -> Response<Body> {
+pub(crate) async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, message: &mut Message) -> Response<Body> {
     match front.entrance {
-        Entrance::Mesh => inbound::answer(worker, front, incoming).await,
-        _ => outbound::answer(worker, front, incoming).await,
+        Entrance::Mesh => inbound::answer(worker, front, message).await,
+        _ => outbound::answer(worker, front, message).await,
     }
 }

@@ -19,7 +19,7 @@ use super::headers::upgrade_token;
 use super::noting::Noting;
 use super::strict::Side;
 use super::upgrade::{CONNECT, ClientUpgrade};
-use super::{CODEC_HEADERS, Incoming, answer, idle};
+use super::{CODEC_HEADERS, Message, answer, idle};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::room::Room;
@@ -123,12 +123,14 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
     let asks = is_empty && request.headers().contains_key(UPGRADE);
     let token = if asks { upgrade_token(request.version(), request.headers()) } else { None };
     let Some(token) = token else {
-        let mut request = request.map(|body| if is_empty { Body::Empty } else { Body::H1(body) });
-        if !is_empty && let Some(gate) = Gate::wanted(request.headers()) {
+        let (head, body) = request.into_parts();
+        let body = if is_empty { Body::Empty } else { Body::H1(body) };
+        let mut message = Message::new(head, body, None);
+        if !is_empty && let Some(gate) = Gate::wanted(&message.head.headers) {
             // hyper says 100 when the body is read for the first time.
-            request.extensions_mut().insert(gate);
+            message.head.extensions.insert(gate);
         }
-        let mut response = answer(worker, front, Incoming { request, upgrade: None }).await;
+        let mut response = answer(worker, front, &mut message).await;
         if asks {
             front.notes.decide(false);
         }
@@ -141,8 +143,8 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
         return response;
     };
     let (client, body) = ClientUpgrade::new(hyper::upgrade::on(&mut request));
-    let request = request.map(|_| body);
-    let mut response = answer(worker, front, Incoming { request, upgrade: Some(token) }).await;
+    let mut message = Message::new(request.into_parts().0, body, Some(token));
+    let mut response = answer(worker, front, &mut message).await;
     let switched = response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE);
     front.notes.decide(switched.is_some());
     match switched {
@@ -160,8 +162,8 @@ async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<Hy
         return crate::outbound::refuse_request(worker, front, &Request::from_parts(head, ()), &error);
     }
     let upgrade = Some(HeaderValue::from_static(CONNECT));
-    let request = Request::from_parts(head, body);
-    let mut response = answer(worker, front, Incoming { request, upgrade }).await;
+    let mut message = Message::new(head, body, upgrade);
+    let mut response = answer(worker, front, &mut message).await;
     match response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE) {
         Some(token) => client.accept(&front.tunnels, response, token),
         None => {

@@ -18,7 +18,7 @@ use super::body::{Body, BodyError, H2Body, send_body};
 use super::expect::Gate;
 use super::headers::{has_odd_space, is_protocol};
 use super::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
-use super::{Incoming, answer, hints, idle, to_connect};
+use super::{Message, answer, hints, idle, to_connect};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::room::Room;
@@ -150,12 +150,12 @@ async fn serve_stream(
         return;
     }
     let is_head = request.method() == Method::HEAD;
-    let incoming = incoming(front, request);
-    let is_upgrade = incoming.upgrade.is_some();
-    let mut gate = incoming.request.extensions().get::<Gate>().cloned();
+    let mut message = message(front, request);
+    let is_upgrade = message.upgrade.is_some();
+    let mut gate = message.head.extensions.get::<Gate>().cloned();
     let mut hints = hints::MOST;
     let answered = {
-        let mut answering = std::pin::pin!(answer(worker, front, incoming));
+        let mut answering = std::pin::pin!(answer(worker, front, &mut message));
         std::future::poll_fn(|cx| {
             let polled = worker.hints.listen(|| answering.as_mut().poll(cx));
             for hint in worker.hints.take().into_iter().take(hints) {
@@ -225,7 +225,7 @@ fn allows_connect(worker: &Rc<Worker>, front: &Rc<Front>) -> bool {
 
 /// The request in the shape that it would have on HTTP/1: path only, host as a header. Extended CONNECT (RFC 8441)
 /// becomes an upgrade.
-fn incoming(front: &Front, request: Request<RecvStream>) -> Incoming {
+fn message(front: &Front, request: Request<RecvStream>) -> Message {
     let (mut head, body) = request.into_parts();
     if let Some(authority) = head.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
@@ -261,7 +261,7 @@ fn incoming(front: &Front, request: Request<RecvStream>) -> Incoming {
         }
         upgrade = Some(token);
     }
-    Incoming { request: Request::from_parts(head, body), upgrade }
+    Message::new(head, body, upgrade)
 }
 
 /// `:authority` as Host. One that differs stays beside it: then the request has two hosts, and is refused for that

@@ -17,7 +17,7 @@ use tokio_util::io::poll_read_buf;
 use tokio_util::task::TaskTracker;
 
 use super::body::{Body, BodyError};
-use super::headers::strip_mesh_headers;
+use super::headers::{has_mesh_headers, strip_mesh_headers};
 
 /// Between proxies: which protocol the client wants to switch to; in the response: that it was switched to.
 pub const BYRNIE_UPGRADE: HeaderName = HeaderName::from_static("byrnie-upgrade");
@@ -153,11 +153,19 @@ pub fn accept_from_application(
 
 /// Removes what only proxies of the mesh may say, but for the word that the switch was made.
 pub fn strip_mesh_headers_but_switch(headers: &mut HeaderMap) {
+    if !has_mesh_headers(headers) {
+        return;
+    }
     let switched = headers.remove(BYRNIE_UPGRADE);
     strip_mesh_headers(headers);
     if let Some(token) = switched {
         headers.insert(BYRNIE_UPGRADE, token);
     }
+}
+
+/// What the protocol was switched to, in a response on its way through the mesh.
+pub fn switched_to(headers: &HeaderMap) -> Option<&HeaderValue> {
+    if has_mesh_headers(headers) { headers.get(BYRNIE_UPGRADE) } else { None }
 }
 
 /// Hands on the reading half, writes `body` into the other one.

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use byrnie_decide::Failure;
+use http::header::UPGRADE;
 use http::{Method, Request, Response, StatusCode};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
@@ -20,6 +21,7 @@ use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
 use crate::http::CODEC_HEADERS;
+use crate::http::Message;
 use crate::http::body::Body;
 use crate::http::expect::Gate;
 use crate::http::headers::strip_mesh_headers;
@@ -50,7 +52,7 @@ pub struct Pool {
 }
 
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -67,7 +69,8 @@ struct Connection {
 /// A connection while one request uses it.
 pub struct Lease {
     pool: Rc<Pool>,
-    connection: Connection,
+    /// Boxed: a lease goes through many hands.
+    connection: Box<Connection>,
     /// It has served before, so the origin may have closed it.
     reused: bool,
     /// Whether the request waits with its body, and the application wants it.
@@ -208,19 +211,18 @@ async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Res
     });
     let connection =
         Connection { sender, notes, driver: driver.abort_handle(), retires: super::retirement(worker) };
-    Ok(Lease { pool: Rc::clone(pool), connection, reused: false, unwanted: None })
+    Ok(Lease { pool: Rc::clone(pool), connection: Box::new(connection), reused: false, unwanted: None })
 }
 
 impl Lease {
     /// Sends a request and waits for the head of its response.
-    pub async fn send(
-        mut self,
-        mut request: Request<Body>,
-    ) -> Result<(Response<Body>, AnyLease), SendFailure> {
+    pub async fn send(mut self, message: &mut Message) -> Result<(Response<Body>, AnyLease), SendFailure> {
         self.connection.notes.heard.store(false, Relaxed);
-        self.connection.notes.ask(request.method());
-        let is_connect = *request.method() == Method::CONNECT;
-        self.unwanted = request.extensions().get::<Gate>().cloned();
+        self.connection.notes.ask(&message.head.method);
+        let is_connect = message.head.method == Method::CONNECT;
+        self.unwanted = message.head.extensions.get::<Gate>().cloned();
+        let tunnel = (is_connect || message.head.headers.contains_key(UPGRADE)).then(|| take_tunnel(message));
+        let Some(mut request) = message.take() else { return Err(SendFailure::gone()) };
         if let Some(gate) = self.unwanted.clone() {
             hyper::ext::on_informational(&mut request, move |interim| {
                 if interim.status() == StatusCode::CONTINUE {
@@ -228,8 +230,6 @@ impl Lease {
                 }
             });
         }
-        let upgrade = is_connect || request.headers().contains_key(http::header::UPGRADE);
-        let (request, tunnel) = if upgrade { take_tunnel(request) } else { (request, None) };
         match self.connection.sender.try_send_request(request).await {
             Ok(mut response) => {
                 // What proxies tell each other is not believed of an application.
@@ -248,12 +248,11 @@ impl Lease {
             }
             Err(mut error) => {
                 let unsent = error.take_message();
-                let mut failed = self.failed(&error.into_error(), unsent.is_some());
+                let failed = self.failed(&error.into_error(), unsent.is_some());
                 // What the client will say after the switch has not been read, whatever became of the request.
-                failed.request = match tunnel {
-                    Some(tunnel) => Some(Box::new(Request::new(tunnel))),
-                    None => unsent.map(Box::new),
-                };
+                if let Some(request) = tunnel.map(Request::new).or(unsent) {
+                    message.restore(request);
+                }
                 Err(failed)
             }
         }
@@ -274,25 +273,24 @@ impl Lease {
             Failure::NotProcessed => ProxyError::unprocessed(kind, context),
             _ => ProxyError::new(kind, context),
         };
-        SendFailure { error, failure, request: None }
+        SendFailure { error, failure }
     }
 
     fn switched_unasked(&self) -> SendFailure {
         let context =
             format!("{}: a switch of protocols that nobody asked for", self.pool.endpoint.plan.workload);
         let error = ProxyError::new(Kind::UpstreamProtocol, context);
-        SendFailure { error, failure: Failure::ConnectionDied, request: None }
+        SendFailure { error, failure: Failure::ConnectionDied }
     }
 
     /// The response is complete. When others wait for a place that this worker's requests do not need, the connection
     /// is closed instead, which frees one.
-    pub fn give_back(self) {
+    pub fn give_back(self, now: Instant) {
         let Self { pool, connection, unwanted, .. } = self;
         if unwanted.is_some_and(|gate| !gate.is_open()) {
             // Answered without the body: what would follow on this connection is the body's.
             return connection.driver.abort();
         }
-        let now = Instant::now();
         if connection.sender.is_closed()
             || now >= connection.retires
             || pool.endpoint.gone.is_cancelled()
@@ -317,9 +315,8 @@ impl Lease {
 }
 
 /// A request that asks for an upgrade has no body; what its body would be is said after the switch.
-fn take_tunnel(request: Request<Body>) -> (Request<Body>, Option<Body>) {
-    let (head, body) = request.into_parts();
-    (Request::from_parts(head, Body::Empty), Some(body))
+fn take_tunnel(message: &mut Message) -> Body {
+    std::mem::replace(&mut message.body, Body::Empty)
 }
 
 /// The error with what caused it.

@@ -25,6 +25,7 @@ use super::{Lease as AnyLease, SendFailure, reserve, retirement, wait_for_turn};
 use crate::config::{Cluster, Endpoint, Peer};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
+use crate::http::Message;
 use crate::http::body::{Body, H2Body, send_body};
 use crate::http::expect::Gate;
 use crate::http::headers::{has_odd_space, strip_mesh_headers};
@@ -298,9 +299,10 @@ fn begin(
     let counted = Counted::new(&worker, &endpoint.peer);
     let retires = retirement(&worker);
     let plain = How::Plain(cluster.begins_with, pool.shown);
+    let alone = cluster.endpoints.load().endpoints.len() == 1;
     let dialing = async move {
         let place = Place { counted, retires, pool: pool_weak.clone() };
-        let how = alpn.map_or(plain, How::Tls);
+        let how = alpn.map_or(plain, |alpn| How::Tls(alpn, alone));
         let opened = dial::within(limit, &endpoint, open(&worker, &endpoint, how, place, generation)).await;
         if let Some(pool) = pool_weak.upgrade() {
             pool.dialing.borrow_mut().take();
@@ -320,7 +322,8 @@ fn begin(
 
 /// What a connection begins with.
 enum How {
-    Tls(Alpn),
+    /// Whether there is no other endpoint to go to.
+    Tls(Alpn, bool),
     /// The header, and whose address the application is to see.
     Plain(ProxyHeader, Option<SocketAddr>),
 }
@@ -333,8 +336,8 @@ async fn open(
     generation: u64,
 ) -> Result<Rc<Connection>, ProxyError> {
     match how {
-        How::Tls(alpn) => {
-            let stream = dial::tls(worker, endpoint, alpn).await?;
+        How::Tls(alpn, alone) => {
+            let stream = dial::tls(worker, endpoint, alpn, alone).await?;
             handshake(worker, endpoint, stream, place, generation).await
         }
         How::Plain(begins_with, shown) => {
@@ -410,9 +413,9 @@ impl Lease {
     pub async fn send(
         self,
         worker: &Worker,
-        request: Request<Body>,
+        message: &mut Message,
     ) -> Result<(Response<Body>, AnyLease), SendFailure> {
-        let (head, body) = request.into_parts();
+        let (head, body) = message.take().ok_or_else(SendFailure::gone)?.into_parts();
         let gate = head.extensions.get::<Gate>().cloned();
         let is_connect = head.method == Method::CONNECT;
         let upgrade = is_connect || head.headers.contains_key(BYRNIE_UPGRADE);
@@ -421,8 +424,8 @@ impl Lease {
         let (response, stream) = match sender.send_request(Request::from_parts(head, ()), end) {
             Ok(sent) => sent,
             Err(error) => {
-                let request = Some(Box::new(Request::new(body)));
-                return Err(SendFailure { request, ..self.failed(&error, true) });
+                message.restore(Request::new(body));
+                return Err(self.failed(&error, true));
             }
         };
         let pumping = (!end).then(|| tokio::task::spawn_local(Box::pin(send_body(body, stream))));
@@ -459,7 +462,7 @@ impl Lease {
     fn malformed(&self, what: &str) -> SendFailure {
         let context = format!("{}: {what}", self.pool.endpoint.plan.workload);
         let error = ProxyError::new(Kind::UpstreamProtocol, context);
-        SendFailure { error, failure: Failure::ConnectionDied, request: None }
+        SendFailure { error, failure: Failure::ConnectionDied }
     }
 
     fn failed(&self, error: &h2::Error, at_once: bool) -> SendFailure {
@@ -482,11 +485,7 @@ impl Lease {
         let failure = if kind == Kind::TlsFailed { Failure::NotProcessed } else { failure };
         let context = format!("{}: {error}", self.pool.endpoint.plan.workload);
         let unprocessed = failure == Failure::NotProcessed;
-        SendFailure {
-            error: ProxyError { kind, unprocessed, context: context.into() },
-            failure,
-            request: None,
-        }
+        SendFailure { error: ProxyError { kind, unprocessed, context: context.into() }, failure }
     }
 }
 

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use byrnie_decide::Failure;
 use foldhash::HashMap;
-use http::{Request, Response};
+use http::Response;
 
 use tokio::sync::Notify;
 
 use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
+use crate::http::Message;
 use crate::http::body::Body;
 use crate::tls::Alpn;
 use crate::worker::Worker;
@@ -79,9 +80,9 @@ pub enum Lease {
 
 impl Lease {
     /// The response is complete: the connection can take another request.
-    pub fn give_back(self) {
+    pub fn give_back(self, now: Instant) {
         match self {
-            Self::H1(lease) => lease.give_back(),
+            Self::H1(lease) => lease.give_back(now),
             Self::H2(lease) => drop(lease),
         }
     }
@@ -93,8 +94,14 @@ pub struct SendFailure {
     pub error: ProxyError,
     /// What it means for another try.
     pub failure: Failure,
-    /// The request, when its body is still whole; of its head a try has a copy.
-    pub request: Option<Box<Request<Body>>>,
+}
+
+impl SendFailure {
+    /// A request that was sent already: a mistake of this program.
+    fn gone() -> Self {
+        let error = ProxyError::unprocessed(Kind::Internal, "the request is gone");
+        Self { error, failure: Failure::NotProcessed }
+    }
 }
 
 /// Gets a place on a connection to the endpoint: an idle one, a new one, or a turn in the queue. `shown`: whose address
@@ -154,15 +161,16 @@ async fn acquire_shown(
 }
 
 impl Slot {
-    /// Sends the request and waits for the response's head. The lease is held until its body is read.
+    /// Sends the request and waits for the response's head. The lease is held until its body is read. What could not be
+    /// sent is in `message` again: its body whole, its head perhaps gone.
     pub async fn send(
         self,
         worker: &Worker,
-        request: Request<Body>,
+        message: &mut Message,
     ) -> Result<(Response<Body>, Lease), SendFailure> {
         match self {
-            Self::H1(lease) => lease.send(request).await,
-            Self::H2(lease) => lease.send(worker, request).await,
+            Self::H1(lease) => lease.send(message).await,
+            Self::H2(lease) => lease.send(worker, message).await,
         }
     }
 }

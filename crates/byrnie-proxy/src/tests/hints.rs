@@ -2,10 +2,11 @@
 
 use byrnie_plan::AppProtocol;
 use http::{Request, Response};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::client::{Client, get};
-use super::kit::Roads;
+use super::kit::{Roads, read_head};
 use crate::http::hints::MOST;
 use crate::tcp::tests::mesh::{application, run};
 
@@ -38,6 +39,34 @@ async fn hints(address: std::net::SocketAddr, path: &str) -> Vec<String> {
     }
     assert_eq!(answer.await.unwrap().status(), 200);
     heard
+}
+
+/// Says two hints and then the answer, all in one breath, for each request of its connection.
+async fn hinting1(mut stream: TcpStream) {
+    while let Some(head) = read_head(&mut stream).await {
+        let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n".repeat(2);
+        let body = if head.starts_with("HEAD") { "" } else { "ok" };
+        let answer = format!("{hints}HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-final: 1\r\n\r\n{body}");
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+}
+
+/// HTTP/1's codec hears of no hint, so none is passed on; what follows is untouched, also the next answer.
+#[test]
+fn hints_of_an_http1_application_harm_no_answer() {
+    run(async {
+        let roads = Roads::new(application(hinting1).await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let mut client = Client::to(address).await;
+            for _ in 0..3 {
+                let answer = client.ask(get("/")).await;
+                assert_eq!((answer.status, answer.header("x-final")), (200, "1"), "{road}");
+                assert_eq!(answer.text(), "ok", "{road}");
+                assert_eq!(answer.header("link"), "", "{road}: of the hint nothing gets into the answer");
+            }
+            assert_eq!(hints(address, "/").await, [""; 0], "{road}");
+        }
+    });
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::limits::{direct2, with};
 use crate::config::Endpoint;
 use crate::front::{Entrance, Front};
 use crate::http::body::Body;
-use crate::http::{Incoming, answer};
+use crate::http::{Message, answer};
 use crate::tcp::tests::mesh::{application, run, until};
 
 /// Answers slowly, and counts its connections.
@@ -122,8 +122,8 @@ fn the_future_of_a_request_stays_small() {
         let roads = Roads::new(origin(async |_| text("ok")).await, AppProtocol::Http1).await;
         for entrance in [Entrance::Gateway(8000), Entrance::Mesh] {
             let front = Front::new(entrance, None, roads.gateway);
-            let request = http::Request::new(Body::Empty);
-            let answering = answer(&roads.pair.client, &front, Incoming { request, upgrade: None });
+            let mut message = Message::new(http::Request::new(()).into_parts().0, Body::Empty, None);
+            let answering = answer(&roads.pair.client, &front, &mut message);
             // It is moved once for each request, and kept as long as the request lasts.
             assert!(size_of_val(&answering) <= 8192, "{} bytes", size_of_val(&answering));
         }

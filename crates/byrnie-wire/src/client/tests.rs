@@ -339,6 +339,7 @@ fn taps_end_with_the_stream() {
             response_bytes: 1,
             grpc_status: None,
             error: String::new(),
+            delayed_us: 0,
         };
         crate::report::TapEvent { tap, request: 1, at_ms: 1, what: crate::report::TapWhat::End(end) }
     };

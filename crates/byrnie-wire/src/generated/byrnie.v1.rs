@@ -249,6 +249,9 @@ pub struct TapEnd {
     pub grpc_status: ::core::option::Option<u32>,
     #[prost(string, tag = "4")]
     pub error: ::prost::alloc::string::String,
+    /// How long a FaultPolicy made it wait here.
+    #[prost(uint64, tag = "5")]
+    pub delayed_us: u64,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -113,6 +113,8 @@ pub struct TapEnd {
     pub grpc_status: Option<u16>,
     /// The error's code, empty when all went well.
     pub error: String,
+    /// Microseconds for which a FaultPolicy made it wait here.
+    pub delayed_us: u64,
 }
 
 pub(crate) fn tap_request_to_proto(tap: &TapRequest) -> pb::TapRequest {
@@ -177,6 +179,7 @@ pub(crate) fn tap_event_to_proto(event: &TapEvent) -> pb::TapEvent {
             response_bytes: end.response_bytes,
             grpc_status: end.grpc_status.map(u32::from),
             error: cut(&end.error),
+            delayed_us: end.delayed_us,
         }),
     };
     pb::TapEvent { tap: event.tap, request: event.request, at_ms: event.at_ms, what: Some(what) }
@@ -198,6 +201,7 @@ pub(crate) fn tap_event_from_proto(wire: pb::TapEvent) -> Result<TapEvent, Decod
                 .map(|code| at("grpc_status", within(code, 0, u16::MAX)))
                 .transpose()?,
             error: at("error", text(end.error, MAX_TAP_TEXT))?,
+            delayed_us: end.delayed_us,
         })),
     })?;
     Ok(TapEvent { tap: wire.tap, request: wire.request, at_ms: wire.at_ms, what })

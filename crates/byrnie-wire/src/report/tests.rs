@@ -171,6 +171,7 @@ fn taps_round_trip() {
             response_bytes: 7,
             grpc_status: Some(0),
             error: "BYR0201".into(),
+            delayed_us: 5,
         }),
     ] {
         let event = TapEvent { tap: 4, request: 1, at_ms: 2, what };

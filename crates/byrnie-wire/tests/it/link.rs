@@ -168,7 +168,13 @@ async fn status_reports_and_taps_go_both_ways() {
     plane.order(&Order::TapStart(tap.clone()));
     assert!(matches!(next(&mut events).await, Event::Synced));
     assert!(matches!(next(&mut events).await, Event::TapRequest(asked) if asked == tap));
-    let end = TapEnd { since_start_us: 1, response_bytes: 2, grpc_status: None, error: String::new() };
+    let end = TapEnd {
+        since_start_us: 1,
+        response_bytes: 2,
+        grpc_status: None,
+        error: String::new(),
+        delayed_us: 0,
+    };
     let event = TapEvent { tap: 3, request: 1, at_ms: 1, what: TapWhat::End(end) };
     assert_eq!(handle.tap([event.clone(), TapEvent { tap: 4, ..event.clone() }]), 1);
     assert_eq!(said.recv().await.unwrap(), Incoming::Tap(event));

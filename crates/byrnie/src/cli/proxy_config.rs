@@ -68,6 +68,7 @@ fn name(section: ProxySection) -> &'static str {
         ProxySection::Certificates => "certificates",
         ProxySection::Policy => "policy",
         ProxySection::Connections => "connections",
+        ProxySection::Settings => "settings",
     }
 }
 
@@ -118,6 +119,9 @@ fn columns(section: ProxySection) -> &'static [(&'static str, &'static str)] {
         }
         ProxySection::Connections => {
             &[("REMOTE", "remote"), ("ENTRANCE", "entrance"), ("TO", "to"), (">AGE_MS", "ageMs")]
+        }
+        ProxySection::Settings => {
+            &[("AT", "at"), ("FIELD", "field"), ("VALUE", "value"), ("ORIGIN", "origin")]
         }
     }
 }

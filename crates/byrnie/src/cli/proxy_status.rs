@@ -1,6 +1,6 @@
 //! `byrnie proxy-status` and `byrnie get proxies`: whether each proxy obeys the latest state.
 
-use byrnie_control::api::{Items, ProxyItem, SyncState};
+use byrnie_control::api::{Items, PoolTotals, ProxyItem, SyncState};
 use serde::Serialize;
 
 use crate::cli::Context;
@@ -103,7 +103,16 @@ fn table(items: &[ProxyItem], namespaces: bool, wide: bool) -> Table {
         headers.insert(0, "NAMESPACE");
     }
     if wide {
-        headers.extend([">PID", "ADMIN", "MESH", "IDENTITY"]);
+        headers.extend([
+            ">PID",
+            "ADMIN",
+            "MESH",
+            "IDENTITY",
+            ">CONNECTIONS",
+            ">IN_FLIGHT",
+            ">PENDING",
+            "EJECTED",
+        ]);
     }
     headers.push("REASON");
     let mut table = Table::new(&headers);
@@ -125,6 +134,9 @@ fn table(items: &[ProxyItem], namespaces: bool, wide: bool) -> Table {
         }
         if wide {
             row.extend([item.pid.to_string(), item.admin.clone(), item.mesh.clone(), item.identity.clone()]);
+            let PoolTotals { connections, in_flight, pending, ejected } = &item.pools;
+            row.extend([connections, in_flight, pending].map(ToString::to_string));
+            row.push(ejected.join(", "));
         }
         row.push(reason(item));
         table.row(row);
@@ -173,6 +185,7 @@ mod tests {
             stale: 0,
             rejected: vec!["Routes/shop/web: BYR0301 why".into()],
             upstreams: Vec::new(),
+            pools: PoolTotals::default(),
         }
     }
 

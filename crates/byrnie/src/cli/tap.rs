@@ -77,7 +77,11 @@ fn end(text: &mut String, event: &TapEvent) -> std::fmt::Result {
         write!(text, " grpc-status={}", grpc_status(status))?;
     }
     let duration = event.latency_micros.map_or_else(|| "-".to_owned(), number::micros);
-    write!(text, " duration={duration} response-length={}B", event.response_bytes.unwrap_or(0))
+    write!(text, " duration={duration} response-length={}B", event.response_bytes.unwrap_or(0))?;
+    match event.delayed_micros {
+        Some(delay) => write!(text, " fault-delay={}", number::micros(delay)),
+        None => Ok(()),
+    }
 }
 
 /// The names of <https://grpc.io/docs/guides/status-codes/>.
@@ -127,6 +131,7 @@ pub(super) mod tests {
             grpc_status: None,
             latency_micros: None,
             response_bytes: None,
+            delayed_micros: None,
             error: String::new(),
         }
     }
@@ -153,6 +158,18 @@ pub(super) mod tests {
             line(&end, false),
             format!("end {head} grpc-status=OK duration=99µs response-length=1337B\n")
         );
+    }
+
+    #[test]
+    fn a_delay_on_purpose_is_told_apart() {
+        let end = TapEvent {
+            latency_micros: Some(305_000),
+            response_bytes: Some(2),
+            delayed_micros: Some(300_000),
+            ..event(TapPhase::End)
+        };
+        let line = line(&end, false);
+        assert!(line.ends_with(" duration=305ms response-length=2B fault-delay=300ms\n"), "{line}");
     }
 
     #[test]

@@ -81,6 +81,25 @@ fn workloads_come_change_and_go_under_load() {
     loads.into_iter().for_each(|load| drop(load.stop_unharmed()));
 }
 
+/// The only instance gets another identity: its old certificate goes before the new one is there, and callers wait.
+#[test]
+fn another_service_account_of_a_single_instance_costs_no_request() {
+    let shop = Shop::open();
+    let loads = shop.load();
+    for account in ["other", "web", "third"] {
+        let text = yaml::workload("web-1", "web", shop.web.port, "");
+        let another = text.replace("serviceAccount: web", &format!("serviceAccount: {account}"));
+        shop.mesh.apply(&another);
+        until("it has the identity", || {
+            let proxies = shop.mesh.items(&["proxy-status", "web-1", "-o", "json"])?;
+            proxies[0]["identity"].as_str()?.ends_with(&format!("/sa/{account}")).then_some(())
+        });
+        loads.iter().for_each(|load| load.more(100));
+    }
+    let reports = loads.map(Load::stop);
+    assert!(reports.iter().all(|report| report.failed == 0), "{reports:#?}");
+}
+
 #[test]
 fn routes_weights_and_listeners_change_under_load() {
     let shop = Shop::open();

@@ -62,6 +62,37 @@ spec: {targetRefs: [{kind: Gateway, name: front}], timeouts: {request: 500ms}}
 }
 
 #[test]
+fn a_call_fails_with_its_grpc_status_and_a_delay_shows_in_the_tap() {
+    let shop = Shop::open("");
+    let call = [("content-type", "application/grpc"), ("te", "trailers")];
+    let faults = "{abort: {grpcStatus: 14}, matches: [{path: {value: /call}}]}, \
+                  {delay: {fixed: 200ms}, matches: [{path: {value: /slow}}]}";
+    shop.mesh.apply(&policy("grpc", "{kind: Service, name: web}", "", faults));
+    let answer = until("the call fails", || {
+        get(&shop.a, "/call", &call).ok().filter(|answer| answer.header("grpc-status") == Some("14"))
+    });
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/grpc")));
+    assert!(answer.header("grpc-message").is_some_and(|why| why.contains("shop/grpc")), "{answer:?}");
+    // What is no call has no such status.
+    assert_eq!(get(&shop.a, "/call", &[]).unwrap().status, 503);
+    let tap = std::thread::scope(|scope| {
+        let tapping = scope.spawn(|| {
+            let filter = ["tap", "a", "-n", "shop", "--path", "/slow", "--limit", "3", "-o", "json"];
+            shop.mesh.byrnie(&filter).ok()
+        });
+        until("it was tapped", || {
+            assert_eq!(get(&shop.a, "/slow", &[]).unwrap().status, 200);
+            tapping.is_finished().then_some(())
+        });
+        tapping.join().unwrap()
+    });
+    let delays = tap
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["delayedMicros"].as_u64());
+    assert_eq!(delays.collect::<Vec<_>>(), [200_000], "{tap}");
+}
+
+#[test]
 fn it_ends_by_itself_and_says_so() {
     let shop = Shop::open("");
     let target = "{kind: HTTPRoute, name: web}";

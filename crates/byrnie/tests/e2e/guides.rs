@@ -57,12 +57,15 @@ impl Guide {
         who(&self.get(host, path, headers))
     }
 
-    /// `Accepted=True/Accepted` and so on, of a route towards its first parent; each was observed at its generation.
+    /// `Accepted=True/Accepted` and so on, of a route towards its first parent, observed at its generation: proxies may
+    /// obey before the status is written.
     fn parent(&self, kind: &str, name: &str, namespace: &str) -> Vec<String> {
-        let object = self.mesh.byrnie(&["get", kind, name, "-n", namespace, "-o", "json"]).json();
-        let conditions = object["status"]["parents"][0]["conditions"].as_array().unwrap().clone();
-        let generation = &object["metadata"]["generation"];
-        assert!(conditions.iter().all(|c| c["observedGeneration"] == *generation), "{object:#}");
+        let conditions = until("its status is that of its generation", || {
+            let object = self.mesh.byrnie(&["get", kind, name, "-n", namespace, "-o", "json"]).json();
+            let conditions = object["status"]["parents"][0]["conditions"].as_array()?.clone();
+            let generation = &object["metadata"]["generation"];
+            conditions.iter().all(|c| c["observedGeneration"] == *generation).then_some(conditions)
+        });
         let text = |c: &serde_json::Value, field: &str| c[field].as_str().unwrap().to_owned();
         conditions
             .iter()
@@ -217,8 +220,10 @@ fn a_listener_set_adds_a_port_to_a_gateway() {
     until("the added listener listens", || get(&extra, "/", &[]).ok());
     assert_eq!(who(&ask(&extra, "any", "/", &[])), "store");
     assert_eq!(guide.who("any", "/", &[]), "v1", "the Gateway's own listener has its own routes");
-    let set = guide.mesh.byrnie(&["get", "listenerset", "team", "-n", "backend", "-o", "json"]).json();
-    assert_eq!(set["status"]["listeners"][0]["attachedRoutes"], 1, "{set:#}");
+    until("its status counts its route", || {
+        let set = guide.mesh.byrnie(&["get", "listenerset", "team", "-n", "backend", "-o", "json"]).json();
+        (set["status"]["listeners"][0]["attachedRoutes"] == 1).then_some(())
+    });
     guide.mesh.byrnie(&["delete", "listenerset", "team", "-n", "backend"]).ok();
     until("its port is closed", || get(&extra, "/", &[]).is_err().then_some(()));
 }

@@ -121,6 +121,25 @@ spec:
 }
 
 #[test]
+fn a_namespaces_word_is_heard_by_applications_without_a_proxy() {
+    let alone = Echo::start("");
+    let text = [
+        yaml::workload("alone-1", "alone", alone.port, "proxy: none"),
+        yaml::caller("a", ""),
+        yaml::service("alone", "tcp"),
+        policy("all", "kind: Namespace, name: shop", "proxyProtocol: {send: v1}"),
+    ];
+    let mesh = Mesh::start(&text.concat());
+    let address = mesh.upstream("a", "alone");
+    let line = until("it begins with a header", || {
+        let mut client = Bytes::try_open(&address).ok()?;
+        client.send("hello\n").ok()?;
+        client.receive_line().ok().filter(|line| line.starts_with("PROXY"))
+    });
+    assert!(line.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 "), "{line}");
+}
+
+#[test]
 fn connect_follows_routes_where_it_is_allowed() {
     let tunnel = Echo::after_connect();
     let (open, closed) = (free_port(), free_port());

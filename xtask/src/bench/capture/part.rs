@@ -2,13 +2,14 @@
 //! with blocking sockets, that know nothing of a mesh.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 
+use crate::bench::memory::held;
 use crate::bench::process::cpu;
 
 /// What the client reads at once.
@@ -25,6 +26,8 @@ pub enum Part {
     Connect { host: String, port: u16, count: u32 },
     /// Reads all it can get
     Pull { host: String, port: u16, connections: u32, seconds: u64 },
+    /// Opens connections of HTTP/1.1 and holds them until its input ends (`bench --memory`)
+    Hold { to: SocketAddr, connections: usize },
 }
 
 /// Runs it; what it found out goes to standard output as JSON.
@@ -33,6 +36,7 @@ pub fn run(part: Part) -> anyhow::Result<()> {
         Part::Serve { echo, bulk } => return serve(echo, bulk),
         Part::Connect { host, port, count } => connect(&host, port, count)?,
         Part::Pull { host, port, connections, seconds } => pull(&host, port, connections, seconds)?,
+        Part::Hold { to, connections } => return held::hold(to, connections),
     };
     println!("{found}");
     Ok(())

@@ -8,18 +8,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{CONNECTIONS, Outcome, answer_length, deadline, get};
+use super::{Outcome, answer_length, deadline, get};
 
 /// Loads an address for a time.
-pub async fn run(to: SocketAddr, time: Duration) -> anyhow::Result<Outcome> {
+pub async fn run(to: SocketAddr, time: Duration, connections: usize) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let end = deadline(time);
-    let mut connections = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        connections.spawn(connection(to, end));
+    let mut clients = JoinSet::new();
+    for _ in 0..connections {
+        clients.spawn(connection(to, end));
     }
     let mut times = Vec::new();
-    while let Some(result) = connections.join_next().await {
+    while let Some(result) = clients.join_next().await {
         times.append(&mut result.context("a connection's task")??);
     }
     Ok(Outcome::of(times, 0, start.elapsed()))

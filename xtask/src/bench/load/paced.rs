@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::{Outcome, PACE, answer_length, deadline, get};
+use super::{Outcome, answer_length, deadline, get};
 
 /// Connections, each with its share of the pace.
 const CONNECTIONS: u32 = 16;
@@ -15,11 +15,11 @@ const CONNECTIONS: u32 = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Loads an address for a time.
-pub fn run(to: SocketAddr, time: Duration) -> anyhow::Result<Outcome> {
+pub fn run(to: SocketAddr, time: Duration, pace: u32) -> anyhow::Result<Outcome> {
     let start = Instant::now();
-    let end = deadline(time);
+    let gap = Duration::from_secs(1) * CONNECTIONS / pace;
     let threads: Vec<_> =
-        (0..CONNECTIONS).map(|index| std::thread::spawn(move || connection(to, index, end))).collect();
+        (0..CONNECTIONS).map(|index| std::thread::spawn(move || connection(to, index, gap, time))).collect();
     let mut times = Vec::new();
     let mut failed = 0;
     for thread in threads {
@@ -52,12 +52,12 @@ pub fn in_turn(to: SocketAddr, requests: u64, patience: Duration) -> anyhow::Res
 
 /// A request whose connection is still busy at its time counts from then. One whose thread merely woke late counts
 /// from its sending: that is our delay, not the proxy's.
-fn connection(to: SocketAddr, index: u32, end: Instant) -> anyhow::Result<Vec<Duration>> {
+fn connection(to: SocketAddr, index: u32, gap: Duration, time: Duration) -> anyhow::Result<Vec<Duration>> {
     let mut connection = Connection::open(to, PATIENCE)?;
     let request = get(to);
-    let gap = Duration::from_secs(1) * CONNECTIONS / PACE;
     let mut jitter = Jitter(u64::from(index) + 1);
     let mut times = Vec::new();
+    let end = deadline(time);
     let mut due = Instant::now() + gap * index / CONNECTIONS;
     while due < end {
         let idle = due.saturating_duration_since(Instant::now());

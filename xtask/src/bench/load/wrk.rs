@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::{CONNECTIONS, Outcome};
+use super::Outcome;
 
 /// Whether it is installed.
 pub fn available() -> bool {
@@ -17,10 +17,10 @@ pub fn available() -> bool {
 }
 
 /// Loads an address for a time.
-pub fn run(to: SocketAddr, time: Duration, threads: usize) -> anyhow::Result<Outcome> {
+pub fn run(to: SocketAddr, time: Duration, threads: usize, connections: usize) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let mut command = Command::new("wrk");
-    command.arg(format!("-t{threads}")).arg(format!("-c{CONNECTIONS}"));
+    command.arg(format!("-t{}", threads.min(connections))).arg(format!("-c{connections}"));
     command.arg(format!("-d{}s", time.as_secs().max(1))).args(["--latency", &format!("http://{to}/")]);
     let output = command.output().context("starting wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -23,7 +23,7 @@ pub fn start(place: &Place, program: &Path) -> anyhow::Result<Peer> {
     let version = version(program, "--version")?;
     let gateway = free_address()?;
     let text = mesh(gateway, place.origin);
-    let mesh = Mesh::start(program, &place.directory, &text, &[], place.workers, 3, 3)?;
+    let mesh = Mesh::start(program, &place.directory, &text, &[], place.workers, 3, 4)?;
     let pid = |name: &str| mesh.pid(name);
     let front = vec![pid("front")?];
     let pair = vec![pid("client")?, pid("server")?];
@@ -32,7 +32,10 @@ pub fn start(place: &Place, program: &Path) -> anyhow::Result<Peer> {
     let rows = vec![
         row(Work::Hop, gateway, &front),
         row(Work::Pair, upstream("http")?, &pair),
+        row(Work::Connect, upstream("http")?, &pair),
+        row(Work::Http2, upstream("h2")?, &pair),
         row(Work::Grpc, upstream("grpc")?, &pair),
+        row(Work::Stream, upstream("grpc")?, &pair),
         row(Work::Tcp, upstream("tcp")?, &pair),
     ];
     Ok(Peer { version, rows, log: mesh.log, processes: vec![mesh.process] })
@@ -104,7 +107,13 @@ impl Mesh {
 }
 
 fn mesh(gateway: SocketAddr, origin: &Origin) -> String {
-    let ports = [("GATEWAY", gateway), ("HTTP", origin.http), ("GRPC", origin.grpc), ("TCP", origin.tcp)];
+    let ports = [
+        ("GATEWAY", gateway),
+        ("HTTP", origin.http),
+        ("H2", origin.h2),
+        ("GRPC", origin.grpc),
+        ("TCP", origin.tcp),
+    ];
     ports.iter().fold(MESH.to_owned(), |text, (name, to)| {
         text.replace(&format!("{{{{{name}}}}}"), &to.port().to_string())
     })
@@ -143,7 +152,7 @@ mod tests {
     #[test]
     fn the_mesh_is_whole() {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let text = mesh(at(1), &Origin { http: at(2), opaque: at(2), grpc: at(3), tcp: at(4) });
+        let text = mesh(at(1), &Origin { http: at(2), opaque: at(2), grpc: at(3), h2: at(5), tcp: at(4) });
         assert!(!text.contains("{{"), "{text}");
     }
 

@@ -47,7 +47,11 @@ pub fn start(place: &Place) -> anyhow::Result<Peer> {
     let rows = vec![
         row(Work::Hop, hop, alone),
         row(Work::Pair, http, pair),
+        row(Work::Connect, http, pair),
+        // Nothing in its configuration for gRPC is gRPC's own but the stream's timeout.
+        row(Work::Http2, grpc, pair),
         row(Work::Grpc, grpc, pair),
+        row(Work::Stream, grpc, pair),
         row(Work::Tcp, tcp, pair),
     ];
     Ok(Peer { version, rows, processes, log: place.directory.join("envoy-client.log") })

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use byrnie_decide::Time;
 use byrnie_plan::Hop;
+use byrnie_wire::report::PoolState;
 use serde_json::{Value, json};
 
 use crate::config::{Cluster, Endpoint};
@@ -27,7 +28,7 @@ pub(super) fn endpoints(process: &Process) -> Vec<Value> {
             "ejectedForMs": ejected.map_or(0, |until| millis(until, now)),
             "cluster": name(cluster), "hop": hop, "identity": identity, "weight": endpoint.plan.weight,
             "locality": endpoint.plan.locality,
-            "latencyUs": endpoint.load.latency().map_or(0, |latency| latency.as_micros().min(u128::from(u64::MAX)) as u64),
+            "latencyUs": latency_us(endpoint),
             "penalty": endpoint.load.penalty(now),
         })
     })
@@ -39,7 +40,7 @@ pub(super) fn pools(process: &Process) -> Vec<Value> {
         json!({
             "cluster": name(cluster), "endpoint": endpoint.plan.address.to_string(),
             "workload": endpoint.plan.workload.to_string(),
-            "connections": endpoint.connections.load(Relaxed) + endpoint.peer.connections.load(Relaxed), "inFlight": endpoint.load.in_flight(),
+            "connections": connections(endpoint), "inFlight": endpoint.load.in_flight(),
             "pending": cluster.pending.load(Relaxed),
             "maxConnections": cluster.settings.limits.max_connections,
             "maxInFlight": cluster.settings.limits.max_in_flight,
@@ -47,7 +48,32 @@ pub(super) fn pools(process: &Process) -> Vec<Value> {
     })
 }
 
-fn of_all(process: &Process, one: impl Fn(&Cluster, &Endpoint) -> Value) -> Vec<Value> {
+/// The same, as it is reported: of endpoints about which there is something to say.
+pub fn pool_states(process: &Process) -> Vec<PoolState> {
+    let mut states = of_all(process, |cluster, endpoint| PoolState {
+        service: cluster.service.service.clone(),
+        port: cluster.service.port,
+        workload: endpoint.plan.workload.clone(),
+        connections: connections(endpoint),
+        in_flight: endpoint.load.in_flight(),
+        pending: cluster.pending.load(Relaxed),
+        ejected: endpoint.outlier.out_until().is_some(),
+        latency_us: latency_us(endpoint),
+    });
+    states.retain(|pool| pool.connections > 0 || pool.in_flight > 0 || pool.pending > 0 || pool.ejected);
+    states
+}
+
+/// Its own, and those to its peer.
+fn connections(endpoint: &Endpoint) -> u32 {
+    endpoint.connections.load(Relaxed) + endpoint.peer.connections.load(Relaxed)
+}
+
+fn latency_us(endpoint: &Endpoint) -> u64 {
+    endpoint.load.latency().map_or(0, |latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn of_all<T>(process: &Process, one: impl Fn(&Cluster, &Endpoint) -> T) -> Vec<T> {
     let mut clusters: Vec<Arc<Cluster>> = crate::config::clusters(&process.config.load());
     clusters.sort_by(|a, b| a.service.cmp(&b.service));
     let each = |cluster: &Arc<Cluster>| {

@@ -180,7 +180,7 @@ fn tiny_frames_to_a_slow_reader_harm_nobody() {
         });
         let pair = Pair::new(server.await).await;
         // A peer that is not our relay, which would join what waits: a frame for each byte, as fast as it can.
-        let tls = dial::tls(&pair.client, &pair.endpoint, Alpn::Bytes).await.unwrap();
+        let tls = dial::tls(&pair.client, &pair.endpoint, Alpn::Bytes, false).await.unwrap();
         let (requests, driver) = h2::client::Builder::new().handshake::<_, Bytes>(tls).await.unwrap();
         tokio::task::spawn_local(driver);
         let (mut tiny, answer) = open(&requests).await;

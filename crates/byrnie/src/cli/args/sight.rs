@@ -200,6 +200,8 @@ pub enum ProxySection {
     Policy,
     /// Client connections that are open
     Connections,
+    /// What holds for what comes in, and whose word it is
+    Settings,
 }
 
 /// `byrnie restart`.

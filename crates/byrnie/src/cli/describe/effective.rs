@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use byrnie_api::kinds::MeshSpec;
 use byrnie_api::{Kind, Object, ObjectKey, Typed};
 use byrnie_decide::{request_limit, try_limit};
-use byrnie_mesh::{Change, Compiler, Controlled, Options, Origins, RuleValues, ServiceValues};
-use byrnie_plan::{BackendTarget, HttpRule, Key, ObjectName, Resource, RouteKind};
+use byrnie_mesh::{Change, Compiler, Controlled, Entry, Options, Origins, RuleValues, ServiceValues};
+use byrnie_plan::{BackendTarget, HttpRule, InboundOverrides, Key, ObjectName, Resource, RouteKind};
 use serde_json::Value;
 
 use super::{indent, words};
@@ -50,7 +50,7 @@ impl World {
             Kind::TCPRoute => self.rules(RouteKind::Tcp, &key, object),
             Kind::TLSRoute => self.rules(RouteKind::Tls, &key, object),
             Kind::Gateway => self.gateway(&key)?,
-            Kind::Workload => vec![(String::new(), self.workload(&key)?)],
+            Kind::Workload => self.workload(&key)?,
             _ => Vec::new(),
         };
         let mut text = String::new();
@@ -70,6 +70,9 @@ impl World {
         let mut values = Values::new();
         for (field, value) in words::settings(&held.settings) {
             values.insert(field.to_owned(), (value, origin(&held.origins, field)));
+        }
+        if let Some(Resource::Service(service)) = self.compiler.resource(&Key::Service(name(key))) {
+            values.extend(self.said(key, &Entry::Service(name(key)), &service.overrides));
         }
         words::controlled(&mut values, "outbound", &held.outbound);
         words::controlled(&mut values, "inbound", &held.inbound);
@@ -125,17 +128,55 @@ impl World {
             tables.truncate(1);
             tables.iter_mut().for_each(|(place, _)| place.clear());
         }
-        let of_mesh = self.mesh_values(&["proxy", "telemetry"])?;
+        let mut of_mesh = self.mesh_values(&["proxy", "telemetry"])?;
+        self.entry(key, &Entry::Proxy, &mut of_mesh);
         match tables.as_mut_slice() {
             [(place, values)] if place.is_empty() => values.extend(of_mesh),
             _ => tables.push((String::new(), of_mesh)),
         }
+        if let Some(Resource::GatewayRoutes(routes)) = self.compiler.resource(&Key::GatewayRoutes(name(key)))
+        {
+            let ports = routes.listeners.iter().map(|listener| (listener.port, &listener.overrides));
+            tables.extend(self.ports(key, ports));
+        }
         Ok(tables)
     }
 
-    fn workload(&self, key: &ObjectKey) -> Result<Values, Failure> {
+    /// What policies say about all that comes in, in the place of what the Mesh says.
+    fn entry(&self, key: &ObjectKey, entry: &Entry, values: &mut Values) {
+        if let Some(Resource::InboundPolicy(policy)) = self.compiler.resource(&Key::InboundPolicy(name(key)))
+        {
+            values.extend(self.said(key, entry, &policy.overrides));
+        }
+    }
+
+    fn said(&self, key: &ObjectKey, entry: &Entry, overrides: &InboundOverrides) -> Values {
+        let origins = self.compiler.inbound_origins(&name(key), entry);
+        let words = overrides.words().into_iter();
+        words.map(|(field, value)| (format!("proxy.{field}"), (value, origin(&origins, field)))).collect()
+    }
+
+    /// What they say otherwise about single ports.
+    fn ports<'a>(
+        &self,
+        key: &ObjectKey,
+        ports: impl Iterator<Item = (u16, &'a InboundOverrides)>,
+    ) -> Vec<(String, Values)> {
+        let mut whole = Values::new();
+        self.entry(key, &Entry::Proxy, &mut whole);
+        let of = |(port, overrides): (u16, &InboundOverrides)| {
+            let mut values = self.said(key, &Entry::Port(port), overrides);
+            values.retain(|field, said| whole.get(field) != Some(said));
+            (format!(" of port {port}"), values)
+        };
+        ports.map(of).collect()
+    }
+
+    fn workload(&self, key: &ObjectKey) -> Result<Vec<(String, Values)>, Failure> {
         let fields = ["proxy", "telemetry", "certificates", "defaultInboundPolicy", "mtls", "trustDomain"];
         let mut values = self.mesh_values(&fields)?;
+        self.entry(key, &Entry::Proxy, &mut values);
+        let mut ports = Vec::new();
         if let Some(Resource::InboundPolicy(policy)) = self.compiler.resource(&Key::InboundPolicy(name(key)))
         {
             let origin = "spec.serviceAccount".to_owned();
@@ -149,8 +190,10 @@ impl World {
             for inbound in &policy.controls {
                 words::inbound(&mut values, inbound);
             }
+            ports = self.ports(key, policy.ports.iter().map(|port| (port.port, &port.overrides)));
         }
-        Ok(values)
+        ports.insert(0, (String::new(), values));
+        Ok(ports)
     }
 
     /// Settings of the Mesh: what is written there, else the default.

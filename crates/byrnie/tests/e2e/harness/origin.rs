@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Answers every request with 200 (or 503, when told to) and `NAME METHOD PATH`, then the request's headers, each on
-/// a line. `/hang` is never answered, `/reset` ends the connection with a reset, `/flaky` fails every other time,
-/// the first time, too. Ends with the test.
+/// a line. `/hang` is never answered, `/wait` once it is told to let go, `/reset` ends the connection with a reset,
+/// `/flaky` fails every other time, the first time, too. Ends with the test.
 pub struct Origin {
     pub port: u16,
     failing: Arc<AtomicBool>,
+    let_go: Arc<AtomicBool>,
 }
 
 impl Origin {
@@ -18,15 +19,21 @@ impl Origin {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let failing = Arc::new(AtomicBool::new(false));
-        let shared = Arc::clone(&failing);
+        let let_go = Arc::new(AtomicBool::new(false));
+        let shared = (Arc::clone(&failing), Arc::clone(&let_go));
         let flaky = Arc::new(AtomicU64::new(0));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (failing, flaky) = (Arc::clone(&shared), Arc::clone(&flaky));
-                std::thread::spawn(move || serve(name, stream, &failing, &flaky));
+                let ((failing, let_go), flaky) = (shared.clone(), Arc::clone(&flaky));
+                std::thread::spawn(move || serve(name, stream, &failing, &let_go, &flaky));
             }
         });
-        Self { port, failing }
+        Self { port, failing, let_go }
+    }
+
+    /// From now on `/wait` is answered.
+    pub fn let_go(&self) {
+        self.let_go.store(true, Ordering::Relaxed);
     }
 
     /// From now on every answer is 503, or 200 again.
@@ -36,7 +43,7 @@ impl Origin {
 }
 
 /// Requests without bodies, one after the other, until the peer leaves.
-fn serve(name: &str, stream: TcpStream, failing: &AtomicBool, flaky: &AtomicU64) {
+fn serve(name: &str, stream: TcpStream, failing: &AtomicBool, let_go: &AtomicBool, flaky: &AtomicU64) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     loop {
@@ -52,6 +59,9 @@ fn serve(name: &str, stream: TcpStream, failing: &AtomicBool, flaky: &AtomicU64)
             Some("/hang") => {
                 let _ = reader.read_line(&mut line);
                 return;
+            }
+            Some("/wait") => {
+                super::until("it is told to let go", || let_go.load(Ordering::Relaxed).then_some(()))
             }
             Some("/reset") => {
                 let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(std::time::Duration::ZERO));

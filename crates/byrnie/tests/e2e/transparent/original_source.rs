@@ -75,6 +75,14 @@ fn an_application_sees_its_clients() {
         said(&ground, "one", "four", &format!("seen {one}."));
         said(&ground, "two", "four", &format!("seen {two}."));
     }
+    // Who takes away the rule that brings its answers back is noticed, and it comes back.
+    let gone =
+        ground.namespace("four").command("ip").args(["rule", "del", "fwmark", "0x53a"]).status().unwrap();
+    assert!(gone.success());
+    let restored = "byrnie_capture_rules_restored_total";
+    until("it is noticed", || (ground.metric("four", restored, &[]) == 1).then_some(()));
+    until("the log says so", || ground.proxy_log("four").contains("BYR0272").then_some(()));
+    said(&ground, "one", "four", &format!("seen {one}."));
     said(&ground, "one", "never", "seen 127.0.0.1.");
     // The application's family is the client's only where it was called by IPv6.
     let prefix = "seen fd62:7972:6e69:";

@@ -107,11 +107,16 @@ fn listener(name: &str, listen: SocketAddr, filter: &Value, tls: Option<&Value>)
 fn http(cluster: &str) -> Value {
     let manager = format!("{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager");
     let router = format!("{TYPES}.filters.http.router.v3.Router");
-    let route = json!({"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "15s"}});
+    let route = |prefix: &str, timeout: &str| json!({"match": {"prefix": prefix}, "route": {"cluster": cluster, "timeout": timeout}});
+    let mut routes = vec![route("/", "15s")];
+    if cluster == "grpc" {
+        // A stream lasts as long as it lasts.
+        routes.insert(0, route("/bench.Echo/Stream", "0s"));
+    }
     let config = json!({
         "@type": manager,
         "stat_prefix": cluster,
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": router}}],
     });
     json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": config})
