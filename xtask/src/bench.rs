@@ -10,6 +10,7 @@ pub mod capture;
 mod certificates;
 mod demo;
 mod dialects;
+mod flame;
 mod kernel;
 pub mod load;
 mod machine;
@@ -98,6 +99,9 @@ struct Mode {
     /// Instead: what ways of reading, writing and moving bytes cost by themselves
     #[arg(long)]
     kernel: bool,
+    /// Instead: where the time goes on each path, as flame graphs (needs perf and inferno)
+    #[arg(long)]
+    flame: bool,
 }
 
 impl Options {
@@ -155,6 +159,9 @@ fn measure(options: &Options, scratch: &Path) -> anyhow::Result<(Section, String
         (Section::Syscalls, syscalls::run(options, &program()?, scratch)?)
     } else if mode.kernel {
         (Section::Kernel, kernel::run(options)?)
+    } else if mode.flame {
+        let text = flame::run(&program()?, scratch, options.duration(), options.write)?;
+        (Section::Flame, text)
     } else {
         (Section::Proxies, proxies(options, scratch)?)
     })

@@ -22,7 +22,7 @@ pub(crate) fn service(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         overrides: policy::inbound::of_service(name, view),
     };
     Some(Product {
-        resources: vec![Resource::Service(compiled)],
+        resources: vec![Resource::Service(Box::new(compiled))],
         findings: service.findings.clone(),
         ..Product::default()
     })

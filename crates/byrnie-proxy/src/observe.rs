@@ -1,5 +1,8 @@
 //! What is seen of one request: metrics, access log, tap. Everything is told once, when the exchange is over.
 
+mod log;
+mod series;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -7,14 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use byrnie_decide::Outcome;
-use byrnie_plan::{
-    AccessLog, AccessLogFormat, FaultAbort, Hop, MeshSettings, ObjectName, ServicePortRef, WorkloadIdentity,
-};
+use byrnie_plan::{FaultAbort, Hop, ServicePortRef};
 use byrnie_telemetry::{
-    AccessEntry, Direction, Labels, LogFormat, RequestEnd, RequestSeries, TapEnd, TapResponse, TapView,
-    TapWatch, TcpCell,
+    Direction, RequestEnd, RequestSeries, TapEnd, TapResponse, TapView, TapWatch, TcpCell,
 };
-use foldhash::HashMap;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use crate::balance::InFlight;
@@ -26,32 +25,9 @@ use crate::front::Front;
 use crate::http::body::{BodyError, Upload};
 use crate::pool::Lease;
 use crate::worker::Worker;
-
-/// The flag of a request that a FaultPolicy made wait, and that did not fail.
-const FAULT_DELAY: &str = "BYR0252";
-
-/// Why a hop is not mTLS: the word that edges and metrics show.
-pub const WHY_PLAINTEXT: &str = "the destination is outside the mesh";
-/// The same where no endpoint was reached.
-pub const WHY_NOT_REACHED: &str = "no endpoint was reached";
-/// The same for a caller.
-pub const WHY_PLAIN_CALLER: &str = "the caller is outside the mesh";
-
-/// Metric handles by who, whom and route, so that a request looks up two numbers and no names.
-#[derive(Default)]
-pub struct SeriesCache {
-    generation: u64,
-    known: HashMap<(usize, u64), Known>,
-}
-
-struct Known {
-    series: Arc<RequestSeries>,
-    /// Keeps the address that is the key from being another's.
-    _called: Called,
-}
-
-/// Handles that are kept at most; beyond, all are forgotten and found again.
-const KEPT_SERIES: usize = 4096;
+pub use log::{ids, log_format};
+use series::find_series;
+pub use series::{SeriesCache, outbound_labels};
 
 /// Who is called, over which route.
 #[derive(Clone, Default)]
@@ -354,46 +330,6 @@ impl Exchange {
     fn find_series(&self, now: Instant) -> Arc<RequestSeries> {
         find_series(self, self.flight.as_ref().map(|flight| &flight.endpoint), now)
     }
-
-    fn log(&self, duration: Duration, request_bytes: u64) {
-        let config = self.worker.config();
-        let failed =
-            self.error.is_some() || self.status >= 500 || self.grpc_status.is_some_and(|code| code != 0);
-        let Some(format) = log_format(&config.settings, failed) else { return };
-        let series = self.series.as_ref();
-        let labels = series
-            .map(|series| Arc::clone(series.labels()))
-            .unwrap_or_else(|| Arc::new(Labels::new(self.direction)));
-        let delayed = if self.delayed.is_zero() { "" } else { FAULT_DELAY };
-        let remote = self.front.remote.to_string();
-        let client = self.client.map(client_text).unwrap_or_default();
-        let (source_id, destination_id) = &ids(&labels);
-        let entry = AccessEntry {
-            source_id,
-            source: labels.source.as_ref(),
-            destination_id,
-            destination: labels.destination.as_ref(),
-            service: labels.service.as_ref(),
-            route: labels.route.as_ref(),
-            peer_address: &remote,
-            client_address: &client,
-            method: self.facts.method.as_str(),
-            host: text(self.facts.host.as_ref()),
-            path: self.facts.uri.path(),
-            status: self.status,
-            grpc_status: self.grpc_status,
-            flag: self.error.as_ref().map_or(delayed, |(kind, _)| kind.describe().code),
-            detail: self.error.as_ref().map_or("", |(_, context)| context),
-            policy: self.policy.as_deref().unwrap_or_default(),
-            request_bytes,
-            response_bytes: self.response_bytes,
-            duration,
-            tries: self.retries + 1,
-            request_id: text(self.facts.request_id.as_ref()),
-            ..AccessEntry::new(timestamp(duration), self.direction, protocol(self.facts.version))
-        };
-        self.worker.process.access_log.log(&entry, format);
-    }
 }
 
 /// An exchange that is dropped before its end: the client went away, or a task panicked.
@@ -410,105 +346,9 @@ impl Drop for Exchange {
     }
 }
 
-/// Without the port where that is not known.
-fn client_text(client: SocketAddr) -> String {
-    if client.port() == 0 { client.ip().to_string() } else { client.to_string() }
-}
-
 /// The gRPC codes that stand for 429 and 5xx: deadline exceeded, resource exhausted, internal, unavailable, data loss.
 fn is_grpc_failure(code: u16) -> bool {
     matches!(code, 4 | 8 | 13 | 14 | 15)
-}
-
-fn find_series(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>, now: Instant) -> Arc<RequestSeries> {
-    let worker = &exchange.worker;
-    let rule = exchange.called.rule.as_ref();
-    let generation = worker.config().generation;
-    // Requests that no rule took differ by service; those for no service are not kept.
-    let service = exchange.called.service.as_ref().map(|service| Arc::as_ptr(service) as usize);
-    let place = rule.map(|rule| Arc::as_ptr(rule) as usize).or(service);
-    let key = (place.unwrap_or_default(), endpoint.map_or(0, |endpoint| endpoint.id));
-    let is_kept = place.is_some();
-    let mut cache = worker.series.borrow_mut();
-    if cache.generation != generation || cache.known.len() > KEPT_SERIES {
-        cache.known.clear();
-        cache.generation = generation;
-    }
-    if is_kept && let Some(known) = cache.known.get(&key) {
-        return Arc::clone(&known.series);
-    }
-    let labels = labels(exchange, endpoint);
-    let series = worker.process.metrics.requests(worker.index, &labels, now);
-    if is_kept {
-        cache.known.insert(key, Known { series: Arc::clone(&series), _called: exchange.called.clone() });
-    }
-    series
-}
-
-fn labels(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>) -> Labels {
-    let process = &exchange.worker.process;
-    let base = Labels {
-        service: exchange.called.service.as_ref().map(|called| called.service.clone()),
-        route: exchange.called.rule.as_ref().map(|rule| rule.name.clone()),
-        self_identity: process.identity(),
-        ..Labels::new(exchange.direction)
-    };
-    match exchange.direction {
-        Direction::Outbound => {
-            outbound_labels(base, &process.workload, endpoint.map(|endpoint| &endpoint.plan))
-        }
-        Direction::Inbound => Labels {
-            destination: Some(process.workload.clone()),
-            peer_identity: exchange.front.peer.as_ref().map(|peer| peer.identity.clone()),
-            secured: exchange.front.peer.is_some(),
-            why: if exchange.front.peer.is_some() { String::new() } else { WHY_PLAIN_CALLER.to_owned() },
-            ..base
-        },
-    }
-}
-
-/// How a request or connection is logged; `None`: not at all.
-pub fn log_format(settings: &MeshSettings, failed: bool) -> Option<LogFormat> {
-    let wanted = match settings.access_log {
-        AccessLog::Off => false,
-        AccessLog::Failed => failed,
-        AccessLog::All => true,
-    };
-    wanted.then_some(match settings.access_log_format {
-        AccessLogFormat::Json => LogFormat::Json,
-        AccessLogFormat::Text => LogFormat::Text,
-    })
-}
-
-/// Caller's and called workload's SPIFFE IDs as logs show them; empty where there is none.
-pub fn ids(labels: &Labels) -> (String, String) {
-    let text = |id: &Option<WorkloadIdentity>| id.as_ref().map(ToString::to_string).unwrap_or_default();
-    let (peer, own) = (text(&labels.peer_identity), text(&labels.self_identity));
-    match labels.direction {
-        Direction::Inbound => (peer, own),
-        Direction::Outbound => (own, peer),
-    }
-}
-
-/// The labels of a call from `source` to an endpoint, for requests and for connections.
-pub fn outbound_labels(
-    base: Labels,
-    source: &ObjectName,
-    endpoint: Option<&byrnie_plan::Endpoint>,
-) -> Labels {
-    let (secured, why, peer_identity) = match endpoint.map(|endpoint| &endpoint.hop) {
-        Some(Hop::Mesh { identity, .. }) => (true, "", Some(identity.clone())),
-        Some(Hop::Plaintext) => (false, WHY_PLAINTEXT, None),
-        None => (false, WHY_NOT_REACHED, None),
-    };
-    Labels {
-        source: Some(source.clone()),
-        destination: endpoint.map(|endpoint| endpoint.workload.clone()),
-        peer_identity,
-        secured,
-        why: why.to_owned(),
-        ..base
-    }
 }
 
 /// `HTTP/1.1` and its kin, as logs show it.
@@ -526,10 +366,4 @@ fn text(value: Option<&HeaderValue>) -> &str {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The moment at which something began that took so long.
-fn timestamp(duration: Duration) -> jiff::Timestamp {
-    let now = jiff::Timestamp::now();
-    now.checked_sub(duration).unwrap_or(now)
 }

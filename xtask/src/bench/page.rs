@@ -19,6 +19,8 @@ pub enum Section {
     Routes,
     /// What transparent capture costs.
     Capture,
+    /// Where the time goes.
+    Flame,
     /// Single bytes and slow readers.
     Tunnels,
     /// How evenly workers share connections.
@@ -48,6 +50,7 @@ impl Section {
             Self::Memory => "memory",
             Self::Routes => "routes",
             Self::Capture => "capture",
+            Self::Flame => "flame",
             Self::Tunnels => "tunnels",
             Self::Spread => "spread",
             Self::Dialects => "dialects",

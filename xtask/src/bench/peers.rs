@@ -53,6 +53,13 @@ pub struct Peer {
     log: PathBuf,
 }
 
+impl Peer {
+    /// What it can be asked for.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+}
+
 /// All who run, side by side; they end when this is dropped.
 pub struct Field {
     /// What can be measured.

@@ -16,11 +16,7 @@ pub fn text(options: &Options, runs: &[(usize, Run)], missing: &[String]) -> Str
     let versions: BTreeSet<&str> =
         runs.iter().flat_map(|(_, run)| &run.versions).map(String::as_str).collect();
     let mut text = versions.into_iter().map(|version| format!("- {version}\n")).collect::<String>();
-    for line in missing {
-        // Others need not be here; what is measured must be.
-        let what = if line.contains("byrnie") { NOT_MEASURED } else { "missing" };
-        text += &format!("- {what}: {line}\n");
-    }
+    text += &missing.iter().map(|line| format!("- {}\n", absent(line))).collect::<String>();
     text += &format!(
         "\nMedians of {} rounds of {} s for each row; HTTP/1.1 GET over {CONNECTIONS} connections by {}.\n",
         options.rounds,
@@ -45,6 +41,12 @@ pub fn text(options: &Options, runs: &[(usize, Run)], missing: &[String]) -> Str
         }
     }
     text
+}
+
+/// A line of who is not there, and why: others need not be here; what is measured must be.
+pub fn absent(line: &str) -> String {
+    let what = if line.contains("byrnie") { NOT_MEASURED } else { "missing" };
+    format!("{what}: {line}")
 }
 
 /// The rows whose unit is a request, at saturation.
@@ -133,4 +135,15 @@ fn bulk(run: &Run) -> String {
         })
         .collect();
     table(&["bulk through a pair", "GB per CPU second of both", "(min–max)", "GB/s"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_absence_is_a_failure() {
+        assert!(absent("hop/byrnie: does not come up").starts_with(NOT_MEASURED));
+        assert_eq!(absent("nginx: not installed"), "missing: nginx: not installed");
+    }
 }

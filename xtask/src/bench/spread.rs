@@ -1,5 +1,6 @@
-//! How evenly a proxy's workers share a few long connections: eight clients with one HTTP/2 connection each, two
-//! workers. What a worker did is its thread's CPU time, since each request costs the same.
+//! How evenly a proxy's two workers share a few long connections (eight clients with one HTTP/2 connection each), and
+//! many short ones, which the first of them accepts for all. What a worker did is its thread's CPU time, since each
+//! request costs the same.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,14 +26,17 @@ const AT_A_TIME: usize = 4;
 pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<String> {
     let origin = Origin::start()?;
     let mut options = options.clone();
-    options.only = ["hop/byrnie", "h2/byrnie"].map(str::to_owned).to_vec();
+    options.only = ["hop/byrnie", "h2/byrnie", "connect/byrnie"].map(str::to_owned).to_vec();
     let place = Place { directory: scratch.to_owned(), workers: WORKERS, origin: &origin };
     let field = peers::start(&place, Some(program), &options);
     let (mut rows, mut missing) = (Vec::new(), field.missing.clone());
     for row in &field.rows {
         eprintln!("{}", row.name());
-        let names: &[&str] =
-            if row.work == Work::Hop { &["gateway"] } else { &["client's proxy", "server's proxy"] };
+        let names: &[&str] = match row.work {
+            Work::Hop => &["gateway"],
+            Work::Connect => &["client's proxy, short connections"],
+            _ => &["client's proxy", "server's proxy"],
+        };
         match (1..=options.rounds).map(|_| round(&options, row)).collect::<anyhow::Result<Vec<_>>>() {
             Ok(rounds) => rows.extend(names.iter().enumerate().map(|(index, name)| {
                 (*name, rounds.iter().filter_map(|shares| shares.get(index).copied()).collect())
@@ -42,7 +46,8 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
     }
     let mut text = format!(
         "{CLIENTS} clients with one HTTP/2 connection each and {AT_A_TIME} requests at a time, {WORKERS} workers, {} \
-         rounds of {} s, each with new connections of the clients.\n\n",
+         rounds of {} s, each with new connections of the clients. Short connections: 8 clients that connect, ask \
+         once and close.\n\n",
         options.rounds, options.seconds
     );
     text += &report(&rows);
@@ -56,8 +61,16 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
 fn round(options: &Options, row: &Row) -> anyhow::Result<Vec<f64>> {
     let all = || row.pids.iter().map(|&pid| workers(pid)).collect::<anyhow::Result<Vec<_>>>();
     let before = all()?;
-    let load = http2::run_over(http2::Kind::Get, row.to, options.duration(), CLIENTS, AT_A_TIME);
-    load::on_a_runtime(load)?;
+    match row.work {
+        Work::Connect => load::saturate(row.work, row.to, options.duration(), WORKERS)?,
+        _ => load::on_a_runtime(http2::run_over(
+            http2::Kind::Get,
+            row.to,
+            options.duration(),
+            CLIENTS,
+            AT_A_TIME,
+        ))?,
+    };
     let share =
         |(before, after): (Vec<_>, Vec<_>)| busiest_to_idlest(&before, &after).context("no two workers");
     before.into_iter().zip(all()?).map(share).collect()

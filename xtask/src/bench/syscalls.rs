@@ -13,7 +13,7 @@ use super::Options;
 use super::load::{self, Work};
 use super::origin::Origin;
 use super::peers::{self, Place, Row};
-use super::report::NOT_MEASURED;
+use super::report::{NOT_MEASURED, absent};
 use super::table::{number, table};
 
 /// Requests one after the other.
@@ -42,7 +42,7 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
     let origin = Origin::start()?;
     let place = Place { directory: scratch.to_owned(), workers: 1, origin: &origin };
     let field = peers::start(&place, Some(program), options);
-    let mut notes: Vec<String> = field.missing.iter().map(|line| format!("missing: {line}")).collect();
+    let mut notes: Vec<String> = field.missing.iter().map(|line| absent(line)).collect();
     let (mut one_by_one, mut saturated) = (Vec::new(), Vec::new());
     for row in field.rows.iter().filter(|row| !row.pids.is_empty()) {
         eprintln!("{}", row.name());

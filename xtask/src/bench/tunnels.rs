@@ -13,7 +13,7 @@ use super::load::{self, Work};
 use super::origin::Origin;
 use super::peers::{self, Place, Row};
 use super::process::memory;
-use super::report::NOT_MEASURED;
+use super::report::{NOT_MEASURED, absent};
 use super::rounds::{Measured, Sample, median, median_millis, sample};
 use super::table::{number, table};
 
@@ -50,7 +50,7 @@ pub fn run(options: &Options, program: &Path, scratch: &Path) -> anyhow::Result<
     }
     let place = Place { directory: scratch.to_owned(), workers: 1, origin: &origin };
     let field = peers::start(&place, Some(program), &options);
-    let mut notes: Vec<String> = field.missing.iter().map(|line| format!("missing: {line}")).collect();
+    let mut notes: Vec<String> = field.missing.iter().map(|line| absent(line)).collect();
     let (mut soaks, mut slows) = (Vec::new(), Vec::new());
     for row in &field.rows {
         eprintln!("{}", row.name());

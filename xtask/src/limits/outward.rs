@@ -58,6 +58,20 @@ pub const ENDPOINTS: Section = Section {
             test: "`tcp/tests/lifecycle.rs` a_peer_that_hangs…",
         },
         Row {
+            what: "wait for the only endpoint of a service to prove its new identity",
+            number: "{-proxy/hop/dial ANOTHER}",
+            setting: "–",
+            beyond: "503 `BYR0205`, another try",
+            test: "`tests/e2e/changes.rs` another_service_account…",
+        },
+        Row {
+            what: "wait for an application's HTTP/2 settings before a switch of protocols",
+            number: "{-proxy/pool/h2 SETTINGS}",
+            setting: "–",
+            beyond: "it is asked over HTTP/1.1",
+            test: "`tests/upgrades.rs` an_application_that_does_not_offer…",
+        },
+        Row {
             what: "time of a request, with its retries",
             number: "none",
             setting: "`HTTPRoute` timeouts; `TrafficPolicy.spec.timeouts.request`",

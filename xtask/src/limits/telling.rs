@@ -140,6 +140,13 @@ pub const TELLING: Section = Section {
             test: "–",
         },
         Row {
+            what: "memory to look the names of a profile up",
+            number: "{-net/profile/stacks NAMES b}",
+            setting: "–",
+            beyond: "where the control group has less left there are addresses instead",
+            test: "`profile/tests.rs` stacks_say_where…",
+        },
+        Row {
             what: "samples of a CPU profile, words; of a heap profile, blocks; one of each at once",
             number: "{-net/profile/cpu TAPE}; {-net/profile/heap HELD}",
             setting: "–",

@@ -194,7 +194,7 @@ impl Destination {
 
 fn service(table: &Table, name: &ObjectName) -> Option<Service> {
     match &table.get(&Key::Service(name.clone()))?.resource {
-        Resource::Service(service) => Some(service.clone()),
+        Resource::Service(service) => Some((**service).clone()),
         _ => None,
     }
 }

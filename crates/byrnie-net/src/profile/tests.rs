@@ -49,6 +49,10 @@ fn stacks_say_where_time_and_memory_went() {
     assert_eq!(stacks.missed, 0);
     // The last function of a stack is one's own: the handler is no part of it.
     assert_eq!(of("on_tick"), 0, "{folded}");
+    // Where there is no memory to look names up, there are places in the program.
+    let places = stacks.lines(super::stacks::Program::find().namer());
+    let places = lines(&places, ";byrnie+0x").iter().sum::<u64>();
+    assert!(places >= of("turns_in_circles"), "{places} {folded}");
 
     let sampling = heap::start().unwrap();
     assert_eq!(heap::start().unwrap_err().kind(), std::io::ErrorKind::ResourceBusy);

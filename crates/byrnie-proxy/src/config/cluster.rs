@@ -72,7 +72,8 @@ pub struct Endpoint {
     pub gone: CancellationToken,
     /// Whether any request ever was answered: for the first request's patience.
     pub answered: AtomicBool,
-    session: OnceLock<Option<SessionKey>>,
+    /// Boxed: a kilobyte that most endpoints never need.
+    session: OnceLock<Option<Box<SessionKey>>>,
 }
 
 impl Cluster {
@@ -174,7 +175,7 @@ impl Endpoint {
 
     /// Its name in sessions; `None`: it has none.
     pub fn session(&self) -> Option<&SessionKey> {
-        self.session.get_or_init(|| SessionKey::new(&self.plan.uid)).as_ref()
+        self.session.get_or_init(|| SessionKey::new(&self.plan.uid).map(Box::new)).as_deref()
     }
 
     /// It is no longer an endpoint.

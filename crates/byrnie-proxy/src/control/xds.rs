@@ -235,6 +235,9 @@ impl Control {
                 client.ack(key, version);
             }
         }
+        if self.xds.awaiting.is_empty() {
+            self.xds.awaiting.shrink_to_fit();
+        }
     }
 
     /// The ports are there now: asks for the routes once more, to be able to say yes.

@@ -3,6 +3,7 @@
 pub mod dial;
 pub mod header;
 pub mod serve;
+mod switch;
 pub mod tunnel;
 
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use byrnie_decide::Failure;
 use byrnie_plan::{AppProtocol, Dialect, Hop};
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Response, Uri, Version, request};
 
@@ -25,8 +26,6 @@ use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
 use crate::pool::{self, Lease, SendFailure, Wire};
 use crate::room::Room;
 use crate::worker::Worker;
-
-const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 
 /// One try of a request.
 pub struct Outgoing<'a> {
@@ -61,6 +60,11 @@ pub async fn send(
     let unsent = |error| SendFailure { error, failure: Failure::NotProcessed };
     let wire = wire(outgoing).map_err(unsent)?;
     let _waits = worker.process.overload.little().map(Room::wait);
+    if wire == Wire::Http2
+        && let Some(token) = outgoing.upgrade.filter(|token| *token != CONNECT)
+    {
+        return Box::pin(switch::send(worker, front, outgoing, message, token)).await;
+    }
     let slot = pool::acquire(worker, outgoing.cluster, outgoing.endpoint, wire, outgoing.shown)
         .await
         .map_err(unsent)?;
@@ -82,11 +86,10 @@ fn wire(outgoing: &Outgoing<'_>) -> Result<Wire, ProxyError> {
             Kind::Internal,
             "requests to a foreign mesh are sent as bytes; declare appProtocol tcp on the port",
         )),
-        Hop::Plaintext if is_connect(outgoing.upgrade) => Ok(match outgoing.cluster.protocol {
+        Hop::Plaintext if outgoing.upgrade.is_some() => Ok(match outgoing.cluster.protocol {
             AppProtocol::Http2 | AppProtocol::Grpc => Wire::Http2,
             _ => Wire::Http1,
         }),
-        Hop::Plaintext if outgoing.upgrade.is_some() => Ok(Wire::Http1),
         Hop::Plaintext => Ok(match outgoing.cluster.protocol {
             AppProtocol::Http2 | AppProtocol::Grpc => Wire::Http2,
             AppProtocol::Detect if outgoing.version == Version::HTTP_2 => Wire::Http2,

@@ -40,7 +40,8 @@ where
     let service = service_fn(|request: Request<HyperBody>| {
         front.notes.heard.store(false, Relaxed);
         let (worker, front) = (Rc::clone(worker), Rc::clone(front));
-        async move { Ok::<_, Infallible>(exchange(&worker, &front, request).await) }
+        // Boxed: hyper keeps room for what is inline here as long as the connection lasts, and moves it twice.
+        Box::pin(async move { Ok::<_, Infallible>(exchange(&worker, &front, request).await) })
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder

@@ -47,6 +47,9 @@ const SEND_BUFFER: usize = 256 * 1024;
 /// A connection that others wait for serves so long at least: opening another one for each request would be dear.
 const TENURE: Duration = Duration::from_millis(50);
 
+/// How long the settings of an application may be waited for, where a request depends on them.
+const SETTINGS: Duration = Duration::from_millis(200);
+
 /// The place that a connection takes.
 struct Place {
     counted: Counted,
@@ -409,6 +412,21 @@ fn leave(connection: &Weak<Connection>, pool: &Weak<Pool>) {
 }
 
 impl Lease {
+    /// Whether the application takes extended CONNECT. It says so in its settings, which come before its first answer;
+    /// on a new connection they are waited for.
+    pub async fn offers_switches(&self) -> bool {
+        let begun = Instant::now();
+        loop {
+            if self.connection.sender.borrow().is_extended_connect_protocol_enabled() {
+                return true;
+            }
+            if self.connection.served.get() || begun.elapsed() > SETTINGS {
+                return false;
+            }
+            tokio::time::sleep(SETTINGS / 100).await;
+        }
+    }
+
     /// Sends a request and waits for the head of its response.
     pub async fn send(
         self,

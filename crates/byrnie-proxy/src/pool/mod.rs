@@ -161,6 +161,14 @@ async fn acquire_shown(
 }
 
 impl Slot {
+    /// Whether a switch of protocols can be asked for by extended CONNECT.
+    pub async fn offers_switches(&self) -> bool {
+        match self {
+            Self::H1(_) => false,
+            Self::H2(lease) => lease.offers_switches().await,
+        }
+    }
+
     /// Sends the request and waits for the response's head. The lease is held until its body is read. What could not be
     /// sent is in `message` again: its body whole, its head perhaps gone.
     pub async fn send(

@@ -125,7 +125,25 @@ fn the_future_of_a_request_stays_small() {
             let mut message = Message::new(http::Request::new(()).into_parts().0, Body::Empty, None);
             let answering = answer(&roads.pair.client, &front, &mut message);
             // It is moved once for each request, and kept as long as the request lasts.
-            assert!(size_of_val(&answering) <= 8192, "{} bytes", size_of_val(&answering));
+            assert!(size_of_val(&answering) <= 5120, "{} bytes", size_of_val(&answering));
         }
+    });
+}
+
+#[test]
+fn the_future_of_a_connection_stays_small() {
+    run(async {
+        let roads = Roads::new(origin(async |_| text("ok")).await, AppProtocol::Http1).await;
+        let worker = &roads.pair.client;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        // What an idle connection of bytes holds as long as it lasts; what HTTP needs is boxed when it comes.
+        let bytes = size_of_val(&crate::connection::serve(worker, stream, address, Entrance::Gateway(8000)));
+        assert!(bytes <= 2048, "{bytes} bytes");
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let front = Front::new(Entrance::Gateway(8000), None, roads.gateway);
+        let http = size_of_val(&crate::http::serve(worker, &front, stream));
+        assert!(http <= 4096, "{http} bytes");
     });
 }

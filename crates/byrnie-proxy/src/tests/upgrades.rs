@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use byrnie_plan::AppProtocol;
 use h2::ext::Protocol;
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use super::client::{Client, get};
 use super::kit::{Roads, counted, read_head};
@@ -164,6 +165,109 @@ fn an_http2_client_upgrades_by_extended_connect() {
             assert_eq!(answer.await.unwrap().status(), 501, "{road}");
         }
     });
+}
+
+/// An application of HTTP/2: as `chat`, by extended CONNECT.
+async fn chat2(stream: TcpStream) {
+    let mut connection =
+        h2::server::Builder::new().enable_connect_protocol().handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let (head, mut body) = request.into_parts();
+        if head.method != Method::CONNECT {
+            respond.send_response(Response::new(()), true).unwrap();
+            continue;
+        }
+        assert_eq!(head.extensions.get::<Protocol>().map(Protocol::as_str), Some("websocket"));
+        assert_eq!(head.uri.path(), "/chat");
+        assert!(!head.headers.contains_key("sec-websocket-key"), "HTTP/2 has none: {head:?}");
+        assert_eq!(head.headers["sec-websocket-version"], "13");
+        let answer = Response::builder().header("x-more", "1").body(()).unwrap();
+        let mut stream = respond.send_response(answer, false).unwrap();
+        tokio::task::spawn_local(async move {
+            stream.send_data("welcome".into(), false).unwrap();
+            while let Some(Ok(data)) = body.data().await {
+                body.flow_control().release_capacity(data.len()).unwrap();
+                stream.send_data(data, false).unwrap();
+            }
+            stream.send_data("bye".into(), true).unwrap();
+        });
+    }
+}
+
+#[test]
+fn an_http2_application_is_asked_by_extended_connect() {
+    run(async {
+        let roads = Roads::new(application(chat2).await, AppProtocol::Http2).await;
+        for (road, address) in roads.each() {
+            let mut client = Client::to(address).await;
+            client.say(format!("{ASK}early")).await;
+            let answer = client.head().await;
+            assert_eq!((answer.status, answer.header("upgrade")), (101, "websocket"), "{road}");
+            assert_eq!(answer.header("x-more"), "1");
+            // RFC 6455 section 1.3: the key is that of its example.
+            assert_eq!(answer.header("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "{road}");
+            assert_eq!(client.take(12).await, b"welcomeearly", "{road}");
+            client.say("hello").await;
+            assert_eq!(client.take(5).await, b"hello", "{road}");
+            client.stream.shutdown().await.unwrap();
+            assert_eq!(client.rest().await, b"bye", "{road}");
+
+            let (mut sender, _) = extended(address).await;
+            let request = Request::builder().method(Method::CONNECT).uri("http://web.shop/chat");
+            let request = request.header("sec-websocket-version", "13");
+            let request = request.extension(Protocol::from_static("websocket")).body(()).unwrap();
+            let (answer, mut stream) = sender.send_request(request, false).unwrap();
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), 200, "{road}");
+            stream.send_data("hello".into(), true).unwrap();
+            let (mut body, mut all) = (answer.into_body(), Vec::new());
+            while let Some(data) = body.data().await {
+                all.extend(data.unwrap());
+            }
+            assert_eq!(all, b"welcomehellobye", "{road}");
+        }
+    });
+}
+
+/// It speaks HTTP/2 and does not offer extended CONNECT: then it is asked as it always was.
+#[test]
+fn an_application_that_does_not_offer_it_is_asked_over_http1() {
+    run(async {
+        let app = application(async |stream: TcpStream| {
+            let mut first = [0; 3];
+            while stream.peek(&mut first).await.is_ok_and(|length| (1..3).contains(&length)) {
+                tokio::task::yield_now().await;
+            }
+            if first != *b"PRI" {
+                return chat(stream).await;
+            }
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                respond.send_response(Response::new(()), true).unwrap();
+            }
+        });
+        let roads = Roads::new(app.await, AppProtocol::Http2).await;
+        for (road, address) in roads.each() {
+            let mut client = Client::to(address).await;
+            assert_eq!(client.ask(get("/")).await.status, 200, "{road}");
+            client.say(ASK).await;
+            assert_eq!(client.head().await.status, 101, "{road}");
+            client.say("hello").await;
+            assert_eq!(client.take(12).await, b"welcomehello", "{road}");
+        }
+    });
+}
+
+/// A connection on which extended CONNECT is offered.
+async fn extended(address: SocketAddr) -> (h2::client::SendRequest<bytes::Bytes>, JoinHandle<()>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let driven = tokio::task::spawn_local(async move { drop(connection.await) });
+    let sender = sender.ready().await.unwrap();
+    while !sender.is_extended_connect_protocol_enabled() {
+        tokio::task::yield_now().await;
+    }
+    (sender, driven)
 }
 
 #[test]

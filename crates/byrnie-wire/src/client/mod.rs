@@ -56,7 +56,6 @@ pub struct ClientOptions {
 
 /// What the control plane says, and how the connection is.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "taken apart as soon as it is heard")]
 pub enum Event {
     /// A stream is established.
     Connected,

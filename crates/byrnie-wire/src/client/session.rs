@@ -1,6 +1,6 @@
 //! The client's side of the protocol, without I/O: what is wanted, held, offered, and still to be said.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use byrnie_plan::Key;
 
@@ -20,12 +20,14 @@ const TAP_QUEUE: usize = 1_000;
 const MAX_QUERIES: usize = 64;
 /// Bytes of an answer in one message.
 const ANSWER_PART: usize = 256 * 1024;
+/// Events whose room is kept when all are told.
+const EVENTS_KEPT: usize = 64;
 /// Tap events in one message.
 const TAP_BATCH: usize = 200;
 
 pub(super) struct Session {
     node: NodeInfo,
-    subscriptions: HashMap<Key, Subscription>,
+    subscriptions: BTreeMap<Key, Subscription>,
     unanswered: usize,
     /// `Synced` was told, and nothing was subscribed since.
     synced: bool,
@@ -53,7 +55,7 @@ impl Session {
     pub(super) fn new(node: NodeInfo) -> Self {
         Self {
             node,
-            subscriptions: HashMap::new(),
+            subscriptions: BTreeMap::new(),
             unanswered: 0,
             synced: false,
             status: None,
@@ -207,7 +209,12 @@ impl Session {
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            // The first answers of a large mesh must not take their room for ever.
+            self.events.shrink_to(EVENTS_KEPT);
+        }
+        event
     }
 
     /// One message from the control plane. An error ends the stream; a resource that cannot be read does not.
@@ -244,7 +251,7 @@ impl Session {
         if nonce != stream.last_nonce + 1 || stream.responses.len() >= MAX_IN_FLIGHT {
             return Err(ProtocolError::BadNonce(nonce));
         }
-        let mut keys = HashSet::new();
+        let mut keys = BTreeSet::new();
         if let Some(twice) = resources.iter().find(|update| !keys.insert(update.key.as_str())) {
             return Err(ProtocolError::UnexpectedKey(cut(&twice.key, MAX_KEY).to_owned()));
         }

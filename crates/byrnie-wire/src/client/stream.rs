@@ -1,6 +1,6 @@
 //! One stream, as the client keeps it: what has been said on it, and which responses are not settled.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use byrnie_plan::Key;
 use prost::Message;
@@ -30,7 +30,7 @@ pub(super) struct Stream {
 /// A response of which some resources are not settled.
 #[derive(Default)]
 pub(super) struct Response {
-    pub(super) unsettled: HashSet<Key>,
+    pub(super) unsettled: BTreeSet<Key>,
     pub(super) rejected: Vec<pb::Rejection>,
 }
 

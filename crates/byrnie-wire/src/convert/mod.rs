@@ -88,7 +88,7 @@ fn from_proto(resource: pb::Resource) -> Result<Resource, DecodeError> {
     use pb::resource::Kind;
     let kind = resource.kind.ok_or_else(|| DecodeError::new(Problem::Missing).within("kind"))?;
     Ok(match kind {
-        Kind::Service(r) => Resource::Service(service::from_proto(r)?),
+        Kind::Service(r) => Resource::Service(Box::new(service::from_proto(r)?)),
         Kind::Endpoints(r) => Resource::Endpoints(endpoints::from_proto(r)?),
         Kind::Routes(r) => Resource::Routes(route::from_proto(r)?),
         Kind::GatewayRoutes(r) => Resource::GatewayRoutes(route::gateway_from_proto(r)?),

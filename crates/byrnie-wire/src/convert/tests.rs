@@ -58,13 +58,13 @@ fn defaults_round_trip() {
 /// A release that changes these bytes makes every proxy fetch everything anew: only on purpose.
 #[test]
 fn the_encoding_is_pinned() {
-    let service = Resource::Service(Service {
+    let service = Resource::Service(Box::new(Service {
         name: ObjectName::new("shop", "web"),
         ports: vec![ServicePort { name: "http".into(), port: 80, protocol: AppProtocol::Http1 }],
         settings: TrafficSettings::default(),
         controls: None,
         overrides: byrnie_plan::InboundOverrides::default(),
-    });
+    }));
     assert_eq!(encode(&service).version.to_string(), "57be8b5cf6ab6f53722304cc257d5a71");
 }
 

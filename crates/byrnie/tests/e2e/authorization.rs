@@ -24,14 +24,8 @@ impl Shop {
 }
 
 fn policy(name: &str, action: &str, rules: &str) -> String {
-    format!(
-        "---
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: AuthorizationPolicy
-metadata: {{name: {name}, namespace: shop}}
-spec: {{targetRefs: [{{kind: Service, name: web}}], action: {action}, rules: [{rules}]}}
-"
-    )
+    let spec = format!("action: {action}, rules: [{rules}]");
+    yaml::policy("AuthorizationPolicy", name, "{kind: Service, name: web}", &spec)
 }
 
 fn names_policy(answer: &Response, policy: &str) -> bool {

@@ -7,14 +7,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Mesh, Origin, Response, free_port, get, until, yaml};
 
 fn policy(service: &str, spec: &str) -> String {
-    format!(
-        "---
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: TrafficPolicy
-metadata: {{name: {service}, namespace: shop}}
-spec: {{targetRefs: [{{kind: Service, name: {service}}}], {spec}}}
-"
-    )
+    yaml::policy("TrafficPolicy", service, &format!("{{kind: Service, name: {service}}}"), spec)
 }
 
 /// `NAME` of an origin's answer.

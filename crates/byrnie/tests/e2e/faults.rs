@@ -5,14 +5,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Bytes, Echo, Mesh, Origin, Shop, get, until, yaml};
 
 fn policy(name: &str, target: &str, more: &str, faults: &str) -> String {
-    format!(
-        "---
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: FaultPolicy
-metadata: {{name: {name}, namespace: shop}}
-spec: {{targetRefs: [{target}]{more}, faults: [{faults}]}}
-"
-    )
+    yaml::policy("FaultPolicy", name, target, &format!("faults: [{faults}]{more}"))
 }
 
 #[test]

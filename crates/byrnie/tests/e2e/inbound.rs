@@ -5,14 +5,7 @@ use crate::harness::{Bytes, Echo, Mesh, Origin, free_port, get, until, yaml};
 
 /// A TrafficPolicy with `inbound` at a target.
 fn policy(name: &str, target: &str, inbound: &str) -> String {
-    format!(
-        "---
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: TrafficPolicy
-metadata: {{name: {name}, namespace: shop}}
-spec: {{targetRefs: [{{{target}}}], inbound: {{{inbound}}}}}
-"
-    )
+    yaml::policy("TrafficPolicy", name, &format!("{{{target}}}"), &format!("inbound: {{{inbound}}}"))
 }
 
 /// The application's view of a request, once there is a line in it; `absent` is in none then.

@@ -125,13 +125,7 @@ fn pools_show_what_is_under_way() {
     let more = [
         yaml::workload("plain-1", "plain", plain.port, "proxy: none"),
         yaml::service("plain", "http"),
-        "---
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: TrafficPolicy
-metadata: {name: plain, namespace: shop}
-spec: {targetRefs: [{kind: Service, name: plain}], limits: {maxConnections: 1}}
-"
-        .to_owned(),
+        yaml::policy("TrafficPolicy", "plain", "{kind: Service, name: plain}", "limits: {maxConnections: 1}"),
     ];
     let shop = shop(&more.concat());
     let numbers = |proxy: &str, service: &str| {
@@ -174,14 +168,7 @@ spec: {targetRefs: [{kind: Service, name: plain}], limits: {maxConnections: 1}}
 #[test]
 fn settings_for_what_comes_in_are_shown_with_their_origin() {
     let policy = |name: &str, target: &str, inbound: &str| {
-        format!(
-            "---
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: TrafficPolicy
-metadata: {{name: {name}, namespace: shop}}
-spec: {{targetRefs: [{{{target}}}], inbound: {{{inbound}}}}}
-"
-        )
+        yaml::policy("TrafficPolicy", name, &format!("{{{target}}}"), &format!("inbound: {{{inbound}}}"))
     };
     let more = [
         yaml::settings("proxy: {maxHeaders: 90}"),

@@ -6,14 +6,7 @@ use crate::harness::{Bytes, Connection, Echo, Mesh, Response, Sandbox, Shop, get
 
 /// A RateLimitPolicy of the namespace `shop`.
 fn policy(name: &str, target: &str, more: &str, limits: &str) -> String {
-    format!(
-        "---
-apiVersion: mesh.byrnie.dev/v1alpha1
-kind: RateLimitPolicy
-metadata: {{name: {name}, namespace: shop}}
-spec: {{targetRefs: [{target}]{more}, limits: [{limits}]}}
-"
-    )
+    yaml::policy("RateLimitPolicy", name, target, &format!("limits: [{limits}]{more}"))
 }
 
 fn shop(workers: u32) -> Shop {

@@ -42,7 +42,8 @@ pub(super) struct Round<'a> {
     /// What connections to applications begin with where nothing else is said.
     begin_with: ProxyHeader,
     clusters: HashMap<ClusterKey, Arc<Cluster>>,
-    settings: HashMap<ObjectName, Arc<TrafficSettings>>,
+    /// The last ones: most services have the same.
+    settings: Arc<TrafficSettings>,
     budgets: HashMap<ServicePortRef, Arc<RetryBudget>>,
 }
 
@@ -174,7 +175,7 @@ impl<'a> Round<'a> {
             own_locality: own_locality.into(),
             begin_with,
             clusters: HashMap::default(),
-            settings: HashMap::default(),
+            settings: Arc::default(),
             budgets: HashMap::default(),
         }
     }
@@ -223,7 +224,7 @@ impl<'a> Round<'a> {
         let cluster = match same {
             Some(before) => Arc::clone(before),
             None => {
-                let (budget, settings) = (self.budget(&key), self.settings(service, settings));
+                let (budget, settings) = (self.budget(&key), self.settings(settings));
                 let mut members = self.before.members(&key);
                 if key.carries == Carries::Copies {
                     let plan: Vec<byrnie_plan::Endpoint> = members.iter().map(|e| e.plan.clone()).collect();
@@ -265,9 +266,11 @@ impl<'a> Round<'a> {
         Arc::clone(self.budgets.entry(service.clone()).or_insert_with(make))
     }
 
-    fn settings(&mut self, service: &ServicePortRef, settings: &TrafficSettings) -> Arc<TrafficSettings> {
-        let shared = self.settings.entry(service.service.clone());
-        Arc::clone(shared.or_insert_with(|| Arc::new(settings.clone())))
+    fn settings(&mut self, settings: &TrafficSettings) -> Arc<TrafficSettings> {
+        if *self.settings != *settings {
+            self.settings = Arc::new(settings.clone());
+        }
+        Arc::clone(&self.settings)
     }
 
     /// What this round has used; clusters that nobody uses any more are not among them.

@@ -26,13 +26,13 @@ fn identity(account: &str) -> WorkloadIdentity {
 
 fn service(service: &str, protocol: AppProtocol) -> Resource {
     let port = ServicePort { name: "main".into(), port: 80, protocol };
-    Resource::Service(Service {
+    Resource::Service(Box::new(Service {
         name: name(service),
         ports: vec![port],
         settings: TrafficSettings::default(),
         controls: None,
         overrides: Default::default(),
-    })
+    }))
 }
 
 /// `port@version`: an endpoint of version v1, v2, ….

@@ -51,13 +51,13 @@ fn sidecar(home: &Home) -> Vec<Resource> {
             http_proxy: true,
             overrides: Vec::new(),
         }),
-        Resource::Service(Service {
+        Resource::Service(Box::new(Service {
             name: web.clone(),
             ports: vec![port],
             settings: TrafficSettings::default(),
             controls: None,
             overrides: Default::default(),
-        }),
+        })),
         Resource::Endpoints(Endpoints {
             service: web,
             ports: vec![PortEndpoints { port: 80, endpoints: Vec::new() }],

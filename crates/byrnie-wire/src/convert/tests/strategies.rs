@@ -578,7 +578,7 @@ pub fn resource() -> impl Strategy<Value = Resource> {
     let bundle = (word(), vec(vec(any::<u8>(), 1..64), 0..3));
     let bundle = bundle.prop_map(|(trust_domain, roots_der)| TrustBundle { trust_domain, roots_der });
     prop_oneof![
-        service().prop_map(Resource::Service),
+        service().prop_map(|service| Resource::Service(Box::new(service))),
         endpoints().prop_map(Resource::Endpoints),
         routes().prop_map(Resource::Routes),
         gateway().prop_map(Resource::GatewayRoutes),

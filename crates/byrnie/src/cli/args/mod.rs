@@ -99,7 +99,7 @@ pub enum Command {
     /// Whether each proxy obeys the latest state
     #[command(display_order = 35)]
     ProxyStatus(ProxyStatusArgs),
-    /// What a proxy has: listeners, routes, endpoints, pools, certificates, policy
+    /// What a proxy has: listeners, routes, endpoints, pools, certificates, policy, connections, settings
     #[command(display_order = 35)]
     ProxyConfig(ProxyConfigArgs),
     /// Replace a proxy's process by a new one, without a failed request: proxy/NAME or gateway/NAME

@@ -71,6 +71,18 @@ pub fn route_to(service: &str, gateway: &str) -> String {
     route(service, gateway, &format!("{{backendRefs: [{{name: {service}, port: 80}}]}}"))
 }
 
+/// A policy of ours in `shop` at a target, as a map in flow style, with the rest of its spec.
+pub fn policy(kind: &str, name: &str, target: &str, spec: &str) -> String {
+    format!(
+        "---
+apiVersion: mesh.byrnie.dev/v1alpha1
+kind: {kind}
+metadata: {{name: {name}, namespace: shop}}
+spec: {{targetRefs: [{target}], {spec}}}
+"
+    )
+}
+
 /// The settings of the whole mesh.
 pub fn settings(spec: &str) -> String {
     format!(
