@@ -1,15 +1,15 @@
 //! How much is left where there is little memory (a control group of less than 256 MiB), and for whom.
 //!
-//! What is in use says too little: a connection that was just accepted has nothing yet, and takes many times more when it
-//! asks; a request takes most of what it needs when it connects to an endpoint. A thousand of them that were let in by
-//! what was in use then would be the end of the process. So what they will take counts before they take it.
+//! What is in use says too little: a connection that was just accepted has nothing yet, and takes many times more when
+//! it asks; a request takes most of what it needs when it connects to an endpoint. A thousand of them that were let in
+//! by what was in use then would be the end of the process. So what they will take counts before they take it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use byrnie_net::cgroup::{Memory, Reading};
 
-/// What a connection takes beyond what a silent one has, until its first request has its answer: the codec's buffers (20
-/// KiB in a release build), and what a request takes.
+/// What a connection takes beyond what a silent one has, until its first request has its answer: the codec's buffers
+/// (20 KiB in a release build), and what a request takes.
 const CONNECTION: u64 = 48 * 1024;
 
 /// What a request takes until its answer comes, when it needs a new connection to an endpoint.

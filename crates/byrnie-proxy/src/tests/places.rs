@@ -34,7 +34,8 @@ fn a_peer_that_begins_no_handshake_or_no_http_is_closed() {
         let roads = Roads::new(origin(async |_| text("ok")).await, AppProtocol::Http1).await;
         let port = roads.pair.endpoint.plan.address;
         let without_tls = TcpStream::connect(port).await.unwrap();
-        let requests = dial::tls(&roads.pair.client, &roads.pair.endpoint, Alpn::Requests, false).await.unwrap();
+        let requests =
+            dial::tls(&roads.pair.client, &roads.pair.endpoint, Alpn::Requests, false).await.unwrap();
         tokio::join!(closes(without_tls), closes(requests));
     });
 }
