@@ -19,7 +19,7 @@ use anyhow::{Context, bail};
 const PAGE: &str = "docs/limits.md";
 
 /// Rows whose test is missing. May become less, never more.
-const UNTESTED: usize = 20;
+const UNTESTED: usize = 15;
 
 /// One table of the page.
 pub struct Section {

@@ -15,6 +15,12 @@ pub fn give_back() {
     unsafe { libmimalloc_sys::mi_collect(false) }
 }
 
+/// The same with what it has freed just now: what a burst has left.
+pub fn give_back_all() {
+    // SAFETY: as above.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}
+
 /// From now on freed memory goes back at once. Large bodies cost up to a fifth more, so it is for processes that have
 /// little to lose.
 pub fn give_back_at_once() {
@@ -34,5 +40,6 @@ mod tests {
         give_back_at_once();
         assert_eq!(delay(), 0);
         give_back();
+        give_back_all();
     }
 }

@@ -16,20 +16,41 @@ pub struct Memory {
     reclaimable: &'static str,
 }
 
+/// What a group has, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// In use, without what the kernel can take back at once.
+    pub used: u64,
+    /// What it can take back at once.
+    pub reclaimable: u64,
+    /// Allowed.
+    pub limit: u64,
+}
+
 impl Memory {
     /// The nearest group with a limit, from this process's own upwards. `None`: nothing limits it.
     pub fn find() -> Option<Self> {
         find(Path::new(ROOT), &fs::read_to_string("/proc/self/cgroup").ok()?)
     }
 
-    /// Bytes in use (without what the kernel can take back at once), and bytes allowed.
-    pub fn read(&self) -> Option<(u64, u64)> {
+    /// A group's own. `None`: nothing limits it.
+    pub fn of(group: &Path) -> Option<Self> {
+        of_group(group)
+    }
+
+    /// Looks at all of it: three files, one of them long.
+    pub fn read(&self) -> Option<Reading> {
         let limit = number(&self.limit)?;
-        let usage = number(&self.usage)?;
+        let usage = self.usage()?;
         let stat = fs::read_to_string(&self.stat).unwrap_or_default();
         let field = |line: &str| line.strip_prefix(self.reclaimable)?.trim().parse::<u64>().ok();
         let reclaimable = stat.lines().find_map(field).unwrap_or(0);
-        Some((usage.saturating_sub(reclaimable), limit))
+        Some(Reading { used: usage.saturating_sub(reclaimable), reclaimable, limit })
+    }
+
+    /// Bytes in use, with what the kernel could take back: one small file.
+    pub fn usage(&self) -> Option<u64> {
+        number(&self.usage)
     }
 }
 
@@ -95,11 +116,14 @@ mod tests {
         group(root, "a", &[("memory.max", "1000\n"), ("memory.current", "900\n")]);
         group(root, "a/b", &[("memory.max", "max\n"), ("memory.current", "7\n")]);
         fs::write(root.join("a/memory.stat"), "anon 5\ninactive_file 100\n").unwrap();
-        assert_eq!(find(root, "0::/a/b\n").unwrap().read(), Some((800, 1000)));
+        let found = find(root, "0::/a/b\n").unwrap();
+        assert_eq!(found.read(), Some(Reading { used: 800, reclaimable: 100, limit: 1000 }));
+        assert_eq!(found.usage(), Some(900));
         let none = [("memory.limit_in_bytes", "9223372036854771712"), ("memory.usage_in_bytes", "5")];
         group(root, "memory/x", &none);
         group(root, "memory/y", &[("memory.limit_in_bytes", "64"), ("memory.usage_in_bytes", "60")]);
         assert!(find(root, "4:memory:/x\n0::/\n").is_none());
-        assert_eq!(find(root, "5:cpu:/y\n4:cpu,memory:/y\n").unwrap().read(), Some((60, 64)));
+        let reading = find(root, "5:cpu:/y\n4:cpu,memory:/y\n").unwrap().read();
+        assert_eq!(reading, Some(Reading { used: 60, reclaimable: 0, limit: 64 }));
     }
 }

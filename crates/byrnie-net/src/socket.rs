@@ -85,6 +85,13 @@ impl Watched {
         Self(stream.as_fd().as_raw_fd())
     }
 
+    /// Whether something has come that was not read. To be asked only while the connection's owner lives.
+    pub fn has_unread(self) -> bool {
+        // SAFETY: as below.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.0) };
+        rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
+    }
+
     /// Looks, without reading. To be asked only while the connection's owner lives.
     pub fn other_end(self) -> OtherEnd {
         // SAFETY: nothing is read, written or closed. The caller keeps the connection; if it did not, the kernel would

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
@@ -14,12 +14,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::front::Entrance;
-use crate::process::Process;
+use crate::process::{NoPlace, OpenConnection, Process};
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
 /// Pause after an accept that failed for want of descriptors or memory: the backlog waits meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long connections wait for room before they are refused: shorter than clients wait, and long enough for idle
+/// connections to go.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether there is room.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How often a worker shows that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
@@ -47,7 +54,7 @@ enum Order {
     /// Accept from this socket until the token is cancelled.
     Listen(std::net::TcpListener, Entrance, CancellationToken),
     /// Serve this connection.
-    Serve(std::net::TcpStream, SocketAddr, Entrance),
+    Serve(std::net::TcpStream, SocketAddr, Entrance, OpenConnection),
 }
 
 impl Workers {
@@ -131,8 +138,8 @@ async fn run(
                 let (worker, seats) = (Rc::clone(&worker), Arc::clone(&seats));
                 tokio::task::spawn_local(accept(worker, seats, listener, entrance, stop));
             }
-            Some(Order::Serve(stream, remote, entrance)) => match TcpStream::from_std(stream) {
-                Ok(stream) => serve(&worker, &seats, stream, remote, entrance),
+            Some(Order::Serve(stream, remote, entrance, place)) => match TcpStream::from_std(stream) {
+                Ok(stream) => serve(&worker, &seats, stream, remote, entrance, place),
                 Err(error) => {
                     drop(Seated { seats: Arc::clone(&seats), index: worker.index });
                     tracing::warn!("a connection from {remote} could not be taken over: {error}");
@@ -150,8 +157,11 @@ async fn beat(worker: Weak<Worker>, seats: Arc<[Seat]>) {
             seat.beats.fetch_add(1, Relaxed);
         }
         worker.config();
+        match worker.process.overload.little() {
+            Some(_) => byrnie_net::allocator::give_back_all(),
+            None => byrnie_net::allocator::give_back(),
+        }
         drop(worker);
-        byrnie_net::allocator::give_back();
         tokio::time::sleep(BEAT).await;
     }
 }
@@ -167,6 +177,7 @@ async fn accept(
         Ok(listener) => listener,
         Err(error) => return tracing::error!("a listening socket could not be used: {error}"),
     };
+    let mut full = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -174,13 +185,49 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, remote)) => hand_over(&worker, &seats, stream, remote, &entrance),
+            Ok((stream, remote)) => {
+                if let Some(place) = place(&worker.process, &stop, &mut full).await {
+                    hand_over(&worker, &seats, stream, remote, &entrance, place);
+                    if worker.process.overload.little().is_some() {
+                        // One, then all that is ready: who is there already goes first when there is too much to do.
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!("accepting: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// A place for a connection that was accepted; `None`: it is closed. While memory is full it waits, and behind it those
+/// that are not accepted: as long as others end, that serves more than to refuse would. `full`: since when it waits.
+async fn place(
+    process: &Arc<Process>,
+    stop: &CancellationToken,
+    full: &mut Option<Instant>,
+) -> Option<OpenConnection> {
+    loop {
+        match process.admit_connection() {
+            Ok(place) => {
+                *full = None;
+                return Some(place);
+            }
+            Err(NoPlace::Refused) => return None,
+            Err(NoPlace::Yet) => {}
+        }
+        let since = *full.get_or_insert_with(Instant::now);
+        if since.elapsed() >= PATIENCE || stop.is_cancelled() {
+            process.counters.limit_shed.inc();
+            return None;
+        }
+        if let Some(room) = process.overload.little() {
+            room.want();
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -197,21 +244,22 @@ fn hand_over(
     stream: TcpStream,
     remote: SocketAddr,
     entrance: &Entrance,
+    place: OpenConnection,
 ) {
     let least = (0..seats.len()).min_by_key(|i| seats.get(*i).map(|seat| seat.connections.load(Relaxed)));
     let Some((index, seat)) = least.and_then(|index| Some((index, seats.get(index)?))) else { return };
-    let place = if index == worker.index { None } else { seat.orders.try_reserve().ok() };
-    let Some(place) = place else {
+    let other = if index == worker.index { None } else { seat.orders.try_reserve().ok() };
+    let Some(other) = other else {
         if let Some(own) = seats.get(worker.index) {
             own.connections.fetch_add(1, Relaxed);
         }
-        return serve(worker, seats, stream, remote, entrance.clone());
+        return serve(worker, seats, stream, remote, entrance.clone(), place);
     };
     match stream.into_std() {
         Ok(stream) => {
             // Counted before the other thread wakes up, so that a burst is spread.
             seat.connections.fetch_add(1, Relaxed);
-            place.send(Order::Serve(stream, remote, entrance.clone()));
+            other.send(Order::Serve(stream, remote, entrance.clone(), place));
         }
         Err(error) => tracing::warn!("a connection from {remote} could not be handed over: {error}"),
     }
@@ -224,9 +272,9 @@ fn serve(
     stream: TcpStream,
     remote: SocketAddr,
     entrance: Entrance,
+    place: OpenConnection,
 ) {
     let seated = Seated { seats: Arc::clone(seats), index: worker.index };
-    let Some(place) = worker.process.admit_connection() else { return };
     let listed = worker.process.listing.add(remote, entrance.clone());
     let worker = Rc::clone(worker);
     let process = Arc::clone(&worker.process);

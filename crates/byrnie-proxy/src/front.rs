@@ -153,6 +153,11 @@ impl Front {
         self.socket.get().map_or(OtherEnd::Here, Watched::other_end)
     }
 
+    /// Whether the client has said something that nobody has read. To be asked only while the connection is open.
+    pub fn has_unread(&self) -> bool {
+        self.socket.get().is_some_and(Watched::has_unread)
+    }
+
     /// What this connection's requests are routed by now. `None`: the configuration has nothing for it (any more).
     /// Not for the HTTP proxy's port, where each request says.
     pub fn target(&self, worker: &Worker) -> Option<Target> {

@@ -41,6 +41,7 @@ mod pool;
 mod process;
 mod proxy_protocol;
 mod reply;
+mod room;
 mod route;
 mod run;
 mod tcp;

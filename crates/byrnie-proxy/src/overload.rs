@@ -13,6 +13,7 @@ use byrnie_plan::MeshSettings;
 use tokio::sync::Notify;
 
 use crate::error::{Kind, ProxyError};
+use crate::room::Room;
 
 /// All is well.
 const FINE: u8 = 0;
@@ -31,19 +32,16 @@ pub struct Overload {
     descriptors: u64,
     requests: AtomicU32,
     concurrency: Concurrency,
-    /// Where there is little.
-    memory: OnceLock<Memory>,
-    /// Connections and requests since the start.
-    begun: AtomicU32,
+    /// Of descriptors, in percent, at the last look.
+    descriptors_used: AtomicU8,
+    /// Where there is little memory.
+    little: OnceLock<Room>,
     /// Told while kept-alive connections are to end.
     room: Notify,
 }
 
 /// A control group with less than this has nothing to spare for memory that is free already.
 const SMALL: u64 = 256 << 20;
-
-/// Connections and requests between two looks there: together they take less than lies between refusing and the end.
-const EACH: u32 = 32;
 
 /// What runs out. Kept by the control thread.
 pub struct Watch {
@@ -66,8 +64,8 @@ impl Default for Overload {
             descriptors: byrnie_net::limits::descriptors(),
             requests: AtomicU32::new(0),
             concurrency: Concurrency::default(),
-            memory: OnceLock::new(),
-            begun: AtomicU32::new(0),
+            descriptors_used: AtomicU8::new(0),
+            little: OnceLock::new(),
             room: Notify::new(),
         }
     }
@@ -95,19 +93,30 @@ impl Overload {
     /// From now on memory is looked at with every few connections and requests, too.
     pub fn watch_closely(&self, memory: Memory) {
         // Set once, before anything is served.
-        let _ = self.memory.set(memory);
+        let _ = self.little.set(Room::new(memory));
     }
 
-    /// A connection or request has come. Where there is little memory, 100 ms between two looks are enough to fill it.
-    pub fn look(&self, settings: &MeshSettings) {
-        let Some(memory) = self.memory.get() else { return };
-        if !self.begun.fetch_add(1, Relaxed).is_multiple_of(EACH) || settings.shed_percent == 0 {
-            return;
-        }
-        let share = memory.read().map_or(0, |(used, limit)| percent(used, limit));
-        if share >= settings.shed_percent {
-            self.pressure.store(SHED, Relaxed);
-        }
+    /// Where there is little memory: what is left.
+    pub fn little(&self) -> Option<&Room> {
+        self.little.get()
+    }
+
+    /// Whether there is memory for one more connection beside `open` others, as far as it is scarce. New ones come in
+    /// only as long as kept-alive ones need not end for what is there already.
+    pub fn has_room(&self, open: usize, settings: &MeshSettings) -> bool {
+        let Some(room) = self.little.get().filter(|_| settings.shed_percent > 0) else { return true };
+        room.look();
+        room.by_connections(open) < settings.drain_percent
+    }
+
+    /// Whether requests are refused. Where there is little memory it comes and goes many times between two looks of the
+    /// control thread.
+    fn is_full(&self, settings: &MeshSettings) -> bool {
+        let Some(room) = self.little.get().filter(|_| settings.shed_percent > 0) else {
+            return self.is_shedding();
+        };
+        room.look();
+        room.by_requests().max(self.descriptors_used.load(Relaxed)) >= settings.shed_percent
     }
 
     /// Asks connections on which nothing happens to end.
@@ -122,10 +131,9 @@ impl Overload {
 
     /// Whether one more request is taken; it counts already.
     pub fn admit(&self, settings: &MeshSettings) -> Result<(), ProxyError> {
-        self.look(settings);
         let in_flight = self.requests.load(Relaxed);
         let refuse = |kind, why| Err(ProxyError::unprocessed(kind, why));
-        if self.is_shedding() {
+        if self.is_full(settings) {
             return refuse(Kind::Shed, "memory or descriptors run out".into());
         }
         if in_flight > settings.max_requests {
@@ -163,6 +171,7 @@ impl Overload {
     /// Sets what follows from the shares in use. True: it is another state than before.
     pub fn set(&self, pressure: Pressure, settings: &MeshSettings) -> bool {
         let share = pressure.memory.max(pressure.descriptors);
+        self.descriptors_used.store(pressure.descriptors, Relaxed);
         let level = match share {
             _ if settings.shed_percent == 0 => FINE,
             share if share >= settings.shed_percent => SHED,
@@ -181,23 +190,28 @@ impl Watch {
 
     /// Bytes that this process may use: what its control group allows, else all that the machine has.
     pub fn allowed(&self) -> Option<u64> {
-        let group = self.memory.as_ref().and_then(Memory::read).map(|(_, limit)| limit);
+        let group = self.memory.as_ref().and_then(Memory::read).map(|reading| reading.limit);
         group.or_else(byrnie_net::cgroup::machine)
     }
 
     /// The group's memory, if it is so little that freed memory is to go back at once, and looks are to be many.
     pub fn small(&self) -> Option<&Memory> {
-        let is_small = |memory: &&Memory| memory.read().is_some_and(|(_, limit)| limit < SMALL);
+        let is_small = |memory: &&Memory| memory.read().is_some_and(|reading| reading.limit < SMALL);
         self.memory.as_ref().filter(is_small)
     }
 
-    /// The share of memory in use, in percent; 0 where nothing limits it.
-    pub fn memory(&self) -> u8 {
-        self.memory.as_ref().and_then(Memory::read).map_or(0, |(used, limit)| percent(used, limit))
+    /// The share of memory in use, in percent; 0 where nothing limits it. Workers that look themselves are told.
+    pub fn memory(&self, overload: &Overload) -> u8 {
+        let Some(reading) = self.memory.as_ref().and_then(Memory::read) else { return 0 };
+        if let Some(room) = overload.little() {
+            room.note(reading);
+        }
+        percent(reading.used, reading.limit)
     }
 }
 
-fn percent(used: u64, limit: u64) -> u8 {
+/// As a share, in percent; 0 of nothing.
+pub fn percent(used: u64, limit: u64) -> u8 {
     u8::try_from(used.saturating_mul(100).checked_div(limit).unwrap_or(0).min(100)).unwrap_or(100)
 }
 

@@ -203,25 +203,33 @@ impl Process {
         }
     }
 
-    /// Takes a place for one more client connection. `None`: the limit is reached (and counted).
-    pub fn admit_connection(self: &Arc<Self>) -> Option<OpenConnection> {
+    /// Takes a place for one more client connection.
+    pub fn admit_connection(self: &Arc<Self>) -> Result<OpenConnection, NoPlace> {
         let config = self.config.load();
         let settings = &config.settings;
-        self.overload.look(settings);
         // A burst between two looks must not take the last descriptor.
-        let has_room = settings.shed_percent == 0 || self.descriptors() < settings.shed_percent;
-        if self.overload.is_shedding() || !has_room {
+        let has_descriptors = settings.shed_percent == 0 || self.descriptors() < settings.shed_percent;
+        if !has_descriptors || (self.overload.is_shedding() && self.overload.little().is_none()) {
             self.counters.limit_shed.inc();
-            return None;
+            return Err(NoPlace::Refused);
+        }
+        if !self.overload.has_room(self.open.load(Relaxed), settings) {
+            return Err(NoPlace::Yet);
         }
         let limit = settings.max_connections as usize;
         if self.open.fetch_add(1, Relaxed) >= limit {
             self.open.fetch_sub(1, Relaxed);
             self.counters.limit_connections.inc();
-            return None;
+            return Err(NoPlace::Refused);
         }
         self.counters.downstream.add(1);
-        Some(OpenConnection(Arc::clone(self)))
+        Ok(OpenConnection(Arc::clone(self)))
+    }
+
+    /// Counts a connection to an endpoint, from before its socket is made.
+    pub fn count_upstream(self: &Arc<Self>) -> Upstream {
+        self.counters.upstream.add(1);
+        Upstream(Arc::clone(self))
     }
 
     /// The share of descriptors in use, in percent.
@@ -246,6 +254,23 @@ impl Process {
     /// What this process proves, once it can.
     pub fn identity(&self) -> Option<WorkloadIdentity> {
         self.tls.load().as_ref().map(|tls| tls.svid.identity().clone())
+    }
+}
+
+/// Why there is no place for a connection.
+pub enum NoPlace {
+    /// Memory is full, which others that end may change. Not counted yet.
+    Yet,
+    /// Descriptors or connections are at their limit; counted.
+    Refused,
+}
+
+/// A connection to an endpoint, counted until it is closed.
+pub struct Upstream(Arc<Process>);
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.0.counters.upstream.add(-1);
     }
 }
 

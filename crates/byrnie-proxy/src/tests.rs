@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod outliers;
 mod panics;
+mod places;
 mod pooling;
 mod protocols;
 mod proxied;

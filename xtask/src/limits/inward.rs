@@ -130,14 +130,14 @@ pub const CALLERS: Section = Section {
             number: "{-proxy/hop/serve HANDSHAKE}",
             setting: "–",
             beyond: "closed",
-            test: "–",
+            test: "`tests/places.rs` a_peer_that_begins…",
         },
         Row {
             what: "HTTP/2 preface at the mesh port and of clients",
             number: "{-proxy/http/server2 HANDSHAKE}",
             setting: "–",
             beyond: "closed",
-            test: "–",
+            test: "`tests/places.rs` a_peer_that_begins…",
         },
         Row {
             what: "value of `byrnie-hop`",

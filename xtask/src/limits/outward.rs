@@ -15,14 +15,16 @@ pub const ENDPOINTS: Section = Section {
         },
         Row {
             what: "idle time of a pooled connection",
-            number: "{-plan/settings upstream_idle_timeout}",
+            number: "{-plan/settings upstream_idle_timeout}; in a group of less than 256 MiB \
+                     {-proxy/pool/mod IDLE_WITH_LITTLE}",
             setting: "`Mesh.spec.proxy.upstreamIdleTimeout`",
             beyond: "closed",
-            test: "–",
+            test: "`tests/places.rs` idle_connections_to…",
         },
         Row {
             what: "age of a pooled connection",
-            number: "{-plan/settings upstream_max_age}, less up to a tenth",
+            number: "{-plan/settings upstream_max_age}, less up to a tenth; in such a group \
+                     {-proxy/pool/mod AGE_WITH_LITTLE}",
             setting: "`Mesh.spec.proxy.upstreamMaxAge`",
             beyond: "takes nothing new",
             test: "`pooling.rs` a_connection_that_is_too_old…",
@@ -165,7 +167,7 @@ pub const ENDPOINTS: Section = Section {
             number: "{-proxy/http/body REPLAY_LIMIT_BYTES b}",
             setting: "–",
             beyond: "no retry of that request",
-            test: "–",
+            test: "`tests/retries.rs` configured_statuses…",
         },
         Row {
             what: "streams on one connection of requests; while no other can be opened to the only endpoint",
@@ -200,7 +202,7 @@ pub const ENDPOINTS: Section = Section {
             number: "{-proxy/pool/h1 MAX_IDLE}, {-plan/settings upstream_idle_timeout} each",
             setting: "–",
             beyond: "closed",
-            test: "–",
+            test: "`tests/places.rs` idle_connections_to…",
         },
         Row {
             what: "idle connections of bytes",
@@ -299,6 +301,15 @@ pub const LIFE: Section = Section {
             setting: "`Mesh.spec.proxy.overload.shedPercent`",
             beyond: "closed, or 503 `BYR0241`; `shed`",
             test: "`e2e/overload.rs` memory…, descriptors…",
+        },
+        Row {
+            what: "in a group of less than 256 MiB: in use, and for each connection that has not asked yet; for each \
+                   request that waits for its answer; how long a new connection waits for room",
+            number: "{-plan/settings drain_percent} %; {-proxy/room CONNECTION b}; {-proxy/room REQUEST b}; \
+                     {-proxy/accept PATIENCE}",
+            setting: "`Mesh.spec.proxy.overload.drainPercent`; –",
+            beyond: "idle connections end for new ones; then closed; `shed`",
+            test: "`e2e/overload.rs` many_that_ask…, `src/room.rs`",
         },
         Row {
             what: "kept for others: heads that are not complete (beyond 8 KiB), bodies for another try, copies",

@@ -24,7 +24,7 @@ impl Stacks {
     pub fn folded(&self) -> String {
         let has_room = Memory::find()
             .and_then(|memory| memory.read())
-            .is_none_or(|(used, limit)| used.saturating_add(NAMES) < limit);
+            .is_none_or(|reading| reading.used.saturating_add(NAMES) < reading.limit);
         if has_room { self.lines(functions) } else { self.lines(Program::find().namer()) }
     }
 

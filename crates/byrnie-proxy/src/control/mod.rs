@@ -45,6 +45,7 @@ use crate::accept::Workers;
 use crate::config::Assembler;
 use crate::overload::{Pressure, Watch};
 use crate::process::Process;
+use crate::room::Room;
 use crate::run::{LocalState, ProxyOptions, RunError};
 use addresses::Addresses;
 use called::Waiters;
@@ -202,12 +203,15 @@ impl Control {
     }
 
     fn look_at_the_machine(&mut self) {
-        let pressure = Pressure { memory: self.watch.memory(), descriptors: self.process.descriptors() };
+        let overload = &self.process.overload;
+        let pressure =
+            Pressure { memory: self.watch.memory(overload), descriptors: self.process.descriptors() };
         let settings = Arc::clone(&self.process.config.load().settings);
         self.gauges.pressure(pressure, &self.process);
         let is_another = self.process.overload.set(pressure, &settings);
-        if self.process.overload.is_draining() {
-            self.process.overload.make_room();
+        let overload = &self.process.overload;
+        if overload.little().is_some_and(Room::is_wanted) || overload.is_draining() {
+            overload.make_room();
         }
         if is_another {
             let words = match (self.process.overload.is_shedding(), self.process.overload.is_draining()) {

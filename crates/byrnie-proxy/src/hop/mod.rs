@@ -24,6 +24,7 @@ use crate::http::Message;
 use crate::http::body::Body;
 use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
 use crate::pool::{self, Lease, SendFailure, Wire};
+use crate::room::Room;
 use crate::worker::Worker;
 
 /// One try of a request.
@@ -58,6 +59,7 @@ pub async fn send(
 ) -> Result<(Response<Body>, Lease), SendFailure> {
     let unsent = |error| SendFailure { error, failure: Failure::NotProcessed };
     let wire = wire(outgoing).map_err(unsent)?;
+    let _waits = worker.process.overload.little().map(Room::wait);
     if wire == Wire::Http2
         && let Some(token) = outgoing.upgrade.filter(|token| *token != CONNECT)
     {

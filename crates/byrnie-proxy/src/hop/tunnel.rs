@@ -255,6 +255,7 @@ async fn dial_connection(
 ) -> Result<Rc<Connection>, ProxyError> {
     // Read before the handshake: a certificate that changes meanwhile makes the connection an old one.
     let tls_generation = worker.process.tls.load().as_ref().map_or(0, |tls| tls.generation);
+    let counted = worker.process.count_upstream();
     let stream = dial::tls(worker, endpoint, alpn, alone).await?;
     let windows = worker.process.budget.windows(STREAM_WINDOW, CONNECTION_WINDOW);
     let mut builder = h2::client::Builder::new();
@@ -274,6 +275,7 @@ async fn dial_connection(
         endpoint: Arc::clone(endpoint),
         doubt: Rc::clone(&doubt),
         windows,
+        counted,
     };
     let connection =
         Rc::new(Connection { requests, tls_generation, streams: Cell::new(0), used: Cell::new(true), doubt });

@@ -19,6 +19,9 @@ const LOOKS: u32 = 4;
 /// Of the connections that are idle when room is wanted, one in so many ends: room is wanted ten times a second.
 const YIELDING: u64 = 8;
 
+/// How long a new connection may say nothing, where room is wanted.
+const HASTE: Duration = Duration::from_secs(1);
+
 /// How long a client of HTTP/1 that has closed its half, and so may have gone, waits for an answer of which nothing
 /// comes. Others cut it off at once (Envoy, nginx), which those who close their half in good faith do not deserve.
 const FAITH: Duration = Duration::from_secs(30);
@@ -44,7 +47,8 @@ pub async fn expired(
         let look = Instant::now() + step;
         let is_idle = || front.in_flight.get() == 0 && front.requests.get() > 0 && !is_partial();
         while is_wanted_before(worker, look).await {
-            if is_idle() && worker.random().is_multiple_of(YIELDING) {
+            // A worker with much to do may not have come to what the client has asked meanwhile.
+            if is_idle() && worker.random().is_multiple_of(YIELDING) && !front.has_unread() {
                 return;
             }
         }
@@ -69,6 +73,17 @@ pub async fn expired(
         quiet += step;
         partial = if is_partial() { partial + step } else { Duration::ZERO };
         if quiet >= idle || is_short || head.is_some_and(|head| partial >= head) {
+            return;
+        }
+    }
+}
+
+/// Returns when a connection on which nothing was said yet is to end, because others want its room.
+pub async fn yields(worker: &Rc<Worker>, front: &Rc<Front>) {
+    let began = Instant::now();
+    loop {
+        worker.process.overload.room_is_wanted().await;
+        if began.elapsed() >= HASTE && worker.random().is_multiple_of(YIELDING) && !front.has_unread() {
             return;
         }
     }

@@ -99,6 +99,7 @@ where
         detected = detect::detect_http(stream, limit) => detected,
         // It has not asked for anything yet, and need not be waited for.
         () = worker.process.parting.cancelled() => return,
+        () = idle::yields(worker, front), if worker.process.overload.little().is_some() => return,
     };
     match detected {
         Ok((stream, Spoken::Http2)) => server2::serve(worker, front, stream).await,

@@ -22,6 +22,7 @@ use super::upgrade::{CONNECT, ClientUpgrade};
 use super::{CODEC_HEADERS, Message, answer, idle};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
+use crate::room::Room;
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
@@ -32,6 +33,7 @@ where
 {
     let settings = front.settings(worker);
     let head_limit = settings.max_header_bytes as usize;
+    let _settled = worker.process.overload.little().map(Room::settle);
     let strict = Noting::new(stream, Side::Requests, head_limit, Arc::clone(&front.notes))
         .within(&worker.process.budget);
     let io = TokioIo::new(strict);

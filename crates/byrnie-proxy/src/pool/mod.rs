@@ -27,6 +27,12 @@ use crate::worker::Worker;
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// How long connections may be idle where there is little memory: those of a burst are not worth what they take.
+const IDLE_WITH_LITTLE: Duration = Duration::from_secs(2);
+
+/// How old they may be there: what is left of a burst lies scattered, and each of it keeps a page that is nearly empty.
+const AGE_WITH_LITTLE: Duration = Duration::from_secs(5);
+
 /// A connection takes nothing new in the last part of its age, one in so many by chance.
 const JITTER: u32 = 10;
 
@@ -180,7 +186,10 @@ impl Slot {
 /// When a connection that is opened now takes nothing new any more: those that are opened together must not all end
 /// together.
 fn retirement(worker: &Worker) -> Instant {
-    let age = worker.config().settings.upstream_max_age;
+    let mut age = worker.config().settings.upstream_max_age;
+    if worker.process.overload.little().is_some() {
+        age = age.min(AGE_WITH_LITTLE);
+    }
     let by_chance = (worker.random() >> 32) as u32;
     let less = (age / JITTER).mul_f64(f64::from(by_chance) / f64::from(u32::MAX));
     Instant::now() + (age - less)
@@ -258,7 +267,10 @@ pub async fn sweep(worker: Weak<Worker>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         let Some(worker) = worker.upgrade() else { return };
-        let (idle, now) = (worker.config().settings.upstream_idle_timeout, Instant::now());
+        let (mut idle, now) = (worker.config().settings.upstream_idle_timeout, Instant::now());
+        if worker.process.overload.little().is_some() {
+            idle = idle.min(IDLE_WITH_LITTLE);
+        }
         // A request that is under way holds its pool, and gives its connection back to it.
         worker.pools.h1.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
         worker.pools.h2.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);

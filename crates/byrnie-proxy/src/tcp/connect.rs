@@ -25,6 +25,7 @@ use crate::error::{Kind, ProxyError};
 use crate::front::Target;
 use crate::hop::tunnel::{self, Tunnel};
 use crate::hop::{dial, header};
+use crate::process;
 use crate::tls::Alpn;
 use crate::worker::Worker;
 
@@ -267,7 +268,11 @@ fn tunnel_request(
 
 /// A connection's place among those to its endpoint: `maxConnections` is about the connections that the application
 /// sees, however many share a tunnel.
-pub(super) struct Place(Arc<Endpoint>);
+pub(super) struct Place {
+    endpoint: Arc<Endpoint>,
+    /// Where it is a socket of its own.
+    _counted: Option<process::Upstream>,
+}
 
 impl Place {
     pub(super) fn take(
@@ -277,7 +282,9 @@ impl Place {
     ) -> Result<Self, ProxyError> {
         let limit = cluster.settings.limits.max_connections;
         if endpoint.connections.fetch_add(1, Relaxed) < limit {
-            return Ok(Self(Arc::clone(endpoint)));
+            let is_own = matches!(endpoint.plan.hop, Hop::Plaintext);
+            let counted = is_own.then(|| worker.process.count_upstream());
+            return Ok(Self { endpoint: Arc::clone(endpoint), _counted: counted });
         }
         endpoint.connections.fetch_sub(1, Relaxed);
         worker.process.counters.limit_upstream_connections.inc();
@@ -289,7 +296,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Relaxed);
-        self.0.freed.notify_one();
+        self.endpoint.connections.fetch_sub(1, Relaxed);
+        self.endpoint.freed.notify_one();
     }
 }

@@ -27,7 +27,7 @@ pub(super) async fn direct2(settings: TrafficSettings, app: SocketAddr) -> (Rc<W
 }
 
 /// An application that answers when it is allowed to, and how many wait for that.
-async fn gated() -> (SocketAddr, Rc<Semaphore>, Rc<Cell<usize>>) {
+pub(super) async fn gated() -> (SocketAddr, Rc<Semaphore>, Rc<Cell<usize>>) {
     let (gate, waiting) = (Rc::new(Semaphore::new(0)), Rc::new(Cell::new(0)));
     let (open, count) = (Rc::clone(&gate), Rc::clone(&waiting));
     let address = origin(move |_: Request<Incoming>| {
@@ -43,7 +43,7 @@ async fn gated() -> (SocketAddr, Rc<Semaphore>, Rc<Cell<usize>>) {
     (address, gate, waiting)
 }
 
-fn limits(max_connections: u32, max_pending: u32, max_in_flight: u32) -> TrafficSettings {
+pub(super) fn limits(max_connections: u32, max_pending: u32, max_in_flight: u32) -> TrafficSettings {
     let limits = ConnectionLimits { max_connections, max_pending, max_in_flight };
     TrafficSettings { limits, ..TrafficSettings::default() }
 }

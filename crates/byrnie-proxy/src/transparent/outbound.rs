@@ -106,6 +106,7 @@ async fn pass(
     to: SocketAddr,
 ) {
     let limit = byrnie_plan::TrafficSettings::default().connect_timeout.max(OUTSIDE);
+    let _counted = worker.process.count_upstream();
     let connected = match tokio::time::timeout(limit, captured.dial(to, Side::Anywhere, None)).await {
         Ok(connected) => connected.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no connection within {limit:?}")),

@@ -199,6 +199,39 @@ fn memory_that_runs_out_ends_nothing() {
     drop(alone);
 }
 
+/// What came back for one request.
+fn is_answered_well(stream: &mut TcpStream) -> bool {
+    let mut first = [0; 512];
+    stream.read(&mut first).is_ok_and(|read| first[..read].starts_with(b"HTTP/1.1 200"))
+}
+
+#[test]
+fn many_that_ask_all_at_once_end_nothing() {
+    let Some((group, alone)) = in_little_memory("") else { return skip(NO_GROUP) };
+    let mut crowd: Vec<TcpStream> = Vec::new();
+    for round in 0..3 {
+        // While they say nothing they need little, and would all fit.
+        while crowd.len() < 2_500 {
+            let stream = TcpStream::connect(&alone.address).expect("the proxy listens");
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            crowd.push(stream);
+        }
+        for stream in &mut crowd {
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"); // it may be closed
+        }
+        crowd.retain_mut(is_answered_well);
+        assert!(crowd.len() > 20, "{} are served in round {round}", crowd.len());
+    }
+    alone.is_well();
+    assert!(group.used() <= LIMIT);
+    drop(crowd);
+    until("memory is given back", || (group.used() < LIMIT / 2).then_some(()));
+    for _ in 0..50 {
+        alone.keep().expect("there is room again");
+    }
+    drop(alone);
+}
+
 #[test]
 fn heads_that_never_end_do_not_fill_memory() {
     let Some((group, alone)) = in_little_memory("") else { return skip(NO_GROUP) };

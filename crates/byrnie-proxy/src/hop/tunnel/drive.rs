@@ -13,6 +13,7 @@ use crate::budget::Windows;
 
 use super::{Connection, Doubt, forget};
 use crate::config::Endpoint;
+use crate::process::Upstream;
 use crate::worker::Worker;
 
 /// A connection without streams is closed after between one and two of these.
@@ -31,6 +32,8 @@ pub(super) struct Driven {
     pub(super) doubt: Rc<Doubt>,
     /// What the connection may send us, as long as it lives.
     pub(super) windows: Windows,
+    /// It itself.
+    pub(super) counted: Upstream,
 }
 
 impl Driven {
@@ -43,8 +46,7 @@ impl Driven {
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (process, _promised) = (&self.worker.process, &self.windows);
-        process.counters.upstream.add(1);
+        let (process, _promised, _counted) = (&self.worker.process, &self.windows, &self.counted);
         let mut dead = std::pin::pin!(is_dead(driver.ping_pong(), &self.doubt));
         let mut driver = std::pin::pin!(driver);
         let retire = async {
@@ -70,7 +72,6 @@ impl Driven {
                 () = process.closing.cancelled() => None,
             };
         }
-        process.counters.upstream.add(-1);
         if let Some(Err(error)) = ended {
             let plan = &self.endpoint.plan;
             tracing::debug!("the tunnels to {} at {}: {error}", plan.workload, plan.address);
