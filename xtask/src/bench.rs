@@ -33,7 +33,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::shell::{cargo, run, target_dir};
+use crate::shell::{self, target_dir};
 use page::Section;
 
 /// What `cargo xtask bench` takes.
@@ -189,9 +189,5 @@ fn proxies(options: &Options, scratch: &Path) -> anyhow::Result<String> {
 
 /// The program that is measured, as it is shipped.
 fn program(options: &Options) -> anyhow::Result<PathBuf> {
-    if let Some(path) = &options.byrnie {
-        return std::path::absolute(path).context("--byrnie");
-    }
-    run(cargo().args(["build", "--locked", "--package", "byrnie", "--profile", &options.profile]))?;
-    Ok(target_dir()?.join(&options.profile).join("byrnie"))
+    shell::byrnie(options.byrnie.as_deref(), &options.profile)
 }

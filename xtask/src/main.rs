@@ -92,6 +92,6 @@ fn fuzz(target: &str, seconds: u64) -> anyhow::Result<()> {
     let package = if target == "wire" { "byrnie-wire" } else { "byrnie-proxy" };
     let test = format!("fuzz_{target}");
     let mut command = shell::cargo();
-    command.args(["test", "--package", package, "--lib", &test, "--", "--nocapture"]);
+    command.args(["test", "--profile", "fuzz", "--package", package, "--lib", &test, "--", "--nocapture"]);
     shell::run(command.env("BYRNIE_FUZZ_SECONDS", seconds.to_string()))
 }

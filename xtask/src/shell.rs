@@ -1,6 +1,6 @@
 //! Running programs: where the workspace is, and a command that fails loudly.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -70,6 +70,15 @@ fn describe(command: &Command) -> String {
 pub fn built(program: &str) -> anyhow::Result<PathBuf> {
     run(cargo().args(["build", "--workspace", "--all-targets", "--locked", "--quiet"]))?;
     Ok(target_dir()?.join("debug").join(program))
+}
+
+/// The `byrnie` that is measured: the given file, else one that is built now by this profile.
+pub fn byrnie(given: Option<&Path>, profile: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = given {
+        return std::path::absolute(path).context("--byrnie");
+    }
+    run(cargo().args(["build", "--locked", "--package", "byrnie", "--profile", profile]))?;
+    Ok(target_dir()?.join(profile).join("byrnie"))
 }
 
 /// Where cargo puts what it builds (honours `CARGO_TARGET_DIR`).

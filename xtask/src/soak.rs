@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::shell::{cargo, root, run as run_command, target_dir};
+use crate::shell::{byrnie, root, target_dir};
 use mesh::Mesh;
 use tally::Tally;
 
@@ -59,7 +59,7 @@ pub struct Options {
 
 /// Runs it, prints what happened; an error says what must not have.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let program = program(options)?;
+    let program = byrnie(options.byrnie.as_deref(), &options.profile)?;
     if options.overload {
         return overload::run(&program, options.seconds, options.write);
     }
@@ -92,14 +92,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         Some(growth) if growth > GROWTH => bail!("memory grew by the factor {growth:.2}"),
         _ => Ok(()),
     }
-}
-
-fn program(options: &Options) -> anyhow::Result<PathBuf> {
-    if let Some(path) = &options.byrnie {
-        return std::path::absolute(path).context("--byrnie");
-    }
-    run_command(cargo().args(["build", "--locked", "--package", "byrnie", "--profile", &options.profile]))?;
-    Ok(target_dir()?.join(&options.profile).join("byrnie"))
 }
 
 /// Memory of all processes of the mesh each second, in bytes.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use byrnie_mesh::{Compiler, Entry};
-use byrnie_plan::{InboundOverrides, MeshSettings, ObjectName};
+use byrnie_plan::ObjectName;
 use byrnie_wire::MAX_ANSWER;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -16,6 +16,7 @@ use crate::api::ErrorBody;
 use crate::error;
 use crate::nodes::Nodes;
 use crate::table::ProxyOrder;
+use crate::why::of_mesh;
 
 /// What a proxy can be asked.
 pub const WHAT: [&str; 9] =
@@ -149,9 +150,5 @@ fn origin(compiler: &Compiler, proxy: &ObjectName, item: &Value) -> String {
     if let Some(origin) = compiler.inbound_origins(proxy, &entry).get(field) {
         return origin.clone();
     }
-    let default = InboundOverrides::in_force(&MeshSettings::default());
-    match default.words().iter().any(|(name, value)| *name == field && *value == text("value")) {
-        true => "default".to_owned(),
-        false => format!("Mesh default spec.proxy.{field}"),
-    }
+    of_mesh(field, text("value")).unwrap_or_else(|| "default".to_owned())
 }

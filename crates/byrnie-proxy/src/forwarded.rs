@@ -27,29 +27,23 @@ pub fn tell_client(front: &Front, settings: &MeshSettings, headers: &mut HeaderM
     let own = || front.address.get_or_init(|| address(front.remote.ip())).clone();
     let hops = settings.trusted_hops as usize;
     // Most come without any: one look over the names is cheaper than asking for each.
-    if !headers.keys().any(is_about_forwarding) {
-        headers.insert(FOR, own());
-        headers.insert(PROTO, HeaderValue::from_static("http"));
-        if let Some(host) = headers.get(HOST).cloned() {
-            headers.insert(FORWARDED_HOST, host);
-        }
-        return;
-    }
-    match headers.get(FOR) {
-        None => drop(headers.insert(FOR, own())),
-        Some(_) => {
+    let came_with_some = headers.keys().any(is_about_forwarding);
+    let came = |headers: &HeaderMap, name: &HeaderName| came_with_some && headers.contains_key(name);
+    match came(headers, &FOR) {
+        false => drop(headers.insert(FOR, own())),
+        true => {
             let list = list(headers, if keep_all { usize::MAX } else { hops }, front.remote.ip());
             headers.insert(FOR, HeaderValue::from_str(&list).unwrap_or_else(|_| own()));
         }
     }
     // RFC 7239's header says the same in another grammar: nobody here writes it, so it is nobody's word.
-    if hops == 0 {
+    if hops == 0 && came_with_some {
         headers.remove(FORWARDED);
     }
-    if hops == 0 || !headers.contains_key(PROTO) {
+    if hops == 0 || !came(headers, &PROTO) {
         headers.insert(PROTO, HeaderValue::from_static("http"));
     }
-    if (hops == 0 || !headers.contains_key(FORWARDED_HOST))
+    if (hops == 0 || !came(headers, &FORWARDED_HOST))
         && let Some(host) = headers.get(HOST).cloned()
     {
         headers.insert(FORWARDED_HOST, host);

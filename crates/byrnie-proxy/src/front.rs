@@ -84,10 +84,10 @@ pub struct Front {
     pub tunnels: TaskTracker,
     /// Where the last request was for, at which generation of the configuration.
     target: RefCell<Option<(u64, Target)>>,
-    /// The last Host header and what it parses to.
-    authority: RefCell<Option<(HeaderValue, Authority)>>,
-    /// The last Host header and the host that it names, normalised.
-    host: RefCell<Option<(HeaderValue, Rc<str>)>>,
+    /// What the last Host header parses to.
+    authority: Last<Authority>,
+    /// The host that it names, normalised.
+    host: Last<Rc<str>>,
     /// At the mesh port: what the last hop header was found to mean.
     pub admission: RefCell<Option<Rc<Admission>>>,
 }
@@ -135,8 +135,8 @@ impl Front {
             address: OnceCell::new(),
             tunnels: TaskTracker::new(),
             target: RefCell::default(),
-            authority: RefCell::default(),
-            host: RefCell::default(),
+            authority: Last::default(),
+            host: Last::default(),
             admission: RefCell::default(),
         })
     }
@@ -216,26 +216,36 @@ impl Front {
 
     /// The host that a Host header names, normalised (empty without one); found out once as long as it stays the same.
     pub fn host(&self, value: Option<&HeaderValue>) -> Result<Rc<str>, ProxyError> {
-        let Some(value) = value else { return Ok(Rc::from("")) };
-        if let Some((known, host)) = &*self.host.borrow()
-            && known == value
-        {
-            return Ok(Rc::clone(host));
+        match value {
+            Some(value) => self.host.get(value, || Ok(route::host(value)?.into())),
+            None => Ok(Rc::from("")),
         }
-        let host: Rc<str> = route::host(value)?.into();
-        *self.host.borrow_mut() = Some((value.clone(), Rc::clone(&host)));
-        Ok(host)
     }
 
     /// A Host header as authority; parsed once as long as it stays the same.
     pub fn authority(&self, host: &HeaderValue) -> Option<Authority> {
-        if let Some((known, authority)) = &*self.authority.borrow()
-            && known == host
+        self.authority.get(host, || Authority::try_from(host.as_bytes())).ok()
+    }
+}
+
+/// What the last value of a header comes to: on a connection it is usually the same one again.
+struct Last<T>(RefCell<Option<(HeaderValue, T)>>);
+
+impl<T> Default for Last<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T: Clone> Last<T> {
+    fn get<E>(&self, value: &HeaderValue, parse: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        if let Some((known, parsed)) = &*self.0.borrow()
+            && known == value
         {
-            return Some(authority.clone());
+            return Ok(parsed.clone());
         }
-        let authority = Authority::try_from(host.as_bytes()).ok()?;
-        *self.authority.borrow_mut() = Some((host.clone(), authority.clone()));
-        Some(authority)
+        let parsed = parse()?;
+        *self.0.borrow_mut() = Some((value.clone(), parsed.clone()));
+        Ok(parsed)
     }
 }

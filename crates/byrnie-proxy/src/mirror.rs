@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Version, request};
+use http::{Version, request};
 use http_body::{Body as _, Frame};
 use tokio::sync::mpsc;
 
@@ -20,8 +20,8 @@ use crate::budget::{Budget, Held};
 use crate::config::MirrorTo;
 use crate::front::Front;
 use crate::hop::{self, Outgoing};
-use crate::http::Message;
 use crate::http::body::{Body, BodyError};
+use crate::http::{Message, copy_head};
 use crate::worker::Worker;
 
 /// Frames of the body that a copy may be behind.
@@ -41,12 +41,7 @@ pub fn send_copy(worker: &Rc<Worker>, front: &Rc<Front>, to: &MirrorTo, message:
         return;
     }
     let Some(place) = Place::take(worker) else { return };
-    let head = &message.head;
-    let mut copy = Request::new(()).into_parts().0;
-    copy.method = head.method.clone();
-    copy.uri = head.uri.clone();
-    copy.headers = head.headers.clone();
-    let version = head.version;
+    let (copy, version) = (copy_head(&message.head), message.head.version);
     let heard = match message.body.is_finished() {
         true => Body::Empty,
         false => {

@@ -25,7 +25,7 @@ use crate::front::Front;
 use crate::http::body::{BodyError, Upload};
 use crate::pool::Lease;
 use crate::worker::Worker;
-pub use log::{ids, log_format};
+pub use log::{ids, log_format, timestamp};
 use series::find_series;
 pub use series::{SeriesCache, outbound_labels};
 

@@ -18,8 +18,8 @@ use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front, Target};
 use crate::http::Message;
 use crate::http::body::{Body, IdleTimer, Watched};
-use crate::http::headers::{grpc_timeout, is_grpc, strip_but_hear_wish, strip_hop_by_hop};
-use crate::http::upgrade::{is_connect, strip_mesh_headers_but_switch, switched_to};
+use crate::http::headers::{grpc_timeout, is_grpc, mesh_header, strip_but_hear_wish, strip_hop_by_hop};
+use crate::http::upgrade::{BYRNIE_UPGRADE, is_connect, strip_mesh_headers_but_switch};
 use crate::observe::{Exchange, Facts};
 use crate::process::Role;
 use crate::reply::{self, BYRNIE_UNPROCESSED, Tell};
@@ -146,7 +146,7 @@ pub fn finish(
         quota.apply(response.headers_mut());
     }
     // A switch of protocols crosses the mesh as a 200 with a header; what the caller gets is a 101.
-    let token = switched_to(response.headers());
+    let token = mesh_header(response.headers(), BYRNIE_UPGRADE);
     let (is_switched, is_tunnel) = (token.is_some(), is_connect(token));
     let status = match is_switched && !is_tunnel {
         true => StatusCode::SWITCHING_PROTOCOLS,

@@ -72,15 +72,17 @@ impl Room {
 
     /// The share of memory that is in use, or will be by the requests that are there, in percent.
     pub fn by_requests(&self) -> u8 {
-        let unanswered = u64::from(self.unanswered.load(Relaxed)) * REQUEST;
-        self.share(self.used.load(Relaxed) + unanswered)
+        self.share(self.used_by_requests())
     }
 
     /// The same with what all that is open will take, and one more connection. `open`: those to clients.
     pub fn by_connections(&self, open: usize) -> u8 {
         let unsettled = (open as u64).saturating_sub(self.settled.load(Relaxed).into());
-        let unanswered = u64::from(self.unanswered.load(Relaxed)) * REQUEST;
-        self.share(self.used.load(Relaxed) + unanswered + (unsettled + 1) * CONNECTION)
+        self.share(self.used_by_requests() + (unsettled + 1) * CONNECTION)
+    }
+
+    fn used_by_requests(&self) -> u64 {
+        self.used.load(Relaxed) + u64::from(self.unanswered.load(Relaxed)) * REQUEST
     }
 
     fn share(&self, bytes: u64) -> u8 {

@@ -20,10 +20,10 @@ use crate::controls;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::hop::{self, Outgoing};
-use crate::http::Message;
 use crate::http::body::{Body, ReplayBody, Upload};
 use crate::http::expect::{Gate, Gated};
-use crate::http::headers::{has_mesh_headers, pass_grpc_timeout, strip_hop_by_hop};
+use crate::http::headers::{mesh_header, pass_grpc_timeout, strip_hop_by_hop};
+use crate::http::{Message, copy_head};
 use crate::observe::Exchange;
 use crate::pool::SendFailure;
 use crate::reply::BYRNIE_UNPROCESSED;
@@ -301,7 +301,7 @@ fn version(plan: &Plan<'_>, exchange: &Exchange) -> Version {
 /// Whether an answer is one to try again: the peer's proxy says that its application never saw the request, or the
 /// settings name the status.
 fn worth_another_try(response: &Response<Body>, retry: &Retry) -> Option<Failure> {
-    if has_mesh_headers(response.headers()) && response.headers().contains_key(BYRNIE_UNPROCESSED) {
+    if mesh_header(response.headers(), BYRNIE_UNPROCESSED).is_some() {
         return Some(Failure::NotProcessed);
     }
     let status = response.status().as_u16();
@@ -365,11 +365,7 @@ fn is_kept(message: &Message, replay: Option<&ReplayBody>) -> bool {
 
 /// The head again, for another try.
 fn clone_head(head: &request::Parts) -> request::Parts {
-    let mut copy = Request::new(()).into_parts().0;
-    copy.method = head.method.clone();
-    copy.uri = head.uri.clone();
-    copy.version = head.version;
-    copy.headers = head.headers.clone();
+    let mut copy = copy_head(head);
     if let Some(gate) = head.extensions.get::<Gate>() {
         copy.extensions.insert(gate.clone());
     }

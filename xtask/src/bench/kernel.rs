@@ -7,10 +7,11 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, pipe, splice};
 
 use super::Options;
+use super::process::own_cpu;
 use super::rounds::median;
 use super::table::{number, table};
 
@@ -84,20 +85,13 @@ fn pour(mut to: TcpStream) {
     while to.write_all(&block).is_ok() {}
 }
 
-/// What this thread has used.
-fn used() -> anyhow::Result<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").context("schedstat")?;
-    let nanos = text.split_ascii_whitespace().next().unwrap_or_default();
-    Ok(Duration::from_nanos(nanos.parse().context("schedstat")?))
-}
-
 /// Nanoseconds for one message whose two pieces are joined, or gathered by the kernel.
 fn send(body: usize, joined: bool, time: Duration) -> anyhow::Result<f64> {
     let [mut to, from] = connected()?;
     let reader = std::thread::spawn(move || drain(from));
     let (head, body) = (vec![b'h'; HEAD], vec![b'b'; body]);
     let mut room = Vec::with_capacity(HEAD + body.len());
-    let (before, start, mut count) = (used()?, Instant::now(), 0_u32);
+    let (before, start, mut count) = (own_cpu()?, Instant::now(), 0_u32);
     while start.elapsed() < time {
         if joined {
             room.clear();
@@ -109,7 +103,7 @@ fn send(body: usize, joined: bool, time: Duration) -> anyhow::Result<f64> {
         }
         count += 1;
     }
-    let used = used()?.saturating_sub(before);
+    let used = own_cpu()?.saturating_sub(before);
     drop(to);
     reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
     Ok(used.as_secs_f64() * 1e9 / f64::from(count.max(1)))
@@ -128,7 +122,7 @@ fn receive(size: usize, copied: bool, time: Duration) -> anyhow::Result<f64> {
     let [mut from, to] = connected()?;
     let writer = std::thread::spawn(move || pour(to));
     let (mut buffer, mut record) = (vec![0; size], vec![0; RECORD]);
-    let (before, start, mut count) = (used()?, Instant::now(), 0);
+    let (before, start, mut count) = (own_cpu()?, Instant::now(), 0);
     while start.elapsed() < time {
         let read = from.read(&mut buffer)?;
         if copied {
@@ -139,7 +133,7 @@ fn receive(size: usize, copied: bool, time: Duration) -> anyhow::Result<f64> {
         }
         count += read;
     }
-    let used = used()?.saturating_sub(before);
+    let used = own_cpu()?.saturating_sub(before);
     drop(from);
     writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?;
     Ok(micros_each_mib(used, count))
@@ -156,9 +150,9 @@ type Move = fn(&mut TcpStream, &mut TcpStream, Duration) -> anyhow::Result<usize
 fn relay(through: Move, time: Duration) -> anyhow::Result<f64> {
     let ([mut from, source], [mut to, sink]) = (connected()?, connected()?);
     let ends = [std::thread::spawn(move || pour(source)), std::thread::spawn(move || drain(sink))];
-    let before = used()?;
+    let before = own_cpu()?;
     let moved = through(&mut from, &mut to, time)?;
-    let used = used()?.saturating_sub(before);
+    let used = own_cpu()?.saturating_sub(before);
     drop((from, to));
     for end in ends {
         end.join().map_err(|_| anyhow::anyhow!("an end panicked"))?;

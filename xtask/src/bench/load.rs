@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use tokio::task::JoinSet;
 
 pub use echo::run as echo;
 pub use paced::Connection as Idle;
@@ -188,6 +189,19 @@ pub fn calls_in_turn(to: SocketAddr, calls: u64) -> anyhow::Result<()> {
 pub fn on_a_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(future)
+}
+
+/// What clients that measure times have measured together, since `start`. What fails here is never the load's fault, so
+/// it ends the measurement.
+async fn gather(
+    mut clients: JoinSet<anyhow::Result<Vec<Duration>>>,
+    start: Instant,
+) -> anyhow::Result<Outcome> {
+    let mut times = Vec::new();
+    while let Some(result) = clients.join_next().await {
+        times.append(&mut result.context("a client's task")??);
+    }
+    Ok(Outcome::of(times, 0, start.elapsed()))
 }
 
 /// A GET of a small body.

@@ -142,8 +142,7 @@ fn precise(pid: u32) -> anyhow::Result<Option<Duration>> {
     let gone = || format!("process {pid} has ended");
     for entry in std::fs::read_dir(format!("/proc/{pid}/task")).with_context(gone)? {
         let Ok(text) = std::fs::read_to_string(entry?.path().join("schedstat")) else { return Ok(None) };
-        let nanos = text.split_ascii_whitespace().next().unwrap_or_default();
-        sum += Duration::from_nanos(nanos.parse().context("schedstat")?);
+        sum += on_cpu(&text)?;
     }
     Ok(Some(sum))
 }
@@ -155,6 +154,17 @@ fn ticks(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)))
 }
 
+/// What the calling thread has used until now.
+pub fn own_cpu() -> anyhow::Result<Duration> {
+    on_cpu(&std::fs::read_to_string("/proc/thread-self/schedstat").context("schedstat")?)
+}
+
+/// Of a thread's `schedstat` the time that it ran.
+fn on_cpu(schedstat: &str) -> anyhow::Result<Duration> {
+    let nanos = schedstat.split_ascii_whitespace().next().unwrap_or_default();
+    Ok(Duration::from_nanos(nanos.parse().context("schedstat")?))
+}
+
 /// Name and CPU time of each thread of a process.
 pub fn threads(pid: u32) -> anyhow::Result<Vec<(String, Duration)>> {
     let mut all = Vec::new();
@@ -162,8 +172,7 @@ pub fn threads(pid: u32) -> anyhow::Result<Vec<(String, Duration)>> {
         let path = entry?.path();
         let name = std::fs::read_to_string(path.join("comm")).context("comm")?;
         let text = std::fs::read_to_string(path.join("schedstat")).context("schedstat")?;
-        let nanos = text.split_ascii_whitespace().next().unwrap_or_default().parse().context("schedstat")?;
-        all.push((name.trim().to_owned(), Duration::from_nanos(nanos)));
+        all.push((name.trim().to_owned(), on_cpu(&text)?));
     }
     all.sort();
     Ok(all)

@@ -10,8 +10,6 @@ use super::step;
 use crate::api::WhyStep;
 use crate::table::Table;
 
-/// What the Mesh says itself.
-const OF_MESH: &str = "Mesh default spec.proxy";
 /// Workloads that are looked at; with more the answer would be too long to be read.
 const TOLD: usize = 10;
 
@@ -93,18 +91,22 @@ fn told(
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
+/// Whose word a value is that no policy says: the Mesh's; `None`: nobody's, it is the default.
+pub fn of_mesh(field: &str, value: &str) -> Option<String> {
+    let defaults = InboundOverrides::in_force(&MeshSettings::default()).words();
+    let is_default = defaults.iter().any(|(name, default)| *name == field && default == value);
+    (!is_default).then(|| format!("Mesh default spec.proxy.{field}"))
+}
+
 /// Value and origin of what is not as by default.
 fn otherwise(
     mesh: &MeshSettings,
     nearer: &[InboundOverrides],
     origins: &Origins,
 ) -> BTreeMap<&'static str, (String, String)> {
-    let defaults: BTreeMap<_, _> =
-        InboundOverrides::in_force(&MeshSettings::default()).words().into_iter().collect();
-    let of_mesh = InboundOverrides::in_force(mesh).words().into_iter();
-    let mut all: BTreeMap<&'static str, (String, String)> = of_mesh
-        .filter(|(name, value)| defaults.get(name) != Some(value))
-        .map(|(name, value)| (name, (value, format!("{OF_MESH}.{name}"))))
+    let said = InboundOverrides::in_force(mesh).words().into_iter();
+    let mut all: BTreeMap<&'static str, (String, String)> = said
+        .filter_map(|(name, value)| of_mesh(name, &value).map(|origin| (name, (value, origin))))
         .collect();
     for (name, value) in nearer.iter().flat_map(InboundOverrides::words) {
         let origin = origins.get(name).cloned().unwrap_or_default();

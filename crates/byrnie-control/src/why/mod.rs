@@ -12,6 +12,7 @@ mod route;
 mod server;
 pub mod words;
 
+pub use entries::of_mesh;
 pub use files::why_files;
 
 use byrnie_mesh::Compiler;

@@ -113,6 +113,11 @@ impl Cluster {
         cluster
     }
 
+    /// Whether there is nowhere else to go when its only endpoint fails.
+    pub fn has_one_endpoint(&self) -> bool {
+        self.endpoints.load().endpoints.len() == 1
+    }
+
     /// Swaps the endpoints.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
         self.endpoints.store(Arc::new(EndpointSet::new(&self.settings, &self.own_locality, endpoints)));

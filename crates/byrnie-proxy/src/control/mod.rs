@@ -203,18 +203,16 @@ impl Control {
     }
 
     fn look_at_the_machine(&mut self) {
-        let overload = &self.process.overload;
-        let pressure =
-            Pressure { memory: self.watch.memory(overload), descriptors: self.process.descriptors() };
-        let settings = Arc::clone(&self.process.config.load().settings);
-        self.gauges.pressure(pressure, &self.process);
-        let is_another = self.process.overload.set(pressure, &settings);
-        let overload = &self.process.overload;
+        let process = Arc::clone(&self.process);
+        let overload = &process.overload;
+        let pressure = Pressure { memory: self.watch.memory(overload), descriptors: process.descriptors() };
+        self.gauges.pressure(pressure, &process);
+        let is_another = overload.set(pressure, &process.config.load().settings);
         if overload.little().is_some_and(Room::is_wanted) || overload.is_draining() {
             overload.make_room();
         }
         if is_another {
-            let words = match (self.process.overload.is_shedding(), self.process.overload.is_draining()) {
+            let words = match (overload.is_shedding(), overload.is_draining()) {
                 (true, _) => "what is new is refused (BYR0241)",
                 (false, true) => "kept-alive connections end",
                 _ => "there is room again",

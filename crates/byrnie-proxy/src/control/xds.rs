@@ -1,6 +1,6 @@
 //! What the control plane says, and what it is answered.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) struct Xds {
     /// Of what the snapshot held: nothing of it is sent again.
     known: BTreeMap<Key, Version>,
     /// Offered to the assembler, not answered yet.
-    awaiting: HashMap<Key, Version>,
+    awaiting: BTreeMap<Key, Version>,
     /// Refused, and not replaced by something better.
     pub(super) rejected: BTreeSet<Key>,
     /// The Gateway's routes are refused for a port only.
@@ -234,9 +234,6 @@ impl Control {
             if let Some(client) = &self.xds.client {
                 client.ack(key, version);
             }
-        }
-        if self.xds.awaiting.is_empty() {
-            self.xds.awaiting.shrink_to_fit();
         }
     }
 

@@ -156,7 +156,7 @@ pub async fn open(
     alpn: Alpn,
     request: &Request<()>,
 ) -> Result<Tunnel, ProxyError> {
-    let alone = cluster.endpoints.load().endpoints.len() == 1;
+    let alone = cluster.has_one_endpoint();
     // Boxed: a handshake's state is large, and a connection that lives for days must not keep room for it.
     let opening = Box::pin(async {
         loop {

@@ -78,6 +78,11 @@ pub fn has_mesh_headers(headers: &HeaderMap) -> bool {
     headers.keys().any(is_of_mesh)
 }
 
+/// One of them, where there are any.
+pub fn mesh_header(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    if has_mesh_headers(headers) { headers.get(name) } else { None }
+}
+
 /// Removes every header that only proxies of the mesh may write, and gives out what the application wishes.
 pub fn strip_but_hear_wish(headers: &mut HeaderMap) -> Option<HeaderValue> {
     if !has_mesh_headers(headers) {

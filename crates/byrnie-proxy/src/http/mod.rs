@@ -70,6 +70,16 @@ impl Message {
     }
 }
 
+/// A head as it is on the wire: without its extensions, which are about one exchange.
+pub fn copy_head(head: &request::Parts) -> request::Parts {
+    let mut copy = Request::new(()).into_parts().0;
+    copy.method = head.method.clone();
+    copy.uri = head.uri.clone();
+    copy.version = head.version;
+    copy.headers = head.headers.clone();
+    copy
+}
+
 /// Brings CONNECT into the shape of other requests: its target is its host, its path `/`.
 fn to_connect(head: &mut request::Parts, has_body: bool) -> Result<(), ProxyError> {
     let bad = |what: &'static str| ProxyError::unprocessed(Kind::BadRequest, what);

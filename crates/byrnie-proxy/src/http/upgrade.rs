@@ -163,11 +163,6 @@ pub fn strip_mesh_headers_but_switch(headers: &mut HeaderMap) {
     }
 }
 
-/// What the protocol was switched to, in a response on its way through the mesh.
-pub fn switched_to(headers: &HeaderMap) -> Option<&HeaderValue> {
-    if has_mesh_headers(headers) { headers.get(BYRNIE_UPGRADE) } else { None }
-}
-
 /// Hands on the reading half, writes `body` into the other one.
 async fn join(upgraded: Upgraded, reader: oneshot::Sender<ReadHalf<Io>>, body: Body) {
     let (read, write) = tokio::io::split(TokioIo::new(upgraded));

@@ -83,7 +83,7 @@ fn client_text(client: SocketAddr) -> String {
 }
 
 /// The moment at which something began that took so long.
-fn timestamp(duration: Duration) -> jiff::Timestamp {
+pub fn timestamp(duration: Duration) -> jiff::Timestamp {
     let now = jiff::Timestamp::now();
     now.checked_sub(duration).unwrap_or(now)
 }

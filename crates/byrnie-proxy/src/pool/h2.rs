@@ -30,6 +30,7 @@ use crate::http::body::{Body, H2Body, send_body};
 use crate::http::expect::Gate;
 use crate::http::headers::{has_odd_space, strip_mesh_headers};
 use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT};
+use crate::process::Upstream;
 use crate::tls::Alpn;
 use crate::worker::Worker;
 
@@ -182,8 +183,8 @@ impl Drop for Waits<'_> {
 
 /// One connection to a peer, counted until it is closed.
 struct Counted {
-    worker: Rc<Worker>,
     peer: Arc<Peer>,
+    _open: Upstream,
     /// It ends because others wait for its place.
     yields: bool,
 }
@@ -191,8 +192,7 @@ struct Counted {
 impl Counted {
     /// Counts a connection whose place is reserved.
     fn new(worker: &Rc<Worker>, peer: &Arc<Peer>) -> Self {
-        worker.process.counters.upstream.add(1);
-        Self { worker: Rc::clone(worker), peer: Arc::clone(peer), yields: false }
+        Self { peer: Arc::clone(peer), _open: worker.process.count_upstream(), yields: false }
     }
 
     /// Returns when the connection is to end, because another worker's request waits for a place: the limit is the
@@ -221,7 +221,6 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.worker.process.counters.upstream.add(-1);
         self.peer.connections.fetch_sub(1, Relaxed);
         if self.yields {
             self.peer.yielding.fetch_sub(1, Relaxed);
@@ -276,7 +275,7 @@ pub async fn acquire(
             }
             Err(error) => {
                 // A peer that is too busy for a handshake still answers on what is open.
-                let alone = cluster.endpoints.load().endpoints.len() == 1;
+                let alone = cluster.has_one_endpoint();
                 if let Some(lease) = pool.least_loaded(generation, SHARED).filter(|_| alone) {
                     return Ok(lease);
                 }
@@ -302,7 +301,7 @@ fn begin(
     let counted = Counted::new(&worker, &endpoint.peer);
     let retires = retirement(&worker);
     let plain = How::Plain(cluster.begins_with, pool.shown);
-    let alone = cluster.endpoints.load().endpoints.len() == 1;
+    let alone = cluster.has_one_endpoint();
     let dialing = async move {
         let place = Place { counted, retires, pool: pool_weak.clone() };
         let how = alpn.map_or(plain, |alpn| How::Tls(alpn, alone));

@@ -21,6 +21,7 @@ use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
 use crate::http::Message;
 use crate::http::body::Body;
+use crate::process::Upstream;
 use crate::tls::Alpn;
 use crate::worker::Worker;
 
@@ -206,21 +207,19 @@ fn reserve(cluster: &Cluster, connections: &AtomicU32) -> bool {
 
 /// One connection to an endpoint, counted until it is closed.
 struct Counted {
-    worker: Rc<Worker>,
     endpoint: Arc<Endpoint>,
+    _open: Upstream,
 }
 
 impl Counted {
     /// Counts a connection whose place is reserved.
     fn new(worker: &Rc<Worker>, endpoint: &Arc<Endpoint>) -> Self {
-        worker.process.counters.upstream.add(1);
-        Self { worker: Rc::clone(worker), endpoint: Arc::clone(endpoint) }
+        Self { endpoint: Arc::clone(endpoint), _open: worker.process.count_upstream() }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.worker.process.counters.upstream.add(-1);
         self.endpoint.connections.fetch_sub(1, Relaxed);
         self.endpoint.freed.notify_one();
     }

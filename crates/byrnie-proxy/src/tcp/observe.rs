@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::relay::{Broken, Flow};
 use crate::error::{Kind, ProxyError};
-use crate::observe::{ids, log_format, outbound_labels};
+use crate::observe::{ids, log_format, outbound_labels, timestamp};
 use crate::worker::Worker;
 
 /// Counts a connection's bytes as they pass, so that long ones are seen before they end.
@@ -161,7 +161,6 @@ impl Story {
         let client = self.client.map(|client| client.to_string()).unwrap_or_default();
         let (source_id, destination_id) = &ids(labels);
         let duration = self.begun.elapsed();
-        let now = jiff::Timestamp::now();
         let entry = AccessEntry {
             source_id,
             source: labels.source.as_ref(),
@@ -178,7 +177,7 @@ impl Story {
             response_bytes: sent,
             duration,
             tries: self.tries,
-            ..AccessEntry::new(now.checked_sub(duration).unwrap_or(now), labels.direction, "TCP")
+            ..AccessEntry::new(timestamp(duration), labels.direction, "TCP")
         };
         self.worker.process.access_log.log(&entry, format);
     }

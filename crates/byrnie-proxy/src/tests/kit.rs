@@ -294,3 +294,12 @@ pub(super) async fn read_head(stream: &mut TcpStream) -> Option<String> {
     }
     Some(String::from_utf8(head).unwrap())
 }
+
+/// The end of a tunnel over HTTP/2: says again what it hears, and then farewell.
+pub async fn echo_and_bye(mut body: h2::RecvStream, mut stream: h2::SendStream<Bytes>) {
+    while let Some(Ok(data)) = body.data().await {
+        body.flow_control().release_capacity(data.len()).unwrap();
+        stream.send_data(data, false).unwrap();
+    }
+    stream.send_data("bye".into(), true).unwrap();
+}

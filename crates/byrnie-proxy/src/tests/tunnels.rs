@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::client::{Client, get};
-use super::kit::{Roads, counted, read_head};
+use super::kit::{Roads, counted, echo_and_bye, read_head};
 use super::limits::with;
 use crate::tcp::tests::mesh::{application, run, until};
 
@@ -114,13 +114,8 @@ async fn forward2(stream: TcpStream) {
                 (request.method(), request.uri().to_string().as_str()),
                 (&Method::CONNECT, "db.example:5432")
             );
-            let mut stream = respond.send_response(http::Response::new(()), false).unwrap();
-            let mut body = request.into_body();
-            while let Some(Ok(data)) = body.data().await {
-                let _ = body.flow_control().release_capacity(data.len());
-                stream.send_data(data, false).unwrap();
-            }
-            stream.send_data("bye".into(), true).unwrap();
+            let stream = respond.send_response(http::Response::new(()), false).unwrap();
+            echo_and_bye(request.into_body(), stream).await;
         });
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::client::{Client, get};
-use super::kit::{Roads, counted, read_head};
+use super::kit::{Roads, counted, echo_and_bye, read_head};
 use crate::tcp::tests::mesh::{application, run, until};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nhost: web.shop\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
@@ -172,7 +172,7 @@ async fn chat2(stream: TcpStream) {
     let mut connection =
         h2::server::Builder::new().enable_connect_protocol().handshake(stream).await.unwrap();
     while let Some(Ok((request, mut respond))) = connection.accept().await {
-        let (head, mut body) = request.into_parts();
+        let (head, body) = request.into_parts();
         if head.method != Method::CONNECT {
             respond.send_response(Response::new(()), true).unwrap();
             continue;
@@ -185,11 +185,7 @@ async fn chat2(stream: TcpStream) {
         let mut stream = respond.send_response(answer, false).unwrap();
         tokio::task::spawn_local(async move {
             stream.send_data("welcome".into(), false).unwrap();
-            while let Some(Ok(data)) = body.data().await {
-                body.flow_control().release_capacity(data.len()).unwrap();
-                stream.send_data(data, false).unwrap();
-            }
-            stream.send_data("bye".into(), true).unwrap();
+            echo_and_bye(body, stream).await;
         });
     }
 }

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::bench::memory::held;
-use crate::bench::process::cpu;
+use crate::bench::process::own_cpu;
 
 /// What the client reads at once.
 const BUFFER: usize = 256 << 10;
@@ -72,10 +72,6 @@ fn address(host: &str, port: u16) -> anyhow::Result<std::net::SocketAddr> {
     all.find(std::net::SocketAddr::is_ipv4).context("it has no address")
 }
 
-fn own_cpu() -> anyhow::Result<Duration> {
-    cpu(&[std::process::id()])
-}
-
 fn connect(host: &str, port: u16, count: u32) -> anyhow::Result<serde_json::Value> {
     let to = address(host, port)?;
     let before = own_cpu()?;
@@ -127,7 +123,5 @@ fn read(to: std::net::SocketAddr, end: Instant) -> anyhow::Result<(u64, Duration
         anyhow::ensure!(part > 0, "the connection was closed after {count} bytes");
         count += part as u64;
     }
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = text.split_ascii_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0);
-    Ok((count, Duration::from_nanos(nanos)))
+    Ok((count, own_cpu().unwrap_or_default()))
 }

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{Outcome, answer_length, deadline, get};
+use super::{Outcome, answer_length, deadline, gather, get};
 
 /// Loads an address for a time.
 pub async fn run(to: SocketAddr, time: Duration, connections: usize) -> anyhow::Result<Outcome> {
@@ -18,14 +18,10 @@ pub async fn run(to: SocketAddr, time: Duration, connections: usize) -> anyhow::
     for _ in 0..connections {
         clients.spawn(connection(to, end));
     }
-    let mut times = Vec::new();
-    while let Some(result) = clients.join_next().await {
-        times.append(&mut result.context("a connection's task")??);
-    }
-    Ok(Outcome::of(times, 0, start.elapsed()))
+    gather(clients, start).await
 }
 
-/// The times of one connection's requests. What fails here is never the load's fault, so it ends the measurement.
+/// The times of one connection's requests.
 async fn connection(to: SocketAddr, end: Instant) -> anyhow::Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{Outcome, answer_length, deadline, get};
+use super::{Outcome, answer_length, deadline, gather, get};
 
 /// Connections at a time.
 const CLIENTS: usize = 8;
@@ -21,11 +21,7 @@ pub async fn run(to: SocketAddr, time: Duration) -> anyhow::Result<Outcome> {
     for _ in 0..CLIENTS {
         clients.spawn(client(to, end));
     }
-    let mut times = Vec::new();
-    while let Some(result) = clients.join_next().await {
-        times.append(&mut result.context("a client's task")??);
-    }
-    Ok(Outcome::of(times, 0, start.elapsed()))
+    gather(clients, start).await
 }
 
 async fn client(to: SocketAddr, end: Instant) -> anyhow::Result<Vec<Duration>> {

@@ -12,7 +12,7 @@ use http::{Method, Request, Response, Version};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{CONNECTIONS as AT_A_TIME, Outcome, deadline};
+use super::{CONNECTIONS as AT_A_TIME, Outcome, deadline, gather};
 use crate::bench::origin::{BODY, MESSAGE};
 
 /// Connections that share the load.
@@ -57,11 +57,7 @@ pub async fn run_over(
             });
         }
     }
-    let mut times = Vec::new();
-    while let Some(result) = callers.join_next().await {
-        times.append(&mut result.context("a caller's task")??);
-    }
-    Ok(Outcome::of(times, 0, start.elapsed()))
+    gather(callers, start).await
 }
 
 /// One of a kind.
