@@ -15,18 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::front::Entrance;
 use crate::process::{NoPlace, OpenConnection, Process};
+use crate::room::{LOOK, PATIENCE};
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
 /// Pause after an accept that failed for want of descriptors or memory: the backlog waits meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How long connections wait for room before they are refused: shorter than clients wait, and long enough for idle
-/// connections to go.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether there is room.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// How often a worker shows that it is alive.
 const BEAT: Duration = Duration::from_secs(1);

@@ -20,6 +20,7 @@ use crate::error::ProxyError;
 use crate::forwarded;
 use crate::http::noting::Notes;
 use crate::process::Process;
+use crate::room::Full;
 use crate::route;
 use crate::transparent::outbound;
 use crate::worker::Worker;
@@ -71,6 +72,10 @@ pub struct Front {
     pub requests: Cell<u64>,
     /// Requests whose responses have not ended.
     pub in_flight: Cell<u32>,
+    /// The watchdog saw that nothing happens.
+    pub quiet: Cell<bool>,
+    /// There was no room for what it asks now: the answer says so, and is the last.
+    pub crowded: Cell<bool>,
     /// The process is leaving: the next answer on this connection of HTTP/1 says that it is the last.
     pub leaving: Cell<bool>,
     /// What its HTTP/1 stream notes. Its `heard` is set by every read and cleared when a request begins or ends: on a
@@ -129,6 +134,8 @@ impl Front {
             remote,
             requests: Cell::new(0),
             in_flight: Cell::new(0),
+            quiet: Cell::new(false),
+            crowded: Cell::new(false),
             leaving: Cell::new(false),
             notes: Arc::default(),
             socket: Cell::default(),
@@ -183,6 +190,14 @@ impl Front {
             Some(target) => Arc::clone(target.settings()),
             None => Arc::clone(&worker.config().settings),
         }
+    }
+
+    /// Whether one more request of this connection is taken (a refusal is counted).
+    pub fn admit(&self, worker: &Worker) -> Result<(), ProxyError> {
+        if self.crowded.get() {
+            return Err(Full.into());
+        }
+        worker.process.admit_request(&worker.config().settings)
     }
 
     /// A request's head has come.

@@ -34,7 +34,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, message: &mut Messag
     strip_mesh_headers(&mut head.headers);
     let mut exchange = Exchange::new(worker, front, Direction::Inbound, facts(head));
     exchange.is_grpc = is_grpc(&head.headers);
-    let normal = normal.and_then(|_| worker.process.admit_request(&worker.config().settings));
+    let normal = normal.and_then(|_| front.admit(worker));
     let answered = match normal {
         Ok(_) => pass(worker, front, &mut exchange, hop.as_ref(), message).await,
         Err(error) => Err(Refusal { error, policy: String::new() }),

@@ -45,8 +45,7 @@ pub async fn answer(worker: &Rc<Worker>, front: &Rc<Front>, message: &mut Messag
     let facts = facts(head);
     let mut exchange = Exchange::new(worker, front, Direction::Outbound, facts);
     exchange.is_grpc = is_grpc(&head.headers);
-    let normal =
-        normal.and_then(|host| worker.process.admit_request(&worker.config().settings).map(|()| host));
+    let normal = normal.and_then(|host| front.admit(worker).map(|()| host));
     let answered = match normal {
         Ok(host) => {
             let work = Work { worker, front, host: &host, wish };

@@ -36,7 +36,7 @@ pub struct Overload {
     descriptors_used: AtomicU8,
     /// Where there is little memory.
     little: OnceLock<Room>,
-    /// Told while kept-alive connections are to end.
+    /// Told, one by one, while kept-alive connections are to end.
     room: Notify,
 }
 
@@ -101,12 +101,22 @@ impl Overload {
         self.little.get()
     }
 
-    /// Whether there is memory for one more connection beside `open` others, as far as it is scarce. New ones come in
-    /// only as long as kept-alive ones need not end for what is there already.
-    pub fn has_room(&self, open: usize, settings: &MeshSettings) -> bool {
+    /// Whether there is memory for one more connection, as far as it is scarce. New ones come in only as long as
+    /// kept-alive ones need not end for what is there already.
+    pub fn has_room(&self, settings: &MeshSettings) -> bool {
+        self.used_is_below(settings.drain_percent, settings)
+    }
+
+    /// The same for what a connection needs that has something to say. It has been let in, so it goes before new ones;
+    /// and there is some left for those who are on their way when this is denied.
+    pub fn has_room_to_ask(&self, settings: &MeshSettings) -> bool {
+        self.used_is_below(settings.drain_percent.midpoint(settings.shed_percent), settings)
+    }
+
+    fn used_is_below(&self, percent: u8, settings: &MeshSettings) -> bool {
         let Some(room) = self.little.get().filter(|_| settings.shed_percent > 0) else { return true };
         room.look();
-        room.by_connections(open) < settings.drain_percent
+        room.share() < percent
     }
 
     /// Whether requests are refused. Where there is little memory it comes and goes many times between two looks of the
@@ -116,12 +126,12 @@ impl Overload {
             return self.is_shedding();
         };
         room.look();
-        room.by_requests().max(self.descriptors_used.load(Relaxed)) >= settings.shed_percent
+        room.share().max(self.descriptors_used.load(Relaxed)) >= settings.shed_percent
     }
 
-    /// Asks connections on which nothing happens to end.
-    pub fn make_room(&self) {
-        self.room.notify_waiters();
+    /// Asks connections to end if nothing happens on them: of `open` ones an eighth, those that were asked longest ago.
+    pub fn make_room(&self, open: usize) {
+        (0..=open / 8).for_each(|_| self.room.notify_one());
     }
 
     /// Returns when connections on which nothing happens are asked to end.

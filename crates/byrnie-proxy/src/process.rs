@@ -213,7 +213,7 @@ impl Process {
             self.counters.limit_shed.inc();
             return Err(NoPlace::Refused);
         }
-        if !self.overload.has_room(self.open.load(Relaxed), settings) {
+        if !self.overload.has_room(settings) {
             return Err(NoPlace::Yet);
         }
         let limit = settings.max_connections as usize;

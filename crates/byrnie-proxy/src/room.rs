@@ -1,15 +1,29 @@
 //! How much is left where there is little memory (a control group of less than 256 MiB), and for whom.
 //!
-//! What is in use says too little: a connection that was just accepted has nothing yet, and takes many times more when
-//! it asks; a request takes most of what it needs when it connects to an endpoint. A thousand of them that were let in
-//! by what was in use then would be the end of the process. So what they will take counts before they take it.
+//! What is in use says too little: a connection on which nothing happens has little, and takes many times more when its
+//! client asks; a request takes most of what it needs when it connects to an endpoint. A thousand of them that went on
+//! by what was in use then would be the end of the process. So those that ask go on one after another, as long as there
+//! is room, and what requests will take counts before they take it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use byrnie_net::cgroup::{Memory, Reading};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-/// What a connection takes beyond what a silent one has, until its first request has its answer: the codec's buffers
-/// (20 KiB in a release build), and what a request takes.
+use crate::error::{Kind, ProxyError};
+use crate::process::Process;
+
+/// How long connections wait for room before they are refused: shorter than clients wait, and long enough for idle
+/// connections to go.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether there is room.
+pub const LOOK: Duration = Duration::from_millis(5);
+
+/// What a connection takes beyond what a silent one has, until it is set up: TLS, and what codecs prepare.
 const CONNECTION: u64 = 48 * 1024;
 
 /// What a request takes until its answer comes, when it needs a new connection to an endpoint.
@@ -27,8 +41,8 @@ pub struct Room {
     used: AtomicU64,
     /// Connections and requests since the start.
     begun: AtomicU32,
-    /// Connections that have taken what they need.
-    settled: AtomicU32,
+    /// Connections that are being set up.
+    entering: AtomicU32,
     /// Requests that wait for an answer.
     unanswered: AtomicU32,
     /// A connection waits for room.
@@ -45,7 +59,7 @@ impl Room {
             reclaimable: AtomicU64::default(),
             used: AtomicU64::default(),
             begun: AtomicU32::default(),
-            settled: AtomicU32::default(),
+            entering: AtomicU32::default(),
             unanswered: AtomicU32::default(),
             wanted: AtomicBool::default(),
         };
@@ -70,23 +84,12 @@ impl Room {
         }
     }
 
-    /// The share of memory that is in use, or will be by the requests that are there, in percent.
-    pub fn by_requests(&self) -> u8 {
-        self.share(self.used_by_requests())
-    }
-
-    /// The same with what all that is open will take, and one more connection. `open`: those to clients.
-    pub fn by_connections(&self, open: usize) -> u8 {
-        let unsettled = (open as u64).saturating_sub(self.settled.load(Relaxed).into());
-        self.share(self.used_by_requests() + (unsettled + 1) * CONNECTION)
-    }
-
-    fn used_by_requests(&self) -> u64 {
-        self.used.load(Relaxed) + u64::from(self.unanswered.load(Relaxed)) * REQUEST
-    }
-
-    fn share(&self, bytes: u64) -> u8 {
-        super::overload::percent(bytes, self.limit.load(Relaxed))
+    /// The share of memory that is in use, or will be by what is on its way, in percent.
+    pub fn share(&self) -> u8 {
+        let promised = [(&self.entering, CONNECTION), (&self.unanswered, REQUEST)];
+        let promised = promised.map(|(count, each)| u64::from(count.load(Relaxed)) * each);
+        let used = self.used.load(Relaxed) + promised.iter().sum::<u64>();
+        super::overload::percent(used, self.limit.load(Relaxed))
     }
 
     /// Asks for connections on which nothing happens to end.
@@ -99,14 +102,61 @@ impl Room {
         self.wanted.swap(false, Relaxed)
     }
 
-    /// A connection has what it needs, as long as this lives.
-    pub fn settle(&self) -> Counted<'_> {
-        Counted::new(&self.settled)
+    /// A connection is being set up, as long as this lives.
+    pub fn enter(&self) -> Counted<'_> {
+        Counted::new(&self.entering)
     }
 
     /// A request has no answer yet, as long as this lives.
     pub fn wait(&self) -> Counted<'_> {
         Counted::new(&self.unanswered)
+    }
+}
+
+/// The connections of one worker on which something was said, where there is little memory: each goes on when it is its
+/// turn and there is room. Meanwhile what was said is the kernel's.
+pub struct Line {
+    turn: Semaphore,
+    /// Since when there has been no room.
+    full: Cell<Option<Instant>>,
+}
+
+/// There is no room, and has not been for a while.
+pub struct Full;
+
+impl From<Full> for ProxyError {
+    fn from(_: Full) -> Self {
+        Self::unprocessed(Kind::Shed, "there is no room for more")
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { turn: Semaphore::new(1), full: Cell::default() }
+    }
+}
+
+impl Line {
+    /// Waits in line, [`PATIENCE`] at most when it is one's turn. Hold on to what this gives until what the connection
+    /// needs was taken.
+    pub async fn pass<'a>(&self, process: &'a Process) -> Result<Option<Counted<'a>>, Full> {
+        let Some(room) = process.overload.little() else { return Ok(None) };
+        // Never closed; and then nobody would wait.
+        let _turn = self.turn.acquire().await;
+        loop {
+            if process.overload.has_room_to_ask(&process.config.load().settings) {
+                self.full.set(None);
+                return Ok(Some(room.enter()));
+            }
+            let since = self.full.get().unwrap_or_else(Instant::now);
+            self.full.set(Some(since));
+            if since.elapsed() >= PATIENCE {
+                process.counters.limit_shed.inc();
+                return Err(Full);
+            }
+            room.want();
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 
@@ -141,18 +191,17 @@ mod tests {
         write("memory.max", 64 * MIB);
         write("memory.current", 16 * MIB);
         let room = Room::new(Memory::of(group.path()).unwrap());
-        assert_eq!((room.by_requests(), room.by_connections(0)), (25, 25));
-        // Accepted, and silent so far: each will take its share.
-        assert_eq!((room.by_requests(), room.by_connections(512)), (25, 62));
-        let settled: Vec<_> = (0..512).map(|_| room.settle()).collect();
-        assert_eq!(room.by_connections(512), 25);
-        drop(settled);
+        assert_eq!(room.share(), 25);
         let waiting: Vec<_> = (0..512).map(|_| room.wait()).collect();
-        assert_eq!((room.by_requests(), room.by_connections(512)), (50, 87));
+        assert_eq!(room.share(), 50);
         drop(waiting);
+        let entering: Vec<_> = (0..128).map(|_| room.enter()).collect();
+        assert_eq!(room.share(), 34);
+        drop(entering);
+        assert_eq!(room.share(), 25);
         write("memory.current", 32 * MIB);
         (0..EACH).for_each(|_| room.look());
-        assert_eq!(room.by_requests(), 50, "it was looked at again");
+        assert_eq!(room.share(), 50, "it was looked at again");
         assert!(!room.is_wanted());
         room.want();
         assert!(room.is_wanted() && !room.is_wanted());

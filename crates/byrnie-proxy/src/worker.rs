@@ -15,6 +15,7 @@ use crate::http::hints::Hints;
 use crate::observe::SeriesCache;
 use crate::pool::Pools;
 use crate::process::Process;
+use crate::room::Line;
 
 /// The fraction of the square root of 2, times 2^64, made odd.
 const SQRT_2: u64 = 0x6a09_e667_f3bc_c909;
@@ -50,6 +51,8 @@ pub struct Worker {
     /// Counters of authorization decisions.
     pub decisions: Decisions,
     latest: RefCell<Latest>,
+    /// Who asks, where there is little memory.
+    pub line: Line,
     /// What applications say before their answers.
     pub hints: Hints,
     random: Cell<u64>,
@@ -66,6 +69,7 @@ impl Worker {
             index,
             process,
             latest: RefCell::new(Latest { cache, handed_out }),
+            line: Line::default(),
             pools: Pools::default(),
             series: RefCell::default(),
             decisions: Decisions::default(),

@@ -27,8 +27,10 @@ pub struct Counts {
     pub good: u64,
     /// Answered with something else.
     pub refused: u64,
-    /// Closed without an answer, or none in time.
-    pub failed: u64,
+    /// Closed without an answer.
+    pub closed: u64,
+    /// Not answered in time.
+    pub late: u64,
     /// Not begun: too many waited.
     pub unbegun: u64,
 }
@@ -124,7 +126,8 @@ impl Crowd {
                     count(&counts, |counts| match answer {
                         Ok((true, _)) => counts.good += 1,
                         Ok((false, _)) => counts.refused += 1,
-                        Err(_) => counts.failed += 1,
+                        Err(error) if error.kind() == io::ErrorKind::TimedOut => counts.late += 1,
+                        Err(_) => counts.closed += 1,
                     });
                 });
             }

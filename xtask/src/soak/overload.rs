@@ -120,7 +120,8 @@ impl Measured {
             format!("≥ {GOODPUT}"),
         );
         row("refused with 503", counts.refused.to_string(), String::new());
-        row("closed, or too late", counts.failed.to_string(), String::new());
+        row("closed", counts.closed.to_string(), String::new());
+        row("later than 2 s", counts.late.to_string(), String::new());
         row("not begun: 2,000 waited already", counts.unbegun.to_string(), String::new());
         row("memory before, MiB", format!("{:.1}", mib(self.before)), String::new());
         row("most memory, MiB", format!("{:.1}", mib(self.most)), "64".to_owned());

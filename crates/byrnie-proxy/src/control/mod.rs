@@ -30,6 +30,7 @@ mod xds;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use byrnie_net::Notifier;
@@ -209,7 +210,7 @@ impl Control {
         self.gauges.pressure(pressure, &process);
         let is_another = overload.set(pressure, &process.config.load().settings);
         if overload.little().is_some_and(Room::is_wanted) || overload.is_draining() {
-            overload.make_room();
+            overload.make_room(process.open.load(Relaxed));
         }
         if is_another {
             let words = match (overload.is_shedding(), overload.is_draining()) {

@@ -21,6 +21,7 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
     // Without an identity nothing is served: fail closed.
     let Some(tls) = worker.process.tls.load_full() else { return };
+    let Ok(entering) = worker.line.pass(&worker.process).await else { return };
     let accepting = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream);
     let stream = match tokio::time::timeout(HANDSHAKE, accepting).await {
         Ok(Ok(stream)) => stream,
@@ -29,6 +30,7 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
             return tracing::debug!("a peer at {remote} did not complete its handshake within {HANDSHAKE:?}");
         }
     };
+    drop(entering);
     let (_, session) = stream.get_ref();
     let peer = match peer_identity(session.peer_certificates(), PeerRole::Client) {
         Ok(identity) => Arc::new(Peer::new(identity)),

@@ -16,9 +16,6 @@ use crate::worker::Worker;
 /// Looks per limit.
 const LOOKS: u32 = 4;
 
-/// Of the connections that are idle when room is wanted, one in so many ends: room is wanted ten times a second.
-const YIELDING: u64 = 8;
-
 /// How long a new connection may say nothing, where room is wanted.
 const HASTE: Duration = Duration::from_secs(1);
 
@@ -28,7 +25,8 @@ const FAITH: Duration = Duration::from_secs(30);
 
 /// Returns when no request began for `idle`, and none is in flight; or, where `head` is given, when the head of one has
 /// been on its way for that long (`is_partial` says whether bytes of a head have come). While the process is short of
-/// memory or descriptors, a share of those that are idle ends with each of its looks.
+/// memory or descriptors, a share of those that are idle ends with each of its looks. When it was quiet for a while,
+/// `front` is told.
 ///
 /// HTTP/1, where `head` is given, does not read while it answers: a client that has gone is found out here, so that
 /// what it asked for does not keep its place until the application has an answer.
@@ -48,7 +46,7 @@ pub async fn expired(
         let is_idle = || front.in_flight.get() == 0 && front.requests.get() > 0 && !is_partial();
         while is_wanted_before(worker, look).await {
             // A worker with much to do may not have come to what the client has asked meanwhile.
-            if is_idle() && worker.random().is_multiple_of(YIELDING) && !front.has_unread() {
+            if is_idle() && !front.has_unread() {
                 return;
             }
         }
@@ -70,6 +68,7 @@ pub async fn expired(
             (quiet, partial) = (Duration::ZERO, Duration::ZERO);
             continue;
         }
+        front.quiet.set(front.requests.get() > 0);
         quiet += step;
         partial = if is_partial() { partial + step } else { Duration::ZERO };
         if quiet >= idle || is_short || head.is_some_and(|head| partial >= head) {
@@ -83,7 +82,7 @@ pub async fn yields(worker: &Rc<Worker>, front: &Rc<Front>) {
     let began = Instant::now();
     loop {
         worker.process.overload.room_is_wanted().await;
-        if began.elapsed() >= HASTE && worker.random().is_multiple_of(YIELDING) && !front.has_unread() {
+        if began.elapsed() >= HASTE && !front.has_unread() {
             return;
         }
     }

@@ -112,7 +112,11 @@ where
         () = idle::yields(worker, front), if worker.process.overload.little().is_some() => return,
     };
     match detected {
-        Ok((stream, Spoken::Http2)) => server2::serve(worker, front, stream).await,
+        Ok((stream, Spoken::Http2)) => {
+            if worker.line.pass(&worker.process).await.is_ok() {
+                server2::serve(worker, front, stream).await;
+            }
+        }
         Ok((stream, _)) => server1::serve(worker, front, stream).await,
         Err(error) => tracing::debug!("{} went away before it said anything: {error}", front.remote),
     }

@@ -1,7 +1,9 @@
 //! A connection of HTTP/1 as its codec uses it: strict about what is read ([`Guard`]), and with notes on what codecs
 //! know and do not tell.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
@@ -29,6 +31,9 @@ const FREE: usize = 8 * 1024;
 /// What every version of the codec refuses with 400, wherever in a head it comes.
 const POISON: &[u8] = b"\0\r\n\r\n";
 
+/// How much is read before there is a codec: a head of ordinary size.
+const EARLY: usize = 2048;
+
 const UNDECIDED: u8 = 0;
 const SWITCHED: u8 = 1;
 const NOT_SWITCHED: u8 = 2;
@@ -40,6 +45,8 @@ pub struct Notes {
     pub heard: AtomicBool,
     /// The same of writes.
     pub said: AtomicBool,
+    /// Nothing is on its way: every message that began is read to its end, and what was written has left.
+    pub rests: AtomicBool,
     switch: AtomicU8,
     refused: AtomicU8,
     asked: AtomicU8,
@@ -66,6 +73,11 @@ impl Notes {
         self.asked.store(asked, Relaxed);
     }
 
+    fn say(&self) {
+        self.said.store(true, Relaxed);
+        self.rests.store(false, Relaxed);
+    }
+
     fn asked(&self) -> Asked {
         match self.asked.load(Relaxed) {
             0 => Asked::Nothing,
@@ -84,6 +96,8 @@ pub struct Noting<S> {
     side: Side,
     /// What came behind a request to switch protocols.
     held: Vec<u8>,
+    /// What was read before there was a codec to read it.
+    early: Vec<u8>,
     /// What is left to say to the codec of a head that is refused.
     poison: &'static [u8],
     /// Waits for the decision.
@@ -105,6 +119,7 @@ impl<S> Noting<S> {
             guard,
             side,
             held: Vec::new(),
+            early: Vec::new(),
             poison: POISON,
             waker: None,
             linger: None,
@@ -173,6 +188,48 @@ impl<S> Noting<S> {
 }
 
 impl<S: AsyncRead + Unpin> Noting<S> {
+    /// Waits until there is something for a codec to read: one that is made only then need not be kept meanwhile. False:
+    /// the other side has ended.
+    pub async fn listen(&mut self) -> io::Result<bool> {
+        if self.early.is_empty() && self.held.is_empty() {
+            poll_fn(|cx| self.poll_listen(cx)).await?;
+        }
+        Ok(!(self.early.is_empty() && self.held.is_empty()))
+    }
+
+    /// What a codec had read and not used.
+    pub fn keep(&mut self, unused: &[u8]) {
+        self.held.extend_from_slice(unused);
+    }
+
+    /// Whether what was heard is a whole head.
+    pub fn has_whole_head(&self) -> bool {
+        self.early.windows(4).any(|bytes| bytes == b"\r\n\r\n")
+    }
+
+    fn poll_listen(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [MaybeUninit::uninit(); EARLY];
+        let mut buf = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+        self.early.extend_from_slice(buf.filled());
+        self.notes.heard.store(true, Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    /// What was read early, as far as there is space for it; else from the other side.
+    fn poll_read_next(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let taken = self.early.len().min(buf.remaining());
+        buf.put_slice(self.early.get(..taken).unwrap_or_default());
+        match taken == self.early.len() {
+            true => self.early = Vec::new(),
+            false => drop(self.early.drain(..taken)),
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// The answer to a request to switch protocols is about to be written: what has come by now came before the client
     /// could know, and belongs to the new protocol or to nobody.
     fn settle(&mut self, cx: &mut Context<'_>) {
@@ -218,11 +275,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        ready!(this.poll_read_next(cx, buf))?;
         if buf.filled().len() == before {
             return Poll::Ready(Ok(()));
         }
         this.notes.heard.store(true, Relaxed);
+        this.notes.rests.store(false, Relaxed);
         if this.guard.is_free() {
             return Poll::Ready(Ok(()));
         }
@@ -243,7 +301,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.notes.said.store(true, Relaxed);
+        self.notes.say();
         if self.guard.is_held() {
             self.settle(cx);
         }
@@ -251,11 +309,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // Codecs flush when they have written all that they have.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.notes.rests.store(!self.guard.is_within_message() && !self.guard.is_free(), Relaxed);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.notes.rests.store(false, Relaxed);
         let linger = match &mut this.linger {
             Some(linger) => linger,
             None => {
@@ -284,7 +346,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.notes.said.store(true, Relaxed);
+        self.notes.say();
         if self.guard.is_held() {
             self.settle(cx);
         }

@@ -1,10 +1,12 @@
 //! HTTP/1.x from clients, on hyper with every limit set.
 
-use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
@@ -22,7 +24,6 @@ use super::upgrade::{CONNECT, ClientUpgrade};
 use super::{CODEC_HEADERS, Message, answer, idle};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
-use crate::room::Room;
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
@@ -33,16 +34,9 @@ where
 {
     let settings = front.settings(worker);
     let head_limit = settings.max_header_bytes as usize;
-    let _settled = worker.process.overload.little().map(Room::settle);
-    let strict = Noting::new(stream, Side::Requests, head_limit, Arc::clone(&front.notes))
+    let is_little = worker.process.overload.little().is_some();
+    let mut strict = Noting::new(stream, Side::Requests, head_limit, Arc::clone(&front.notes))
         .within(&worker.process.budget);
-    let io = TokioIo::new(strict);
-    let service = service_fn(|request: Request<HyperBody>| {
-        front.notes.heard.store(false, Relaxed);
-        let (worker, front) = (Rc::clone(worker), Rc::clone(front));
-        // Boxed: hyper keeps room for what is inline here as long as the connection lasts, and moves it twice.
-        Box::pin(async move { Ok::<_, Infallible>(exchange(&worker, &front, request).await) })
-    });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .half_close(true)
@@ -52,7 +46,6 @@ where
     if settings.max_headers != CODEC_HEADERS {
         builder.max_headers(settings.max_headers as usize);
     }
-    let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
     let mut expired = std::pin::pin!(when_woken(idle::expired(
         worker,
         front,
@@ -63,23 +56,61 @@ where
     let mut draining = std::pin::pin!(when_woken(worker.process.draining.cancelled()));
     let mut parting = std::pin::pin!(when_woken(worker.process.parting.cancelled()));
     front.leaving.set(worker.process.draining.is_cancelled());
-    let asked = Cell::new(false);
+    let mut is_parting = false;
+    // Where memory is little, a connection has a codec only as long as it has something to do.
+    let mut rests = is_little;
     let ended = loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => break ended,
-            () = draining.as_mut(), if !front.leaving.get() => front.leaving.set(true),
-            () = parting.as_mut(), if !asked.get() => {
-                asked.set(true);
-                connection.as_mut().graceful_shutdown();
-            }
-            () = expired.as_mut() => {
-                if front.notes.heard.load(Relaxed) {
-                    worker.process.counters.limit_header_timeout.inc();
+        while rests {
+            tokio::select! {
+                biased;
+                is_wanted = rest(worker, front, &mut strict) => match is_wanted {
+                    true => rests = false,
+                    false => return,
+                },
+                () = draining.as_mut(), if !front.leaving.get() => front.leaving.set(true),
+                () = parting.as_mut(), if !is_parting => {
+                    is_parting = true;
+                    if !front.notes.heard.load(Relaxed) {
+                        return;
+                    }
                 }
-                return;
+                () = expired.as_mut() => return note_late(worker, front),
             }
         }
+        let service = service_fn(|request: Request<HyperBody>| {
+            front.notes.heard.store(false, Relaxed);
+            let (worker, front) = (Rc::clone(worker), Rc::clone(front));
+            // Boxed: hyper keeps room for what is inline here as long as the connection lasts, and moves it twice.
+            Box::pin(async move { Ok::<_, Infallible>(exchange(&worker, &front, request).await) })
+        });
+        let codec = builder.serve_connection(TokioIo::new(strict), service).with_upgrades();
+        // Boxed: nothing of it is to be kept while it rests.
+        let mut codec = Box::pin(codec);
+        let may_rest = || {
+            (is_little || front.quiet.get()) && front.in_flight.get() == 0 && front.notes.rests.load(Relaxed)
+        };
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = codec.as_mut() => break Some(ended),
+                () = draining.as_mut(), if !front.leaving.get() => front.leaving.set(true),
+                () = parting.as_mut(), if !is_parting => {
+                    is_parting = true;
+                    codec.as_mut().graceful_shutdown();
+                }
+                () = expired.as_mut() => return note_late(worker, front),
+                // Whatever may make it true is polled above.
+                () = poll_fn(|_| if may_rest() { Poll::Ready(()) } else { Poll::Pending }) => break None,
+            }
+        };
+        if let Some(ended) = ended {
+            break ended;
+        }
+        let Some(parts) = Pin::into_inner(codec).into_parts() else { return };
+        strict = parts.io.into_inner();
+        strict.keep(&parts.read_buf);
+        front.quiet.set(false);
+        rests = true;
     };
     if let Err(error) = ended {
         note_refused(worker, front, &error);
@@ -87,6 +118,27 @@ where
     // What it became counts as a connection, and a drain waits for it.
     front.tunnels.close();
     front.tunnels.wait().await;
+}
+
+/// Waits without a codec until the client says something, and where memory is little until there is room for it. False:
+/// the connection is to end.
+async fn rest<S>(worker: &Rc<Worker>, front: &Rc<Front>, strict: &mut Noting<S>) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if !strict.listen().await.unwrap_or(false) {
+        return false;
+    }
+    let is_full = worker.line.pass(&worker.process).await.is_err();
+    front.crowded.set(is_full);
+    // To say so takes room as well, for a moment; a head that is still on its way would take it for longer.
+    !is_full || strict.has_whole_head()
+}
+
+fn note_late(worker: &Rc<Worker>, front: &Rc<Front>) {
+    if front.notes.heard.load(Relaxed) {
+        worker.process.counters.limit_header_timeout.inc();
+    }
 }
 
 /// A head that the codec refused, and answered itself, is seen like any other refused request.
@@ -138,7 +190,7 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
         // As which version it came from upstream says nothing about this connection; hyper would think so, and leave
         // HTTP/1.0 clients without a word about keep-alive.
         *response.version_mut() = Version::HTTP_11;
-        if front.leaving.get() || worker.process.overload.is_draining() {
+        if front.leaving.get() || front.crowded.get() || worker.process.overload.is_draining() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         return response;

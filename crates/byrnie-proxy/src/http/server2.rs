@@ -21,7 +21,6 @@ use super::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
 use super::{Message, answer, hints, idle, to_connect};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
-use crate::room::Room;
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
@@ -87,7 +86,6 @@ where
         Ok(Err(error)) => return tracing::debug!("HTTP/2 handshake with {}: {error}", front.remote),
         Err(_) => return tracing::debug!("HTTP/2 handshake with {}: not within {HANDSHAKE:?}", front.remote),
     };
-    let _settled = worker.process.overload.little().map(Room::settle);
     let idle = idle::expired(worker, front, settings.client_idle_timeout, None, || false);
     let mut idle = std::pin::pin!(when_woken(idle));
     let draining = worker.process.draining.clone();

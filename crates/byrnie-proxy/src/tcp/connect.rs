@@ -132,6 +132,7 @@ pub(super) async fn connect(
 ) -> Result<Box<Connected>, ProxyError> {
     let cluster = &way.cluster;
     permit(worker, way, remote, story).await?;
+    let _entering = worker.line.pass(&worker.process).await?;
     let hash = balance::hash(cluster, remote, None);
     let mut except: SmallVec<[u64; 4]> = SmallVec::new();
     cluster.budget.deposit(worker.time(Instant::now()));

@@ -31,7 +31,6 @@ use crate::error::{Kind, ProxyError};
 use crate::front::Peer;
 use crate::hop::header;
 use crate::hop::tunnel::{self, Paced, Tunnel};
-use crate::room::Room;
 use crate::worker::Worker;
 
 /// Serves a connection of `byrnie-tcp/1` to its end.
@@ -90,7 +89,6 @@ where
             Ok(Err(error)) => return tracing::debug!("tunnels from {}: {error}", caller.remote),
             Err(_) => return tracing::debug!("tunnels from {}: no HTTP/2 within {limit:?}", caller.remote),
         };
-    let _settled = worker.process.overload.little().map(Room::settle);
     let mut draining = std::pin::pin!(worker.process.draining.cancelled());
     let mut is_draining = false;
     let mut changes = std::pin::pin!(tell_changes(worker, caller));

@@ -18,7 +18,6 @@ use crate::detect::{Prefixed, Spoken};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Front, Target};
 use crate::http;
-use crate::room::Room;
 use crate::worker::Worker;
 
 /// Serves a connection of bytes to its end. A failure is a reset: there is no other way to say it.
@@ -181,7 +180,6 @@ fn run<S: Duplex>(
     let meter = Meter::open(worker, &story.labels, idle);
     let worker = Rc::clone(worker);
     Box::pin(async move {
-        let _settled = worker.process.overload.little().map(Room::settle);
         let ended = match &mut connected.upstream {
             Upstream::Socket(socket) => relay::sockets(&mut client, socket, &meter).await,
             Upstream::Tunnel(tunnel) => relay::to_tunnel(&mut client, tunnel, &meter).await,

@@ -10,7 +10,6 @@ use super::duplex::Duplex;
 use super::observe::{Meter, Story};
 use super::relay;
 use crate::error::ProxyError;
-use crate::room::Room;
 use crate::worker::Worker;
 
 /// Why such a connection is not secured, for metrics and people.
@@ -30,7 +29,6 @@ pub async fn pass(
     if byrnie_net::socket::tune(&server, worker.config().settings.peer_timeout).is_err() {
         tracing::debug!("{to} is gone already");
     }
-    let _settled = worker.process.overload.little().map(Room::settle);
     let ended = relay::sockets(&mut client, &mut server, &meter).await;
     if ended.is_err() {
         client.reset();
