@@ -1,6 +1,8 @@
 //! How much memory this process may use: the limit of its control group, version 1 or 2.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Where the kernel shows the group.
@@ -51,6 +53,23 @@ impl Memory {
     /// Bytes in use, with what the kernel could take back: one small file.
     pub fn usage(&self) -> Option<u64> {
         number(&self.usage)
+    }
+
+    /// To ask that very often.
+    pub fn gauge(&self) -> io::Result<Gauge> {
+        Ok(Gauge(File::open(&self.usage)?))
+    }
+}
+
+/// The file that says how much a group uses, open.
+pub struct Gauge(File);
+
+impl Gauge {
+    /// Bytes in use, with what the kernel could take back. One system call.
+    pub fn usage(&self) -> Option<u64> {
+        let mut text = [0; 24];
+        let length = self.0.read_at(&mut text, 0).ok()?;
+        std::str::from_utf8(text.get(..length)?).ok()?.trim_end().parse().ok()
     }
 }
 
@@ -119,6 +138,10 @@ mod tests {
         let found = find(root, "0::/a/b\n").unwrap();
         assert_eq!(found.read(), Some(Reading { used: 800, reclaimable: 100, limit: 1000 }));
         assert_eq!(found.usage(), Some(900));
+        let gauge = found.gauge().unwrap();
+        assert_eq!(gauge.usage(), Some(900));
+        fs::write(root.join("a/memory.current"), "12345678\n").unwrap();
+        assert_eq!(gauge.usage(), Some(12_345_678), "it is read anew");
         let none = [("memory.limit_in_bytes", "9223372036854771712"), ("memory.usage_in_bytes", "5")];
         group(root, "memory/x", &none);
         group(root, "memory/y", &[("memory.limit_in_bytes", "64"), ("memory.usage_in_bytes", "60")]);

@@ -22,6 +22,10 @@ use crate::worker::Worker;
 /// Pause after an accept that failed for want of descriptors or memory: the backlog waits meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections that are accepted before who is there already has a turn. One by one, those who come would wait for a
+/// turn of all others each: longer than they have patience.
+const IN_A_ROW: u32 = 32;
+
 /// How often a worker shows that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -152,7 +156,11 @@ async fn beat(worker: Weak<Worker>, seats: Arc<[Seat]>) {
         }
         worker.config();
         match worker.process.overload.little() {
-            Some(_) => byrnie_net::allocator::give_back_all(),
+            Some(_) => {
+                byrnie_net::allocator::give_back_all();
+                // How long that takes must be known also when nobody comes any more.
+                worker.line.let_others_go_on().await;
+            }
             None => byrnie_net::allocator::give_back(),
         }
         drop(worker);
@@ -172,6 +180,7 @@ async fn accept(
         Err(error) => return tracing::error!("a listening socket could not be used: {error}"),
     };
     let mut full = None;
+    let mut accepted_in_a_row = 0;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -182,9 +191,10 @@ async fn accept(
             Ok((stream, remote)) => {
                 if let Some(place) = place(&worker.process, &stop, &mut full).await {
                     hand_over(&worker, &seats, stream, remote, &entrance, place);
-                    if worker.process.overload.little().is_some() {
-                        // One, then all that is ready: who is there already goes first when there is too much to do.
-                        tokio::task::yield_now().await;
+                    accepted_in_a_row += 1;
+                    if accepted_in_a_row == IN_A_ROW {
+                        accepted_in_a_row = 0;
+                        worker.line.let_others_go_on().await;
                     }
                 }
             }

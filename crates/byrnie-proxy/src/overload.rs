@@ -91,7 +91,7 @@ impl Overload {
     }
 
     /// From now on memory is looked at with every few connections and requests, too.
-    pub fn watch_closely(&self, memory: Memory) {
+    pub fn watch_closely(&self, memory: &Memory) {
         // Set once, before anything is served.
         let _ = self.little.set(Room::new(memory));
     }

@@ -103,6 +103,8 @@ pub struct Counters {
     pub limit_retry_budget: Arc<Counter>,
     /// Messages whose head is too large.
     pub limit_headers: Arc<Counter>,
+    /// Requests that were not read because their clients had given up before their turn came.
+    pub limit_gone: Arc<Counter>,
     /// Requests whose head took too long.
     pub limit_header_timeout: Arc<Counter>,
     /// Connections that do not begin with the PROXY protocol where they must.
@@ -121,6 +123,8 @@ pub struct Counters {
     pub mirrored_given_up: Arc<Counter>,
     /// Open client connections.
     pub downstream: Arc<Gauge>,
+    /// Of these, those of HTTP/1 without a codec.
+    pub resting: Arc<Gauge>,
     /// Open connections to endpoints.
     pub upstream: Arc<Gauge>,
 }
@@ -139,6 +143,7 @@ impl Counters {
             limit_pending: limit("pending"),
             limit_retry_budget: limit("retry_budget"),
             limit_headers: limit("headers"),
+            limit_gone: limit("gone"),
             limit_header_timeout: limit("header_timeout"),
             limit_proxy_protocol: limit("proxy_protocol"),
             client_vanished: metrics.counter(&names::TCP_VANISHED, &["client"]),
@@ -148,6 +153,7 @@ impl Counters {
             mirrored_failed: metrics.counter(&names::MIRRORED, &["failed"]),
             mirrored_given_up: metrics.counter(&names::MIRRORED, &["given_up"]),
             downstream: metrics.gauge(&names::CONNECTIONS, &["downstream", ""]),
+            resting: metrics.gauge(&names::RESTING, &[]),
             upstream: metrics.gauge(&names::CONNECTIONS, &["upstream", ""]),
         }
     }
@@ -254,6 +260,23 @@ impl Process {
     /// What this process proves, once it can.
     pub fn identity(&self) -> Option<WorkloadIdentity> {
         self.tls.load().as_ref().map(|tls| tls.svid.identity().clone())
+    }
+}
+
+/// A connection that rests, counted until it does not.
+pub struct Resting(Arc<Gauge>);
+
+impl Resting {
+    /// One more.
+    pub fn new(process: &Process) -> Self {
+        process.counters.resting.add(1);
+        Self(Arc::clone(&process.counters.resting))
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        self.0.add(-1);
     }
 }
 

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use byrnie_net::cgroup::{Memory, Reading};
+use byrnie_net::cgroup::{Gauge, Memory, Reading};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -19,6 +19,9 @@ use crate::process::Process;
 /// How long connections wait for room before they are refused: shorter than clients wait, and long enough for idle
 /// connections to go.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A worker that needs longer than this for a turn of all that is ready has more to do than it can.
+const LATE: Duration = Duration::from_millis(250);
 
 /// How often it is looked whether there is room.
 pub const LOOK: Duration = Duration::from_millis(5);
@@ -34,7 +37,8 @@ const EACH: u32 = 16;
 
 /// What all workers share.
 pub struct Room {
-    memory: Memory,
+    /// `None`: it could not be opened, and only the control thread looks.
+    gauge: Option<Gauge>,
     limit: AtomicU64,
     reclaimable: AtomicU64,
     /// At the last look.
@@ -51,10 +55,10 @@ pub struct Room {
 
 impl Room {
     /// Of this group.
-    pub fn new(memory: Memory) -> Self {
+    pub fn new(memory: &Memory) -> Self {
         let reading = memory.read().unwrap_or_default();
         let room = Self {
-            memory,
+            gauge: memory.gauge().ok(),
             limit: AtomicU64::default(),
             reclaimable: AtomicU64::default(),
             used: AtomicU64::default(),
@@ -78,7 +82,7 @@ impl Room {
     /// few of them there is another one.
     pub fn look(&self) {
         if self.begun.fetch_add(1, Relaxed).is_multiple_of(EACH)
-            && let Some(usage) = self.memory.usage()
+            && let Some(usage) = self.gauge.as_ref().and_then(Gauge::usage)
         {
             self.used.store(usage.saturating_sub(self.reclaimable.load(Relaxed)), Relaxed);
         }
@@ -119,6 +123,8 @@ pub struct Line {
     turn: Semaphore,
     /// Since when there has been no room.
     full: Cell<Option<Instant>>,
+    /// How long the worker's last turn of all that is ready took.
+    turn_took: Cell<Duration>,
 }
 
 /// There is no room, and has not been for a while.
@@ -132,11 +138,23 @@ impl From<Full> for ProxyError {
 
 impl Default for Line {
     fn default() -> Self {
-        Self { turn: Semaphore::new(1), full: Cell::default() }
+        Self { turn: Semaphore::new(1), full: Cell::default(), turn_took: Cell::default() }
     }
 }
 
 impl Line {
+    /// Lets all others of the worker's tasks go on that have something to do.
+    pub async fn let_others_go_on(&self) {
+        let began = Instant::now();
+        tokio::task::yield_now().await;
+        self.turn_took.set(began.elapsed());
+    }
+
+    /// Whether those who said that they are done, and so may have gone, are not to be waited on.
+    pub fn is_late(&self) -> bool {
+        self.turn_took.get() >= LATE
+    }
+
     /// Waits in line, [`PATIENCE`] at most when it is one's turn. Hold on to what this gives until what the connection
     /// needs was taken.
     pub async fn pass<'a>(&self, process: &'a Process) -> Result<Option<Counted<'a>>, Full> {
@@ -190,7 +208,7 @@ mod tests {
         let write = |name: &str, bytes: u64| fs::write(group.path().join(name), bytes.to_string()).unwrap();
         write("memory.max", 64 * MIB);
         write("memory.current", 16 * MIB);
-        let room = Room::new(Memory::of(group.path()).unwrap());
+        let room = Room::new(&Memory::of(group.path()).unwrap());
         assert_eq!(room.share(), 25);
         let waiting: Vec<_> = (0..512).map(|_| room.wait()).collect();
         assert_eq!(room.share(), 50);

@@ -22,6 +22,7 @@ mod pooling;
 mod protocols;
 mod proxied;
 mod resets;
+mod resting;
 mod retries;
 mod routing;
 mod sessions;

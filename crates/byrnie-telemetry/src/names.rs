@@ -173,6 +173,13 @@ pub const WORKLOAD_HEALTHY: Desc = Desc {
 pub const CONNECTIONS: Desc =
     Desc { name: "byrnie_connections", help: "Open connections", labels: &["side", "protocol"] };
 
+/// Connections of HTTP/1 that hold next to nothing, because nothing happens on them.
+pub const RESTING: Desc = Desc {
+    name: "byrnie_resting_connections",
+    help: "Client connections of HTTP/1 that keep no codec, because nothing happens on them",
+    labels: &[],
+};
+
 /// Captured connections: `outbound` to a `service`, an `endpoint`, `passthrough`, `refused`; `inbound` that came
 /// without mTLS: `plaintext`, `refused`.
 pub const CAPTURED: Desc = Desc {

@@ -198,13 +198,6 @@ pub const ENDPOINTS: Section = Section {
             test: "`bytes.rs` tiny_frames…",
         },
         Row {
-            what: "idle HTTP/1 connections to one endpoint, per worker",
-            number: "{-proxy/pool/h1 MAX_IDLE}, {-plan/settings upstream_idle_timeout} each",
-            setting: "–",
-            beyond: "closed",
-            test: "`tests/places.rs` idle_connections_to…",
-        },
-        Row {
             what: "idle connections of bytes",
             number: "60–120 s",
             setting: "–",

@@ -179,8 +179,8 @@ impl Control {
 fn within_limits(process: &Process) -> Watch {
     let watch = Watch::new();
     if let Some(memory) = watch.small() {
-        byrnie_net::allocator::give_back_at_once();
-        process.overload.watch_closely(memory.clone());
+        byrnie_net::allocator::give_back_soon();
+        process.overload.watch_closely(memory);
     }
     process.budget.set(watch.allowed(), process.config.load().settings.buffer_percent);
     watch

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
+use byrnie_net::socket::OtherEnd;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming as HyperBody;
@@ -24,6 +25,7 @@ use super::upgrade::{CONNECT, ClientUpgrade};
 use super::{CODEC_HEADERS, Message, answer, idle};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
+use crate::process::Resting;
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
@@ -126,10 +128,17 @@ async fn rest<S>(worker: &Rc<Worker>, front: &Rc<Front>, strict: &mut Noting<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let resting = Resting::new(&worker.process);
     if !strict.listen().await.unwrap_or(false) {
         return false;
     }
-    let is_full = worker.line.pass(&worker.process).await.is_err();
+    drop(resting);
+    let line = &worker.line;
+    let is_full = line.pass(&worker.process).await.is_err();
+    if worker.process.overload.little().is_some() && line.is_late() && front.client() != OtherEnd::Here {
+        worker.process.counters.limit_gone.inc();
+        return false;
+    }
     front.crowded.set(is_full);
     // To say so takes room as well, for a moment; a head that is still on its way would take it for longer.
     !is_full || strict.has_whole_head()

@@ -30,9 +30,6 @@ use crate::http::strict::Side;
 use crate::http::upgrade;
 use crate::worker::Worker;
 
-/// Idle connections that are kept for one endpoint at most.
-const MAX_IDLE: usize = 128;
-
 /// One in so many connections that are given back goes to another worker, when requests wait here and there.
 const TURN: u64 = 16;
 
@@ -304,12 +301,10 @@ impl Lease {
         if pool.waiting_elsewhere() > 0 && (here == 0 || turn()) {
             return;
         }
-        let mut idle = pool.idle.borrow_mut();
-        if idle.len() < MAX_IDLE {
-            idle.push(Idle { connection, since: now });
-            if here > 0 {
-                pool.freed.notify_one();
-            }
+        // However many: `maxConnections` bounds them, and fewer would be opened anew for each wave of requests.
+        pool.idle.borrow_mut().push(Idle { connection, since: now });
+        if here > 0 {
+            pool.freed.notify_one();
         }
     }
 }

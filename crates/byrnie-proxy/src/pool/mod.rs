@@ -32,7 +32,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 const IDLE_WITH_LITTLE: Duration = Duration::from_secs(2);
 
 /// How old they may be there: what is left of a burst lies scattered, and each of it keeps a page that is nearly empty.
-const AGE_WITH_LITTLE: Duration = Duration::from_secs(5);
+const AGE_WITH_LITTLE: Duration = Duration::from_secs(30);
 
 /// A connection takes nothing new in the last part of its age, one in so many by chance.
 const JITTER: u32 = 10;

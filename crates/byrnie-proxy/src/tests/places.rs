@@ -41,7 +41,7 @@ fn a_peer_that_begins_no_handshake_or_no_http_is_closed() {
 }
 
 #[test]
-fn idle_connections_to_an_endpoint_are_bounded_and_do_not_stay() {
+fn idle_connections_to_an_endpoint_wait_for_the_next_wave_and_do_not_stay() {
     run(async {
         let (app, gate, waiting) = gated().await;
         let (worker, address) = direct(limits(1000, 1000, 1000), &[app]).await;
@@ -57,7 +57,16 @@ fn idle_connections_to_an_endpoint_are_bounded_and_do_not_stay() {
             assert_eq!(client.answer().await.text(), "ok");
         }
         let upstream = &worker.process.counters.upstream;
-        until("as many as may be idle are kept", || upstream.get() == 128).await;
+        until("all are given back", || worker.process.overload.requests() == 0).await;
+        for client in &mut clients {
+            client.say(get("/")).await;
+        }
+        until("all are in flight", || waiting.get() == 140).await;
+        assert_eq!(upstream.get(), 140, "none was opened for them");
+        gate.add_permits(140);
+        for client in &mut clients {
+            assert_eq!(client.answer().await.text(), "ok");
+        }
         let upstream_idle_timeout = Duration::from_millis(10);
         with(&worker, MeshSettings { upstream_idle_timeout, ..MeshSettings::default() });
         tokio::task::spawn_local(pool::sweep(Rc::downgrade(&worker)));

@@ -13,11 +13,11 @@ use super::client::{Client, get};
 use super::kit::{Roads, counted, echo_and_bye, read_head};
 use crate::tcp::tests::mesh::{application, run, until};
 
-const ASK: &str = "GET /chat HTTP/1.1\r\nhost: web.shop\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+pub(super) const ASK: &str = "GET /chat HTTP/1.1\r\nhost: web.shop\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
 
 /// Switches, says `welcome` in the same breath, and echoes until the client has said all; then says `bye`.
-async fn chat(mut stream: TcpStream) {
+pub(super) async fn chat(mut stream: TcpStream) {
     while let Some(head) = read_head(&mut stream).await {
         if !head.contains("upgrade: websocket") {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
