@@ -13,6 +13,8 @@ use crate::front::Entrance;
 
 /// Parts of the list, each with a lock of its own, so that workers do not meet.
 const PARTS: usize = 16;
+/// Connections of a part for which there is always space.
+const FEW: usize = 16;
 /// Connections that are shown.
 const SHOWN: usize = 10_000;
 
@@ -76,6 +78,28 @@ impl Listing {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.listing.part(self.id).lock().remove(&self.id);
+        let mut part = self.listing.part(self.id).lock();
+        part.remove(&self.id);
+        // What many connections took is not kept when they have gone.
+        if part.len() < part.capacity() / 8 {
+            part.shrink_to(FEW);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_took_is_given_back() {
+        let listing: Arc<Listing> = Arc::default();
+        let space = || listing.parts.iter().map(|part| part.lock().capacity()).sum::<usize>();
+        let add = || listing.add(SocketAddr::from(([127, 0, 0, 1], 1)), Entrance::Mesh);
+        let mut many: Vec<Listed> = (0..10_000).map(|_| add()).collect();
+        assert!(listing.all().len() == 10_000 && space() >= 10_000);
+        many.truncate(3);
+        assert_eq!(listing.all().len(), 3);
+        assert!(space() <= PARTS * FEW * 2, "{} places", space());
     }
 }

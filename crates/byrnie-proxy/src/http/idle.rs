@@ -68,7 +68,10 @@ pub async fn expired(
             (quiet, partial) = (Duration::ZERO, Duration::ZERO);
             continue;
         }
-        front.quiet.set(front.requests.get() > 0);
+        if front.requests.get() > 0 && !front.quiet.replace(true) {
+            // The connection is polled before its watchdog: once more, so that it sees that.
+            tokio::task::yield_now().await;
+        }
         quiet += step;
         partial = if is_partial() { partial + step } else { Duration::ZERO };
         if quiet >= idle || is_short || head.is_some_and(|head| partial >= head) {

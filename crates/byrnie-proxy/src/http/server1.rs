@@ -88,21 +88,16 @@ where
         let codec = builder.serve_connection(TokioIo::new(strict), service).with_upgrades();
         // Boxed: nothing of it is to be kept while it rests.
         let mut codec = Box::pin(codec);
-        let may_rest = || {
-            (is_little || front.quiet.get()) && front.in_flight.get() == 0 && front.notes.rests.load(Relaxed)
-        };
         let ended = loop {
             tokio::select! {
                 biased;
-                ended = codec.as_mut() => break Some(ended),
+                ended = until_rest(is_little, front, codec.as_mut()) => break ended,
                 () = draining.as_mut(), if !front.leaving.get() => front.leaving.set(true),
                 () = parting.as_mut(), if !is_parting => {
                     is_parting = true;
                     codec.as_mut().graceful_shutdown();
                 }
                 () = expired.as_mut() => return note_late(worker, front),
-                // Whatever may make it true is polled above.
-                () = poll_fn(|_| if may_rest() { Poll::Ready(()) } else { Poll::Pending }) => break None,
             }
         };
         if let Some(ended) = ended {
@@ -142,6 +137,25 @@ where
     front.crowded.set(is_full);
     // To say so takes room as well, for a moment; a head that is still on its way would take it for longer.
     !is_full || strict.has_whole_head()
+}
+
+/// Goes on until the connection ends (`Some`), or has nothing to do and may rest (`None`).
+async fn until_rest<T>(
+    is_little: bool,
+    front: &Front,
+    mut codec: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = codec.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
+        }
+        let may_rest = is_little || front.quiet.get();
+        match may_rest && front.in_flight.get() == 0 && front.notes.rests.load(Relaxed) {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
+    })
+    .await
 }
 
 fn note_late(worker: &Rc<Worker>, front: &Rc<Front>) {
