@@ -214,4 +214,20 @@ mod tests {
         let error = listen(first.local_addr().unwrap(), 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
+
+    #[test]
+    fn as_many_connections_wait_to_be_accepted_as_the_backlog_says() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), DEFAULT_BACKLOG).unwrap();
+        let address = listener.local_addr().unwrap();
+        let most: u32 =
+            std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+        // What a client closes waits all the same, and takes no descriptor here. One more than the number fits.
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(2));
+        for number in 0..=DEFAULT_BACKLOG.min(most) {
+            connect().unwrap_or_else(|error| panic!("{number}: {error}"));
+        }
+        assert_eq!(connect().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        listener.accept().unwrap();
+        connect().unwrap();
+    }
 }
