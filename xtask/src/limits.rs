@@ -61,8 +61,8 @@ fixed, with its reason in the source. *Beyond it*: what happens, and where it is
 
 A number of a proxy holds for its process, however many workers it has. Of the settings below those of `Mesh.spec.proxy`
 that are about what comes in can be said otherwise for one Gateway, listener, Workload or Service
-(`TrafficPolicy.spec.inbound`). The numbers are read from the code, and a row that is there twice, or whose test does not
-exist, fails `cargo xtask tidy`.
+(`TrafficPolicy.spec.inbound`). The numbers are read from the code, and a row that is there twice, or whose test does
+not exist, fails `cargo xtask tidy`.
 ";
 
 /// Writes the page.
