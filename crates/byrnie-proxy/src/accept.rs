@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::front::Entrance;
 use crate::process::{NoPlace, OpenConnection, Process};
+use crate::tuned::Tuned;
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
@@ -177,7 +178,7 @@ async fn accept(
         Ok(listener) => listener,
         Err(error) => return tracing::error!("a listening socket could not be used: {error}"),
     };
-    let mut full = None;
+    let (mut full, mut tuned) = (None, Tuned::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -186,6 +187,9 @@ async fn accept(
         };
         match accepted {
             Ok((stream, remote)) => {
+                if tuned.see_to(&listener, &stream, worker.config().settings.peer_timeout).is_err() {
+                    continue; // It is gone already.
+                }
                 if let Some(place) = place(&worker.process, &stop, &mut full).await {
                     hand_over(&worker, &seats, stream, remote, &entrance, place);
                     if worker.process.overload.little().is_some() {
