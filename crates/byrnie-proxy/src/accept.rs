@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::front::Entrance;
 use crate::process::{NoPlace, OpenConnection, Process};
 use crate::room::{LOOK, PATIENCE};
+use crate::tuned::Tuned;
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
@@ -179,7 +180,7 @@ async fn accept(
         Ok(listener) => listener,
         Err(error) => return tracing::error!("a listening socket could not be used: {error}"),
     };
-    let mut full = None;
+    let (mut full, mut tuned) = (None, Tuned::default());
     let mut accepted_in_a_row = 0;
     loop {
         let accepted = tokio::select! {
@@ -189,6 +190,9 @@ async fn accept(
         };
         match accepted {
             Ok((stream, remote)) => {
+                if tuned.see_to(&listener, &stream, worker.config().settings.peer_timeout).is_err() {
+                    continue; // It is gone already.
+                }
                 if let Some(place) = place(&worker.process, &stop, &mut full).await {
                     hand_over(&worker, &seats, stream, remote, &entrance, place);
                     accepted_in_a_row += 1;

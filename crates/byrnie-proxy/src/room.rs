@@ -224,4 +224,15 @@ mod tests {
         room.want();
         assert!(room.is_wanted() && !room.is_wanted());
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_with_too_much_to_do_knows_it() {
+        let line = Line::default();
+        tokio::join!(line.let_others_go_on(), tokio::time::advance(LATE / 2));
+        assert!(!line.is_late());
+        tokio::join!(line.let_others_go_on(), tokio::time::advance(LATE));
+        assert!(line.is_late());
+        line.let_others_go_on().await;
+        assert!(!line.is_late(), "it has caught up");
+    }
 }

@@ -48,7 +48,7 @@ pub const ENDPOINTS: Section = Section {
             number: "{-proxy/config/assemble/inbound LIMIT}",
             setting: "–",
             beyond: "as above",
-            test: "–",
+            test: "`assemble/tests.rs` requests_to_the_own_application…",
         },
         Row {
             what: "time to connect, TLS included",
@@ -199,17 +199,17 @@ pub const ENDPOINTS: Section = Section {
         },
         Row {
             what: "idle connections of bytes",
-            number: "60–120 s",
+            number: "{-proxy/hop/tunnel/drive IDLE} to twice that",
             setting: "–",
             beyond: "closed",
-            test: "–",
+            test: "`tunnel/drive.rs` a_connection_without_streams…",
         },
         Row {
             what: "services known because they were called (capture)",
             number: "{-proxy/config/assemble/called LIMIT}",
             setting: "–",
             beyond: "those called longest ago are let go",
-            test: "–",
+            test: "`tests/called.rs` of_too_many…",
         },
         Row {
             what: "wait for a service that was not called before (capture); how many wait",
@@ -296,19 +296,33 @@ pub const LIFE: Section = Section {
             test: "`e2e/overload.rs` memory…, descriptors…",
         },
         Row {
-            what: "in a group of less than 256 MiB: in use, and for each connection that has not asked yet; for each \
-                   request that waits for its answer; how long a new connection waits for room",
+            what: "in a group of less than 256 MiB: in use, and for each connection that is being set up; for each \
+                   request that waits for its answer; how long who asks, and who is new, waits for room",
             number: "{-plan/settings drain_percent} %; {-proxy/room CONNECTION b}; {-proxy/room REQUEST b}; \
-                     {-proxy/accept PATIENCE}",
+                     {-proxy/room PATIENCE}",
             setting: "`Mesh.spec.proxy.overload.drainPercent`; –",
-            beyond: "idle connections end for new ones; then closed; `shed`",
-            test: "`e2e/overload.rs` many_that_ask…, `src/room.rs`",
+            beyond: "idle connections end for others; then 503 `BYR0241`, or closed; `shed`",
+            test: "`e2e/overload.rs` many_that_ask…, `tests/resting.rs` who_asks…, `src/room.rs`",
         },
         Row {
-            what: "kept for others: heads that are not complete (beyond 8 KiB), bodies for another try, copies",
+            what: "there: a turn of all that a worker has to do, while those who have closed their half are waited on",
+            number: "{-proxy/room LATE}",
+            setting: "–",
+            beyond: "who has gone is not answered; `gone`",
+            test: "`src/room.rs` a_worker_with_too_much…",
+        },
+        Row {
+            what: "quiet time after which a connection of HTTP/1 keeps no codec",
+            number: "a quarter to a half of `headerTimeout`; in a group of less than 256 MiB none",
+            setting: "`Mesh.spec.proxy.headerTimeout`",
+            beyond: "a codec is made for the next request; `byrnie_resting_connections`",
+            test: "`tests/resting.rs` a_quiet_connection…",
+        },
+        Row {
+            what: "kept for others: heads and header lists beyond 8 KiB, what clients of HTTP/1 do not read, bodies for another try, copies",
             number: "{-plan/settings buffer_percent} % of the group's or machine's memory",
             setting: "`Mesh.spec.proxy.overload.bufferPercent`",
-            beyond: "closed, no retry, no copy; `buffers`, `byrnie_buffered_bytes`",
+            beyond: "closed or 503 `BYR0241`, no retry, no copy; `buffers`, `byrnie_buffered_bytes`",
             test: "`e2e/overload.rs` heads_that_never…",
         },
         Row {

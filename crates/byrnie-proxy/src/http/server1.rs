@@ -9,9 +9,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use byrnie_net::socket::OtherEnd;
+use byrnie_plan::MeshSettings;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming as HyperBody;
+use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -39,15 +41,6 @@ where
     let is_little = worker.process.overload.little().is_some();
     let mut strict = Noting::new(stream, Side::Requests, head_limit, Arc::clone(&front.notes))
         .within(&worker.process.budget);
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .half_close(true)
-        .header_read_timeout(None)
-        .max_header_size(head_limit)
-        .max_buf_size(head_limit.max(MIN_BUFFER));
-    if settings.max_headers != CODEC_HEADERS {
-        builder.max_headers(settings.max_headers as usize);
-    }
     let mut expired = std::pin::pin!(when_woken(idle::expired(
         worker,
         front,
@@ -85,17 +78,17 @@ where
             // Boxed: hyper keeps room for what is inline here as long as the connection lasts, and moves it twice.
             Box::pin(async move { Ok::<_, Infallible>(exchange(&worker, &front, request).await) })
         });
-        let codec = builder.serve_connection(TokioIo::new(strict), service).with_upgrades();
-        // Boxed: nothing of it is to be kept while it rests.
-        let mut codec = Box::pin(codec);
+        let serving = codec(&settings).serve_connection(TokioIo::new(strict), service).with_upgrades();
+        // Boxed: nothing of it is to be kept while the connection rests.
+        let mut serving = Box::pin(serving);
         let ended = loop {
             tokio::select! {
                 biased;
-                ended = until_rest(is_little, front, codec.as_mut()) => break ended,
+                ended = until_rest(is_little, front, serving.as_mut()) => break ended,
                 () = draining.as_mut(), if !front.leaving.get() => front.leaving.set(true),
                 () = parting.as_mut(), if !is_parting => {
                     is_parting = true;
-                    codec.as_mut().graceful_shutdown();
+                    serving.as_mut().graceful_shutdown();
                 }
                 () = expired.as_mut() => return note_late(worker, front),
             }
@@ -103,7 +96,7 @@ where
         if let Some(ended) = ended {
             break ended;
         }
-        let Some(parts) = Pin::into_inner(codec).into_parts() else { return };
+        let Some(parts) = Pin::into_inner(serving).into_parts() else { return };
         strict = parts.io.into_inner();
         strict.keep(&parts.read_buf);
         front.quiet.set(false);
@@ -115,6 +108,21 @@ where
     // What it became counts as a connection, and a drain waits for it.
     front.tunnels.close();
     front.tunnels.wait().await;
+}
+
+/// The codec. What it reads of a head, and what it has of an answer that the client does not take, are bounded alike.
+fn codec(settings: &MeshSettings) -> Builder {
+    let head_limit = settings.max_header_bytes as usize;
+    let mut builder = Builder::new();
+    builder
+        .half_close(true)
+        .header_read_timeout(None)
+        .max_header_size(head_limit)
+        .max_buf_size(head_limit.max(MIN_BUFFER));
+    if settings.max_headers != CODEC_HEADERS {
+        builder.max_headers(settings.max_headers as usize);
+    }
+    builder
 }
 
 /// Waits without a codec until the client says something, and where memory is little until there is room for it. False:
@@ -143,10 +151,10 @@ where
 async fn until_rest<T>(
     is_little: bool,
     front: &Front,
-    mut codec: Pin<&mut impl Future<Output = T>>,
+    mut serving: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     poll_fn(|cx| {
-        if let Poll::Ready(ended) = codec.as_mut().poll(cx) {
+        if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
             return Poll::Ready(Some(ended));
         }
         let may_rest = is_little || front.quiet.get();
@@ -250,5 +258,65 @@ async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<Hy
             }
             response
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::tcp::tests::mesh::Mesh;
+
+    const PIECE: usize = 4_096;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_stops_the_answer_and_is_counted() {
+        let process = Arc::clone(&Mesh::new().proxy("web").process);
+        let (mut client, server) = tokio::io::duplex(1_024);
+        let strict = Noting::new(server, Side::Requests, 65_536, Arc::default()).within(&process.budget);
+        let given = Rc::new(Cell::new(0));
+        let count = Rc::clone(&given);
+        let service = service_fn(move |_| {
+            let count = Rc::clone(&count);
+            let pieces = stream::repeat_with(move || {
+                count.set(count.get() + PIECE);
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; PIECE])))
+            });
+            std::future::ready(Ok::<_, Infallible>(Response::new(StreamBody::new(pieces))))
+        });
+        let connection = codec(&MeshSettings::default()).serve_connection(TokioIo::new(strict), service);
+        let mut connection = Box::pin(connection);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let turns = async {
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = connection.as_mut() => panic!("it ended"),
+            () = turns => {}
+        }
+        // The limit of heads, and the piece that reached it.
+        let most = 65_536 + PIECE;
+        assert!(given.get() > most / 2 && given.get() <= most, "{} bytes were taken", given.get());
+        let held = usize::try_from(process.budget.held()).unwrap();
+        assert!(held > given.get() - 2_048 && held < given.get() + 1_024, "{held} bytes count");
+        // While it reads, there is more.
+        let mut much = vec![0; 10 * most];
+        tokio::select! {
+            _ = connection.as_mut() => panic!("it ended"),
+            read = client.read_exact(&mut much) => assert_eq!(read.unwrap(), much.len()),
+        }
+        assert!(given.get() > 9 * most && given.get() <= 11 * most);
+        drop(connection);
+        assert_eq!(process.budget.held(), 0);
     }
 }
