@@ -201,8 +201,8 @@ impl<S> Noting<S> {
 }
 
 impl<S: AsyncRead + Unpin> Noting<S> {
-    /// Waits until there is something for a codec to read: one that is made only then need not be kept meanwhile. False:
-    /// the other side has ended.
+    /// Waits until there is something for a codec to read: one that is made only then need not be kept meanwhile.
+    /// False: the other side has ended.
     pub async fn listen(&mut self) -> io::Result<bool> {
         if self.early.is_empty() && self.held.is_empty() {
             poll_fn(|cx| self.poll_listen(cx)).await?;
