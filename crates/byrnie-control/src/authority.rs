@@ -54,7 +54,7 @@ impl Authority {
         let ca =
             CertificateAuthority::load_or_create(&data_dir.join(DIRECTORY), trust_domain, SystemTime::now())?;
         let state = state(Arc::new(ca), lifetime)?;
-        let bucket = Bucket { tokens: SIGN_BURST, at: Instant::now() };
+        let bucket = Bucket::full(Instant::now());
         let authority = Self {
             data_dir: data_dir.to_owned(),
             state: RwLock::new(state),
@@ -209,6 +209,10 @@ struct Bucket {
 }
 
 impl Bucket {
+    fn full(at: Instant) -> Self {
+        Self { tokens: SIGN_BURST, at }
+    }
+
     fn take(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + passed * SIGN_RATE).min(SIGN_BURST);
@@ -226,12 +230,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_fills_with_time() {
+    fn certificates_are_signed_up_to_a_burst_and_then_at_a_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket { tokens: 2.0, at: start };
-        assert!(bucket.take(start) && bucket.take(start) && !bucket.take(start));
-        assert!(bucket.take(start + Duration::from_millis(1)));
-        assert!(!bucket.take(start + Duration::from_millis(1)));
+        let mut bucket = Bucket::full(start);
+        let mut signed = |at| std::iter::repeat_with(|| bucket.take(at)).take_while(|signed| *signed).count();
+        assert_eq!((signed(start), signed(start)), (5_000, 0));
+        assert_eq!(signed(start + Duration::from_secs(1)), 1_000);
+        assert_eq!(signed(start + Duration::from_millis(1_001)), 1);
+        assert_eq!(signed(start + Duration::from_secs(3_600)), 5_000, "no more than a burst is saved up");
     }
 
     #[tokio::test]

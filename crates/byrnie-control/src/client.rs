@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -24,6 +24,7 @@ use crate::api::{
     StatItem, TapEvent, TapQuery, TopItem, VersionInfo, WaitRequest, WaitResponse, WatchEvent, WhyQuery,
     WhyResponse,
 };
+use crate::server::MAX_BODY;
 use crate::{error, query};
 
 /// Time to get a connection. A mesh that does not run refuses at once; only a stopped process takes this long.
@@ -150,6 +151,9 @@ impl Client {
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ErrorBody> {
         let body = serde_json::to_vec(body).map_err(error::bad_request)?;
+        if body.len() > MAX_BODY {
+            return Err(error::too_large(body.len(), MAX_BODY));
+        }
         self.whole(Method::POST, path, body.into()).await
     }
 
@@ -231,6 +235,9 @@ fn refusal(status: StatusCode, body: &[u8]) -> ErrorBody {
 }
 
 async fn collect(data_dir: &Path, body: Incoming) -> Result<Bytes, ErrorBody> {
+    if body.size_hint().lower() > MAX_ANSWER as u64 {
+        return Err(error::not_understood(format_args!("an answer of more than {MAX_ANSWER} bytes")));
+    }
     let collected = Limited::new(body, MAX_ANSWER).collect().await;
     Ok(collected.map_err(|cause| error::connection_lost(data_dir, cause))?.to_bytes())
 }

@@ -75,6 +75,12 @@ pub fn bad_request(cause: impl Display) -> ErrorBody {
     body("BYR0447", format!("the request cannot be read: {cause}"), "compare `byrnie version` of both sides")
 }
 
+/// A request that is larger than the API takes.
+pub fn too_large(bytes: usize, most: usize) -> ErrorBody {
+    let message = format!("the request has {bytes} bytes, and the control plane reads {most} at most");
+    body("BYR0447", message, "apply fewer objects at once")
+}
+
 /// A label selector that cannot be read.
 pub fn bad_selector(cause: impl Display) -> ErrorBody {
     body("BYR0448", format!("the label selector cannot be read: {cause}"), "")

@@ -30,7 +30,6 @@ impl Counter {
 pub struct Metrics {
     /// Resources sent to proxies.
     pub pushes: Counter,
-    /// Bytes of them.
     /// Resources that proxies obey.
     pub acks: Counter,
     /// Resources that proxies refused.

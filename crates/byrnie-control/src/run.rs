@@ -134,8 +134,7 @@ impl ControlPlane {
     /// Ends streams and requests, then lets go of the store.
     pub async fn stop(self) {
         self.control.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(STOP_DEADLINE, self.tasks.wait()).await.is_err() {
+        if !ended(&self.tasks).await {
             tracing::warn!("some requests did not end within {STOP_DEADLINE:?}");
         }
         drop(self.control);
@@ -152,6 +151,12 @@ impl ControlPlane {
         }
         tracing::warn!("the store is still in use after {STOP_DEADLINE:?}");
     }
+}
+
+/// Waits until all tasks have ended, as long as there is time. False: some have not.
+async fn ended(tasks: &TaskTracker) -> bool {
+    tasks.close();
+    tokio::time::timeout(STOP_DEADLINE, tasks.wait()).await.is_ok()
 }
 
 /// What has no object: the compiler's own defaults, and the roots. Then everything in the store.
@@ -249,4 +254,20 @@ fn write_addresses(control: &Control) -> io::Result<()> {
 fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
     let what = what.into();
     move |source| StartError::Io { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_end_in_time_is_left() {
+        let (tasks, start) = (TaskTracker::new(), tokio::time::Instant::now());
+        tasks.spawn(tokio::time::sleep(Duration::from_secs(1)));
+        assert!(ended(&tasks).await);
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
+        tasks.spawn(std::future::pending::<()>());
+        assert!(!ended(&tasks).await);
+        assert_eq!(start.elapsed(), Duration::from_secs(1) + STOP_DEADLINE);
+    }
 }

@@ -28,7 +28,7 @@ use crate::state::Control;
 use crate::{apply, error, objects, questions, sight, tap, why};
 
 /// Largest request body: some 20,000 objects of a usual size.
-const MAX_BODY: usize = 32 << 20;
+pub(crate) const MAX_BODY: usize = 32 << 20;
 
 type Shared = State<Arc<Control>>;
 type Answer<T> = Result<Json<T>, Refusal>;

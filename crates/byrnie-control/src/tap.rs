@@ -46,21 +46,15 @@ struct Tap {
     open: Mutex<HashMap<(ObjectName, u64), TapEvent>>,
 }
 
+/// A new tap: its number, itself, its lines.
+type Begun = (u64, Arc<Tap>, mpsc::Receiver<TapEvent>);
+
 /// Starts a tap. It runs until the stream is dropped or has had as many events as were asked for.
 pub fn events(
     control: &Arc<Control>,
     query: &TapQuery,
 ) -> Result<impl Stream<Item = TapEvent> + Send + 'static, ErrorBody> {
-    let id = control.taps.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-    let (events, lines) = mpsc::channel(QUEUE);
-    let tap = Arc::new(Tap { query: query.clone(), events, open: Mutex::default() });
-    {
-        let mut running = control.taps.running.lock();
-        if running.len() >= MAX_TAPS {
-            return Err(error::too_many("taps", MAX_TAPS));
-        }
-        running.insert(id, Arc::clone(&tap));
-    }
+    let (id, tap, lines) = control.taps.begin(query)?;
     let guard = Guard { control: Arc::clone(control), id };
     for node in control.nodes.all() {
         tap.start(id, &node, &control.table);
@@ -94,6 +88,19 @@ fn stop(nodes: &Nodes, id: u64) {
 }
 
 impl Taps {
+    /// A new tap that no proxy has heard of yet, its number and its lines; if there is room for it.
+    fn begin(&self, query: &TapQuery) -> Result<Begun, ErrorBody> {
+        let mut running = self.running.lock();
+        if running.len() >= MAX_TAPS {
+            return Err(error::too_many("taps", MAX_TAPS));
+        }
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let (events, lines) = mpsc::channel(QUEUE);
+        let tap = Arc::new(Tap { query: query.clone(), events, open: Mutex::default() });
+        running.insert(id, Arc::clone(&tap));
+        Ok((id, tap, lines))
+    }
+
     /// Number of taps.
     pub fn len(&self) -> usize {
         self.running.lock().len()
@@ -248,5 +255,44 @@ fn peers_of(line: &TapEvent) -> TapEvent {
         path: String::new(),
         route: String::new(),
         ..line.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use byrnie_wire::report::TapResponse;
+    use byrnie_wire::{NodeInfo, Role};
+
+    use super::*;
+
+    #[test]
+    fn taps_and_the_lines_that_wait_are_bounded() {
+        let (taps, nodes, metrics) = (Taps::default(), Nodes::default(), Metrics::default());
+        let begin = || taps.begin(&TapQuery::default());
+        let (id, _, mut lines) = begin().unwrap();
+        let others: Vec<_> = (1..MAX_TAPS).map(|_| begin().unwrap()).collect();
+        assert_eq!((others.len(), begin().unwrap_err().code.as_str()), (31, "BYR0450"));
+
+        let (workload, identity) = ("shop/web-1", "spiffe://cluster.local/ns/shop/sa/web");
+        let info = NodeInfo {
+            workload: workload.parse().unwrap(),
+            role: Role::Sidecar,
+            version: String::new(),
+            run: String::new(),
+            pid: 1,
+            generation: 1,
+            retiring: false,
+        };
+        let node = nodes.connect(info, identity.parse().unwrap()).unwrap();
+        let event = |request| byrnie_wire::report::TapEvent {
+            tap: id,
+            request,
+            at_ms: 1,
+            what: TapWhat::Response(TapResponse { status: 200, since_start_us: 1 }),
+        };
+        (0..1_030).for_each(|request| taps.event(&node, event(request), &metrics));
+        assert_eq!(metrics.tap_dropped.get(), 6, "a client that does not read has 1,024 lines");
+        let kept: Vec<u64> = std::iter::from_fn(|| lines.try_recv().ok()).map(|line| line.id).collect();
+        assert_eq!(kept, (0..1_024).collect::<Vec<_>>());
     }
 }

@@ -111,18 +111,39 @@ pub fn incoming(
     tasks.spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = accept(listener, config, done) => {}
+            () = accept(listener, config, done, Places::new(CONNECTIONS)) => {}
         }
     });
     Ok(tokio_stream::wrappers::ReceiverStream::new(accepted))
 }
 
-async fn accept(listener: TcpListener, config: CurrentConfig, done: mpsc::Sender<io::Result<Connection>>) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+/// How many may be there at once, and how long a handshake may take.
+#[derive(Clone)]
+struct Places {
+    connections: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+    time: Duration,
+}
+
+impl Places {
+    fn new(connections: usize) -> Self {
+        let of = |places| Arc::new(Semaphore::new(places));
+        Self { connections: of(connections), handshakes: of(HANDSHAKES), time: HANDSHAKE_TIMEOUT }
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    config: CurrentConfig,
+    done: mpsc::Sender<io::Result<Connection>>,
+    places: Places,
+) {
     loop {
-        let Ok(connection) = Arc::clone(&connections).acquire_owned().await else { return };
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        if places.connections.available_permits() == 0 {
+            tracing::warn!("BYR0450: already {CONNECTIONS} proxies' connections at once; further ones wait");
+        }
+        let Ok(connection) = Arc::clone(&places.connections).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&places.handshakes).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(cause) => {
@@ -132,9 +153,9 @@ async fn accept(listener: TcpListener, config: CurrentConfig, done: mpsc::Sender
                 continue;
             }
         };
-        let (config, done) = (config(), done.clone());
+        let (config, done, time) = (config(), done.clone(), places.time);
         tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(stream, config, connection)).await {
+            match tokio::time::timeout(time, handshake(stream, config, connection)).await {
                 Ok(Ok(connection)) => drop(done.send(Ok(connection)).await),
                 Ok(Err(cause)) => tracing::info!(%cause, "BYR0342: a handshake on the proxies' port failed"),
                 Err(_) => tracing::info!("BYR0342: a handshake on the proxies' port took too long"),
@@ -164,3 +185,6 @@ async fn handshake(
     let end = Box::pin(tokio::time::sleep_until(until + LAST_WORDS));
     Ok(Connection { stream, peer: Peer { identity, until }, end, _permit: permit })
 }
+
+#[cfg(test)]
+mod tests;

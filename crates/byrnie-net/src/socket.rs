@@ -143,9 +143,10 @@ pub fn udp_from(descriptor: OwnedFd) -> io::Result<UdpSocket> {
 }
 
 /// Sets up a connection of either side: no Nagle delay, and a peer that has vanished (its host, or the way to it) is
-/// noticed within `peer_timeout`, whether data is on its way or nothing moves. Costs five system calls.
-pub fn tune(stream: &impl AsFd, peer_timeout: Duration) -> io::Result<()> {
-    let socket = SockRef::from(stream);
+/// noticed within `peer_timeout`, whether data is on its way or nothing moves. Costs six system calls; connections
+/// inherit all of it from a listening socket that was set up before they were established.
+pub fn tune(socket: &impl AsFd, peer_timeout: Duration) -> io::Result<()> {
+    let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     // Probes at idle, idle + interval, …. The first one after the user timeout without an answer ends the connection
     // (tcp(7)): one interval before the time is over at the latest.
@@ -187,6 +188,33 @@ mod tests {
         tune(&accepted, Duration::from_secs(86_400)).unwrap();
     }
 
+    /// Linux does it; it is nowhere promised.
+    #[test]
+    fn connections_inherit_all_that_their_listening_socket_was_told() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = listen(address.parse().unwrap(), DEFAULT_BACKLOG) else { continue };
+            let accepted = || {
+                let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (stream, _) = listener.accept().unwrap();
+                let socket = SockRef::from(&stream);
+                let times = (socket.tcp_keepalive_time(), socket.tcp_keepalive_interval());
+                let said = (
+                    socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap(),
+                    (times.0.unwrap().as_secs(), times.1.unwrap().as_secs()),
+                    socket.tcp_keepalive_retries().unwrap(),
+                    socket.tcp_user_timeout().unwrap().map(|timeout| timeout.as_secs()),
+                );
+                drop(client);
+                said
+            };
+            assert!(!accepted().0);
+            for (timeout, said) in [(9, (true, (3, 2), 4, Some(7))), (60, (true, (20, 15), 4, Some(45)))] {
+                tune(&listener, Duration::from_secs(timeout)).unwrap();
+                assert_eq!(accepted(), said, "{address}");
+            }
+        }
+    }
+
     #[test]
     fn only_a_listening_tcp_socket_is_taken() {
         let (left, _right) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -213,5 +241,21 @@ mod tests {
         let first = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         let error = listen(first.local_addr().unwrap(), 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn as_many_connections_wait_to_be_accepted_as_the_backlog_says() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), DEFAULT_BACKLOG).unwrap();
+        let address = listener.local_addr().unwrap();
+        let most: u32 =
+            std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+        // What a client closes waits all the same, and takes no descriptor here. One more than the number fits.
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(2));
+        for number in 0..=DEFAULT_BACKLOG.min(most) {
+            connect().unwrap_or_else(|error| panic!("{number}: {error}"));
+        }
+        assert_eq!(connect().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        listener.accept().unwrap();
+        connect().unwrap();
     }
 }

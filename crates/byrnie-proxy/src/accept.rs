@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::front::Entrance;
 use crate::process::{NoPlace, OpenConnection, Process};
+use crate::tuned::Tuned;
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
@@ -148,6 +149,7 @@ async fn run(
                         entrance,
                         stop,
                         full: Cell::default(),
+                        tuned: Cell::default(),
                     })))),
                     Err(error) => tracing::error!("a listening socket could not be used: {error}"),
                 }
@@ -194,6 +196,8 @@ pub struct Door {
     pub stop: CancellationToken,
     /// Since when connections wait for room.
     pub full: Cell<Option<Instant>>,
+    /// What its connections inherit of it.
+    pub tuned: Cell<Tuned>,
 }
 
 /// There is a task of this for each service that the workload calls: what is seldom needed is boxed.
@@ -221,11 +225,22 @@ fn accepted_one(
     accepted: io::Result<(TcpStream, SocketAddr)>,
 ) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     match accepted {
-        Ok((stream, remote)) => match door.worker.process.admit_connection() {
-            Ok(place) => hand_over(door, stream, remote, place),
-            Err(NoPlace::Refused) => {}
-            Err(NoPlace::Yet) => return Some(Box::pin(when_there_is_room(Rc::clone(door), stream, remote))),
-        },
+        Ok((stream, remote)) => {
+            let mut tuned = door.tuned.take();
+            let seen_to =
+                tuned.see_to(&door.listener, &stream, door.worker.config().settings.peer_timeout);
+            door.tuned.set(tuned);
+            if seen_to.is_err() {
+                return None; // It is gone already.
+            }
+            match door.worker.process.admit_connection() {
+                Ok(place) => hand_over(door, stream, remote, place),
+                Err(NoPlace::Refused) => {}
+                Err(NoPlace::Yet) => {
+                    return Some(Box::pin(when_there_is_room(Rc::clone(door), stream, remote)));
+                }
+            }
+        }
         Err(error) if is_of_one_connection(&error) => {}
         Err(error) => {
             tracing::warn!("accepting: {error}");

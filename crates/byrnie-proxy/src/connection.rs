@@ -13,11 +13,8 @@ use crate::tcp::Duplex;
 use crate::worker::Worker;
 use crate::{hop, http, proxy_protocol, tcp, transparent};
 
-/// Serves one connection to its end.
+/// Serves one connection, which is tuned, to its end.
 pub async fn serve(worker: &Rc<Worker>, mut stream: TcpStream, remote: SocketAddr, entrance: Entrance) {
-    if byrnie_net::socket::tune(&stream, worker.config().settings.peer_timeout).is_err() {
-        return; // It is gone already.
-    }
     match entrance {
         Entrance::Mesh => Box::pin(hop::serve::serve(worker, stream, remote)).await,
         Entrance::HttpProxy => {

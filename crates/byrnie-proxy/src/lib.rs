@@ -50,6 +50,7 @@ mod tests;
 mod tls;
 mod transparent;
 mod tries;
+mod tuned;
 mod woken;
 mod worker;
 

@@ -171,3 +171,6 @@ impl Store for EmbeddedStore {
 fn permits() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(MAX_READERS as usize))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,8 +31,8 @@ pub const IDENTITY: Section = Section {
             what: "certificates signed",
             number: "{-control/authority SIGN_RATE} a second, {-control/authority SIGN_BURST} at once",
             setting: "–",
-            beyond: "`BYR0325`, tried again",
-            test: "–",
+            beyond: "`BYR0325`, tried again; `byrnie_control_certificates_refused_total`",
+            test: "`src/authority.rs` certificates_are_signed…",
         },
         Row {
             what: "a peer's chain; a certificate of it",

@@ -48,7 +48,7 @@ pub const ENDPOINTS: Section = Section {
             number: "{-proxy/config/assemble/inbound LIMIT}",
             setting: "–",
             beyond: "as above",
-            test: "–",
+            test: "`assemble/tests.rs` requests_to_the_own_application…",
         },
         Row {
             what: "time to connect, TLS included",
@@ -206,17 +206,17 @@ pub const ENDPOINTS: Section = Section {
         },
         Row {
             what: "idle connections of bytes",
-            number: "60–120 s",
+            number: "{-proxy/hop/tunnel/drive IDLE} to twice that",
             setting: "–",
             beyond: "closed",
-            test: "–",
+            test: "`tunnel/drive.rs` a_connection_without_streams…",
         },
         Row {
             what: "services known because they were called (capture)",
             number: "{-proxy/config/assemble/called LIMIT}",
             setting: "–",
             beyond: "those called longest ago are let go",
-            test: "–",
+            test: "`tests/called.rs` of_too_many…",
         },
         Row {
             what: "wait for a service that was not called before (capture); how many wait",

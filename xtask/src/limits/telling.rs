@@ -137,7 +137,7 @@ pub const TELLING: Section = Section {
             number: "{-proxy/control/admin CONNECTIONS}; {-proxy/control/admin HEAD_LIMIT b}, {-proxy/control/admin HEADERS} lines, {-proxy/control/admin HEAD_TIMEOUT}",
             setting: "–",
             beyond: "they wait; closed",
-            test: "–",
+            test: "`admin/tests.rs` connections_beyond…, heads_have…, who_says_nothing…",
         },
         Row {
             what: "memory to look the names of a profile up",

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod apply;
+mod bounds;
 mod harness;
 mod identity;
 mod matching;

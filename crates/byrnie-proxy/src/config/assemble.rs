@@ -29,7 +29,6 @@ use super::{Carries, Config, Endpoint, HttpRoutes, KnownLimits, NameTable, Route
 use crate::process::Role;
 use build::Build;
 use called::Called;
-pub use called::LIMIT as CALLED_LIMIT;
 use clusters::{Clusters, Round};
 use compiled::Cache;
 use leaving::Leaving;
@@ -151,8 +150,16 @@ impl Assembler {
     }
 
     /// What was called.
-    pub fn called(&self) -> impl Iterator<Item = &ObjectName> {
+    fn called(&self) -> impl Iterator<Item = &ObjectName> {
         self.called.services()
+    }
+
+    /// Lets go of those that were called longest ago, when they are too many. `used`: when a service was called last.
+    /// True: some are gone.
+    pub fn forget_oldest_calls(&mut self, used: impl Fn(&ObjectName) -> u64) -> bool {
+        let too_many = self.called.oldest(used);
+        too_many.iter().for_each(|service| self.forget_call(service));
+        !too_many.is_empty()
     }
 
     /// Whether everything is in force that there is about a service that was called.

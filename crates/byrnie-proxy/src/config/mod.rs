@@ -20,7 +20,7 @@ use byrnie_decide::Authorizer;
 use byrnie_plan::{AppProtocol, InboundPolicy, ListenerProtocol, MeshSettings, ObjectName, ServicePortRef};
 use foldhash::HashMap;
 
-pub use assemble::{Assembler, CALLED_LIMIT, Refusal};
+pub use assemble::{Assembler, Refusal};
 pub use cluster::{Cluster, Endpoint};
 pub use controls::{Controls, Faults, KnownLimits, Limits, quoted};
 pub use endpoint_set::{EndpointSet, HealthView};

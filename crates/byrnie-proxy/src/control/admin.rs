@@ -221,3 +221,6 @@ pub(super) fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     response.headers_mut().insert(CONTENT_TYPE, plain);
     response
 }
+
+#[cfg(test)]
+mod tests;

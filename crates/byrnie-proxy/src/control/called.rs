@@ -7,7 +7,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Control;
 use crate::called::Call;
-use crate::config::CALLED_LIMIT;
 
 /// Who waits, and for what.
 pub(super) struct Waiters {
@@ -63,21 +62,15 @@ impl Control {
 
     /// Lets go of what was called longest ago, when it is too much. Never while nobody could give it back.
     pub(super) fn forget_calls(&mut self) {
-        let called: Vec<&ObjectName> = self.assembler.called().collect();
-        if called.len() <= CALLED_LIMIT || !self.xds.connected {
+        if !self.xds.connected {
             return;
         }
         let config = self.process.config.load();
         let used = |service: &ObjectName| {
             config.names.named(&service.namespace, &service.name).map_or(0, |entry| entry.used.load(Relaxed))
         };
-        let mut by_age: Vec<(u64, ObjectName)> =
-            called.into_iter().map(|service| (used(service), service.clone())).collect();
-        by_age.sort();
-        let too_many = by_age.len() - CALLED_LIMIT;
-        for (_, service) in by_age.into_iter().take(too_many) {
-            self.assembler.forget_call(&service);
+        if self.assembler.forget_oldest_calls(used) {
+            self.apply();
         }
-        self.apply();
     }
 }

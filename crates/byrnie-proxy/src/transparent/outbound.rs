@@ -1,9 +1,11 @@
 //! Connections that the workload began: to a service's virtual address, to an endpoint, or to what the mesh does not
 //! know.
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use byrnie_plan::ServicePortRef;
 use byrnie_telemetry::Counter;
@@ -105,13 +107,8 @@ async fn pass(
     remote: SocketAddr,
     to: SocketAddr,
 ) {
-    let limit = byrnie_plan::TrafficSettings::default().connect_timeout.max(OUTSIDE);
     let _counted = worker.process.count_upstream();
-    let connected = match tokio::time::timeout(limit, captured.dial(to, Side::Anywhere, None)).await {
-        Ok(connected) => connected.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no connection within {limit:?}")),
-    };
-    match connected {
+    match in_time(captured.dial(to, Side::Anywhere, None)).await {
         Ok(server) => tcp::passing::pass(worker, stream, remote, server, to).await,
         Err(error) => {
             let error = ProxyError::unprocessed(Kind::ConnectFailed, format!("{to}: {error}"));
@@ -122,9 +119,35 @@ async fn pass(
 
 /// How long a connection to what the mesh does not know may take to be made: it may be far away. As Envoy's default
 /// for a cluster.
-const OUTSIDE: std::time::Duration = std::time::Duration::from_secs(5);
+const OUTSIDE: Duration = Duration::from_secs(5);
+
+/// What comes of dialing, or that it takes too long.
+async fn in_time<T>(dialing: impl Future<Output = io::Result<T>>) -> Result<T, String> {
+    match tokio::time::timeout(OUTSIDE, dialing).await {
+        Ok(connected) => connected.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no connection within {OUTSIDE:?}")),
+    }
+}
 
 fn refuse(worker: &Rc<Worker>, counter: &Counter, stream: TcpStream, remote: SocketAddr, error: &ProxyError) {
     counter.inc();
     tcp::passing::refuse(worker, stream, remote, error);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_answer_is_given_up_in_time() {
+        let start = tokio::time::Instant::now();
+        let silent = in_time::<()>(future::pending()).await.unwrap_err();
+        assert!(silent.contains("no connection within 5s"), "{silent}");
+        assert_eq!(start.elapsed(), OUTSIDE);
+        let refused = in_time::<()>(future::ready(Err(io::ErrorKind::ConnectionRefused.into()))).await;
+        assert_eq!((refused, start.elapsed()), (Err("connection refused".to_owned()), OUTSIDE));
+        assert_eq!(in_time(future::ready(Ok(7))).await, Ok(7));
+    }
 }

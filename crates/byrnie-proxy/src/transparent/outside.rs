@@ -11,7 +11,7 @@ use byrnie_net::capture::confine::{Powers, keep_only};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
-/// Workers that wait for a socket; one takes some microseconds. Beyond, they wait for their turn to ask.
+/// Connections that wait for a socket; one takes some microseconds. Beyond, they are refused.
 const WAITING: usize = 1024;
 
 /// The thread, as the workers see it. It ends with this.
@@ -54,4 +54,29 @@ fn open(v6: bool) -> io::Result<TcpSocket> {
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     Ok(TcpSocket::from_std_stream(std::net::TcpStream::from(OwnedFd::from(socket))))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn as_many_as_fit_wait_for_a_socket_and_the_next_one_is_refused() {
+        let (sender, questions) = mpsc::sync_channel(WAITING);
+        let outside = Outside(sender);
+        let mut waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(outside.socket(false))).collect();
+        assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
+        let refused = outside.socket(false).now_or_never().unwrap().unwrap_err();
+        assert!(refused.to_string().contains("too many"), "{refused}");
+        for Question { v6, answer } in questions.try_iter() {
+            answer.send(open(v6)).unwrap();
+        }
+        for one in waiting {
+            one.await.unwrap();
+        }
+        drop(questions);
+        assert!(outside.socket(true).await.is_err(), "the thread is gone");
+    }
 }

@@ -17,7 +17,7 @@ pub(super) const MAX_READERS: u32 = 32;
 #[derive(Clone, Debug)]
 pub(super) struct Reader {
     database: Weak<Database>,
-    permits: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     failure: Failure,
     pub(super) epoch: Epoch,
 }
@@ -41,7 +41,7 @@ impl Reader {
         self.permits.close();
     }
 
-    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(ReadTransaction) -> Result<T, StoreError> + Send + 'static,

@@ -8,7 +8,7 @@ use byrnie_plan::{Key, NAME_SHARDS, ObjectName};
 use super::needs;
 
 /// Most services that are subscribed to because they were called. Source: design section 6.
-pub const LIMIT: usize = 1_000;
+const LIMIT: usize = 1_000;
 
 /// What was called.
 #[derive(Default)]
@@ -31,6 +31,17 @@ impl Called {
 
     pub(super) fn services(&self) -> impl Iterator<Item = &ObjectName> {
         self.services.iter()
+    }
+
+    /// Those beyond the limit: the ones with the smallest `used`.
+    pub(super) fn oldest(&self, used: impl Fn(&ObjectName) -> u64) -> Vec<ObjectName> {
+        let too_many = self.services.len().saturating_sub(LIMIT);
+        if too_many == 0 {
+            return Vec::new();
+        }
+        let mut by_age: Vec<_> = self.services.iter().map(|service| (used(service), service)).collect();
+        by_age.sort();
+        by_age.into_iter().take(too_many).map(|(_, service)| service.clone()).collect()
     }
 
     /// What must be subscribed to for it.

@@ -458,6 +458,21 @@ fn inbound_fails_closed_and_keeps_what_is_the_same() {
 }
 
 #[test]
+fn requests_to_the_own_application_are_bounded_in_sum() {
+    let mut bench = Bench::new(Role::Sidecar);
+    bench.offer(inbound(&[8080], Vec::new()));
+    let port = Arc::clone(&bench.config.inbound.clone().unwrap().ports[&8080]);
+    let worker = crate::tcp::tests::mesh::Mesh::new().proxy("bot");
+    let take = || crate::balance::take_own(&worker, &port.cluster, &port.application);
+    let mut taken: Vec<_> = (0..10_000).map_while(|_| take()).collect();
+    assert_eq!(taken.len(), 10_000);
+    assert!(take().is_none());
+    assert_eq!(worker.process.counters.limit_in_flight.get(), 1);
+    taken.pop();
+    assert!(take().is_some(), "one ended");
+}
+
+#[test]
 fn a_gateway_has_its_listeners_by_port() {
     let mut bench = Bench::new(Role::Gateway);
     let listener = |port, service| GatewayListener {

@@ -53,7 +53,7 @@ impl Driven {
             tokio::select! {
                 () = self.endpoint.peer.gone.cancelled() => {}
                 () = process.draining.cancelled() => {}
-                () = unused(&connection) => {}
+                () = unused(|| was_used(&connection)) => {}
             }
         };
         let mut ended = tokio::select! {
@@ -80,14 +80,20 @@ impl Driven {
 }
 
 /// Returns when no stream was opened or open between two looks.
-async fn unused(connection: &Weak<Connection>) {
+async fn unused(mut was_used: impl FnMut() -> bool) {
     loop {
         tokio::time::sleep(IDLE).await;
-        match connection.upgrade() {
-            Some(connection) if connection.used.replace(false) || connection.streams.get() > 0 => {}
-            _ => return,
+        if !was_used() {
+            return;
         }
     }
+}
+
+/// Whether a stream is open, or was opened since the last look.
+fn was_used(connection: &Weak<Connection>) -> bool {
+    connection
+        .upgrade()
+        .is_some_and(|connection| connection.used.replace(false) || connection.streams.get() > 0)
 }
 
 /// Returns when the peer does not answer a ping. Asks from time to time, and at once when somebody has doubts.
@@ -101,5 +107,22 @@ async fn is_dead(pings: Option<PingPong>, doubt: &Doubt) {
             Ok(Err(_)) => return std::future::pending().await,
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_streams_ends_at_the_second_look_at_the_latest() {
+        let start = tokio::time::Instant::now();
+        unused(|| false).await;
+        assert_eq!(start.elapsed(), IDLE, "opened just after a look, and never used");
+        // In use at the first look, or just before it: it stays until the next one that finds it idle.
+        let mut looks = [true, true, false].into_iter();
+        unused(|| looks.next().unwrap()).await;
+        assert_eq!(start.elapsed(), IDLE * 4);
+        assert!(!was_used(&Weak::new()), "nothing is left to hold");
     }
 }

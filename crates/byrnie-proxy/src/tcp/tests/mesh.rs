@@ -100,7 +100,9 @@ pub(crate) async fn listen(worker: &Rc<Worker>, entrance: Entrance) -> SocketAdd
     let address = listener.local_addr().unwrap();
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
+        let mut tuned = crate::tuned::Tuned::default();
         while let Ok((stream, remote)) = listener.accept().await {
+            tuned.see_to(&listener, &stream, worker.config().settings.peer_timeout).unwrap();
             let (worker, entrance) = (Rc::clone(&worker), entrance.clone());
             tokio::task::spawn_local(async move {
                 tokio::select! {

@@ -103,3 +103,21 @@ fn a_snapshot_without_services_is_complete() {
     assembler.assume_complete();
     assert!(assembler.settle(Time::ZERO).config.unwrap().names.is_complete());
 }
+
+#[test]
+fn of_too_many_those_called_longest_ago_are_let_go() {
+    let mut assembler = capturing();
+    let of = |number: u64| name(&format!("shop/s{number:04}"));
+    (0..1_000).for_each(|number| assert!(assembler.call(of(number))));
+    // The number of the newest is the smallest, as its name is: it is the time that counts.
+    let used = |service: &ObjectName| 10_000 - service.name[1..].parse::<u64>().unwrap();
+    assert!(!assembler.forget_oldest_calls(used));
+    let full = assembler.needed_keys().len();
+    (1_000..1_005).for_each(|number| assert!(assembler.call(of(number))));
+    assert!(assembler.forget_oldest_calls(used));
+    assert_eq!(assembler.needed_keys().len(), full);
+    for number in [0, 999] {
+        assert!(!assembler.call(of(number)), "{number} was kept");
+    }
+    assert!(assembler.call(of(1_000)) && assembler.call(of(1_004)), "those were let go");
+}
