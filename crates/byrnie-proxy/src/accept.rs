@@ -227,8 +227,7 @@ fn accepted_one(
     match accepted {
         Ok((stream, remote)) => {
             let mut tuned = door.tuned.take();
-            let seen_to =
-                tuned.see_to(&door.listener, &stream, door.worker.config().settings.peer_timeout);
+            let seen_to = tuned.see_to(&door.listener, &stream, door.worker.config().settings.peer_timeout);
             door.tuned.set(tuned);
             if seen_to.is_err() {
                 return None; // It is gone already.
