@@ -97,17 +97,33 @@ impl Held {
         self.reach(self.bytes.saturating_add(bytes as u64))
     }
 
+    /// Holds so many bytes in all, whether there is room or not: they are there already.
+    pub fn hold(&mut self, bytes: u64) {
+        let more = bytes.saturating_sub(self.bytes);
+        self.budget.held.fetch_add(more, Relaxed);
+        self.bytes += more;
+    }
+
+    /// Whether what all hold is within the bound; that it is not counts as a refusal.
+    pub fn fits(&self) -> bool {
+        let fits = self.budget.held() <= self.budget.limit.load(Relaxed);
+        if !fits {
+            self.budget.refused.inc();
+        }
+        fits
+    }
+
     /// Holds nothing any more.
     pub fn give_back(&mut self) {
-        self.budget.held.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+        if self.bytes > 0 {
+            self.budget.held.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+        }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.give_back();
-        }
+        self.give_back();
     }
 }
 
@@ -143,6 +159,11 @@ mod tests {
         assert!(other.reach(1000) && !other.reach(1001));
         other.give_back();
         assert_eq!(budget.held(), 0);
+        other.hold(1000);
+        assert!(other.fits());
+        other.hold(1001);
+        assert!(!other.fits() && !budget.holder().reach(1));
+        other.give_back();
         budget.set(Some(1), 0);
         assert!(other.reach(1 << 40));
     }

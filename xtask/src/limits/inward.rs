@@ -49,6 +49,20 @@ pub const CALLERS: Section = Section {
             test: "`bad.rs` heads_have_a_limit…",
         },
         Row {
+            what: "frames of a header list of HTTP/2 (more where the header section may have more than 80 KiB)",
+            number: "1 and 5 CONTINUATION",
+            setting: "–",
+            beyond: "the connection ends",
+            test: "`class_29_continuation.rs` a_head_that_never_ends…",
+        },
+        Row {
+            what: "header list of HTTP/2 that its first frame does not end: counts as so many header sections; its time",
+            number: "{-proxy/http/lists MOST}; {-plan/settings header_timeout}",
+            setting: "`Mesh.spec.proxy.maxHeaderBytes`; `Mesh.spec.proxy.headerTimeout`",
+            beyond: "closed; `buffers`, `header_timeout`",
+            test: "`tests/limits.rs` header_lists_that_never_end…, `lists/tests.rs` a_list_that…",
+        },
+        Row {
             what: "time for the head of a request",
             number: "{-plan/settings header_timeout}",
             setting: "`Mesh.spec.proxy.headerTimeout`",
@@ -98,11 +112,11 @@ pub const CALLERS: Section = Section {
             test: "`streams.rs` a_reader_that_stops…",
         },
         Row {
-            what: "bytes not sent yet of a stream",
-            number: "{-proxy/http/server2 SEND_BUFFER b}",
-            setting: "–",
-            beyond: "the application waits",
-            test: "`streams.rs` a_reader_that_stops…",
+            what: "answer that a client does not read: of a stream of HTTP/2; of HTTP/1, and a piece",
+            number: "{-proxy/http/server2 STREAM_WINDOW b}; {-plan/settings max_header_bytes b}",
+            setting: "–; `Mesh.spec.proxy.maxHeaderBytes`",
+            beyond: "the application waits; that of HTTP/1 is in `byrnie_buffered_bytes`, streams have less where windows are smaller",
+            test: "`streams.rs` a_reader_that_stops…, `server1.rs` a_client_that_does_not_read…",
         },
         Row {
             what: "silence before a server is dialed for it",

@@ -312,10 +312,10 @@ pub const LIFE: Section = Section {
             test: "`e2e/overload.rs` many_that_ask…, `src/room.rs`",
         },
         Row {
-            what: "kept for others: heads that are not complete (beyond 8 KiB), bodies for another try, copies",
+            what: "kept for others: heads and header lists beyond 8 KiB, what clients of HTTP/1 do not read, bodies for another try, copies",
             number: "{-plan/settings buffer_percent} % of the group's or machine's memory",
             setting: "`Mesh.spec.proxy.overload.bufferPercent`",
-            beyond: "closed, no retry, no copy; `buffers`, `byrnie_buffered_bytes`",
+            beyond: "closed or 503 `BYR0241`, no retry, no copy; `buffers`, `byrnie_buffered_bytes`",
             test: "`e2e/overload.rs` heads_that_never…",
         },
         Row {

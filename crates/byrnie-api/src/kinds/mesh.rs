@@ -244,8 +244,9 @@ pub struct OverloadSettings {
     /// Default 92 (Envoy's usual values are 92 and 95). 0: never.
     #[schemars(range(min = 0, max = 100))]
     pub shed_percent: u8,
-    /// What a proxy may keep for others, in percent of the control group's limit (else of the machine's memory): heads
-    /// that are not complete, bodies kept for another try, copies. What needs more is closed, not retried, not copied.
+    /// What a proxy may keep for others, in percent of the control group's limit (else of the machine's memory): large
+    /// heads, what clients of HTTP/1 do not read, bodies kept for another try, copies. Heads and copies that need more
+    /// are refused, bodies not kept.
     /// HTTP/2 windows are made smaller where all together promise as much. Default 25. 0: no bound.
     #[schemars(range(min = 0, max = 100))]
     pub buffer_percent: u8,

@@ -5,6 +5,7 @@ pub mod expect;
 pub mod headers;
 pub mod hints;
 mod idle;
+mod lists;
 pub mod noting;
 mod server1;
 mod server2;

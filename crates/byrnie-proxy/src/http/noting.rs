@@ -93,6 +93,8 @@ pub struct Noting<S> {
     head: usize,
     /// The buffer that they need.
     room: Option<Held>,
+    /// What the codec has and the other side does not take.
+    unsent: Option<Held>,
 }
 
 impl<S> Noting<S> {
@@ -110,13 +112,24 @@ impl<S> Noting<S> {
             linger: None,
             head: 0,
             room: None,
+            unsent: None,
         }
     }
 
-    /// Large heads count as what this process holds for others.
+    /// Large heads, and what the other side does not take, count as what this process holds for others.
     pub fn within(mut self, budget: &Arc<Budget>) -> Self {
-        self.room = Some(budget.holder());
+        (self.room, self.unsent) = (Some(budget.holder()), Some(budget.holder()));
         self
+    }
+
+    /// Counts what is left of so many bytes that the codec would write: they are all it has.
+    fn note(&mut self, offered: usize, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match (&written, &mut self.unsent) {
+            (Poll::Pending, Some(unsent)) => unsent.hold(offered as u64),
+            (Poll::Ready(Ok(taken)), Some(unsent)) if *taken == offered => unsent.give_back(),
+            _ => {}
+        }
+        written
     }
 
     /// Whether there is room for `more` bytes that have just come. `begins`: they are not of a head that had begun.
@@ -247,7 +260,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         if self.guard.is_held() {
             self.settle(cx);
         }
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note(buf.len(), written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -289,11 +303,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
             self.settle(cx);
         }
         if let [only] = bufs {
-            return Pin::new(&mut self.stream).poll_write(cx, only);
+            let written = Pin::new(&mut self.stream).poll_write(cx, only);
+            return self.note(only.len(), written);
         }
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         if total > JOINED {
-            return Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+            let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+            return self.note(total, written);
         }
         let mut joined = [0; JOINED];
         let mut end = 0;
@@ -303,7 +319,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
             }
             end += buf.len();
         }
-        Pin::new(&mut self.stream).poll_write(cx, joined.get(..end).unwrap_or_default())
+        let written = Pin::new(&mut self.stream).poll_write(cx, joined.get(..end).unwrap_or_default());
+        self.note(total, written)
     }
 
     fn is_write_vectored(&self) -> bool {

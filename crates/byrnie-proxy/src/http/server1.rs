@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use byrnie_plan::MeshSettings;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming as HyperBody;
+use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -43,16 +45,7 @@ where
         // Boxed: hyper keeps room for what is inline here as long as the connection lasts, and moves it twice.
         Box::pin(async move { Ok::<_, Infallible>(exchange(&worker, &front, request).await) })
     });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .half_close(true)
-        .header_read_timeout(None)
-        .max_header_size(head_limit)
-        .max_buf_size(head_limit.max(MIN_BUFFER));
-    if settings.max_headers != CODEC_HEADERS {
-        builder.max_headers(settings.max_headers as usize);
-    }
-    let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+    let mut connection = std::pin::pin!(codec(&settings).serve_connection(io, service).with_upgrades());
     let mut expired = std::pin::pin!(when_woken(idle::expired(
         worker,
         front,
@@ -87,6 +80,21 @@ where
     // What it became counts as a connection, and a drain waits for it.
     front.tunnels.close();
     front.tunnels.wait().await;
+}
+
+/// The codec. What it reads of a head, and what it has of an answer that the client does not take, are bounded alike.
+fn codec(settings: &MeshSettings) -> Builder {
+    let head_limit = settings.max_header_bytes as usize;
+    let mut builder = Builder::new();
+    builder
+        .half_close(true)
+        .header_read_timeout(None)
+        .max_header_size(head_limit)
+        .max_buf_size(head_limit.max(MIN_BUFFER));
+    if settings.max_headers != CODEC_HEADERS {
+        builder.max_headers(settings.max_headers as usize);
+    }
+    builder
 }
 
 /// A head that the codec refused, and answered itself, is seen like any other refused request.
@@ -175,5 +183,64 @@ async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<Hy
             }
             response
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::tcp::tests::mesh::Mesh;
+
+    const PIECE: usize = 4_096;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_stops_the_answer_and_is_counted() {
+        let process = Arc::clone(&Mesh::new().proxy("web").process);
+        let (mut client, server) = tokio::io::duplex(1_024);
+        let strict = Noting::new(server, Side::Requests, 65_536, Arc::default()).within(&process.budget);
+        let given = Rc::new(Cell::new(0));
+        let count = Rc::clone(&given);
+        let service = service_fn(move |_| {
+            let count = Rc::clone(&count);
+            let pieces = stream::repeat_with(move || {
+                count.set(count.get() + PIECE);
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; PIECE])))
+            });
+            std::future::ready(Ok::<_, Infallible>(Response::new(StreamBody::new(pieces))))
+        });
+        let connection = codec(&MeshSettings::default()).serve_connection(TokioIo::new(strict), service);
+        let mut connection = Box::pin(connection);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let turns = async {
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = connection.as_mut() => panic!("it ended"),
+            () = turns => {}
+        }
+        // The limit of heads, and the piece that reached it.
+        let most = 65_536 + PIECE;
+        assert!(given.get() > most / 2 && given.get() <= most, "{} bytes were taken", given.get());
+        let held = usize::try_from(process.budget.held()).unwrap();
+        assert!(held > given.get() - 2_048 && held < given.get() + 1_024, "{held} bytes count");
+        // While it reads, there is more.
+        let mut much = vec![0; 10 * most];
+        tokio::select! {
+            _ = connection.as_mut() => panic!("it ended"),
+            read = client.read_exact(&mut much) => assert_eq!(read.unwrap(), much.len()),
+        }
+        assert!(given.get() > 9 * most && given.get() <= 11 * most);
+        drop(connection);
+        assert_eq!(process.budget.held(), 0);
     }
 }

@@ -17,8 +17,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::body::{Body, BodyError, H2Body, send_body};
 use super::expect::Gate;
 use super::headers::{has_odd_space, is_protocol};
+use super::lists::{self, Bounds, Lists};
 use super::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
 use super::{Message, answer, hints, idle, to_connect};
+use crate::budget::Held;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::room::Room;
@@ -38,8 +40,6 @@ const RESETS: usize = 20;
 /// The same for a peer's proxy, which passes on what its clients reset, and each of them was held to `RESETS`: cutting
 /// it off would fail the requests of the others. It bounds what waits, and a hundred clients may break off at once.
 const PEER_RESETS: usize = RESETS * 100;
-/// What waits to be written for one stream, in bytes.
-const SEND_BUFFER: usize = 256 * 1024;
 /// Time for the preface and first settings.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -80,8 +80,16 @@ where
         .max_pending_accept_reset_streams(for_peers(front, PEER_RESETS, RESETS))
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_header_list_size(header_limit(front, &settings))
-        .max_send_buffer_size(SEND_BUFFER)
+        // What nobody takes from us is bounded as what nobody takes from them.
+        .max_send_buffer_size(windows.stream as usize)
         .enable_connect_protocol();
+    let bounds = Bounds {
+        list: header_limit(front, &settings),
+        time: settings.header_timeout,
+        ends: front.entrance != Entrance::Mesh,
+    };
+    let stream = Lists::new(stream, &worker.process, bounds);
+    let large = stream.large();
     let mut connection = match tokio::time::timeout(HANDSHAKE, builder.handshake::<_, Bytes>(stream)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!("HTTP/2 handshake with {}: {error}", front.remote),
@@ -103,9 +111,10 @@ where
                         leaving = true;
                         connection.graceful_shutdown();
                     }
+                    let list = lists::take(&large, || request.body().stream_id().as_u32());
                     let (worker, front) = (Rc::clone(worker), Rc::clone(front));
                     // Boxed: a runtime moves a task several times, and this one has thousands of bytes.
-                    let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond).await });
+                    let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond, list).await });
                     let process = Arc::clone(&process);
                     tokio::task::spawn_local(async move { process.survive(serving).await });
                 }
@@ -142,8 +151,9 @@ async fn serve_stream(
     front: &Rc<Front>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
+    list: Option<Held>,
 ) {
-    if let Some(response) = refusal(worker, front, &request) {
+    if let Some(response) = refusal(worker, front, &request, list.as_ref()) {
         if let Err(error) = send(respond, response).await {
             tracing::debug!("HTTP/2 stream from {}: {error}", front.remote);
         }
@@ -194,8 +204,17 @@ async fn serve_stream(
     }
 }
 
-/// The answer to what is refused before anything else is looked at.
-fn refusal(worker: &Rc<Worker>, front: &Rc<Front>, request: &Request<RecvStream>) -> Option<Response<Body>> {
+/// The answer to what is refused before anything else is looked at. `list`: the place of a large header list.
+fn refusal(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    request: &Request<RecvStream>,
+    list: Option<&Held>,
+) -> Option<Response<Body>> {
+    if list.is_some_and(|list| !list.fits()) {
+        let error = ProxyError::unprocessed(Kind::Shed, "no room for a header list of this size");
+        return Some(crate::outbound::refuse_request(worker, front, request, &error));
+    }
     match (request.method(), request.extensions().get::<Protocol>()) {
         (&Method::CONNECT, None) if !allows_connect(worker, front) => {
             return Some(crate::outbound::refuse_connect(worker, front, request));

@@ -193,6 +193,35 @@ fn a_head_that_comes_too_slowly_ends_its_connection() {
 }
 
 #[test]
+fn header_lists_that_never_end_share_a_bound() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    run(async {
+        let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
+        let budget = &roads.pair.client.process.budget;
+        let (each, refused) = (8 * 65_536, "byrnie_limit_rejections_total{limit=\"buffers\"} 1");
+        budget.set(Some(each * 10), 25);
+        let begin = async || {
+            let mut stream = tokio::net::TcpStream::connect(roads.mesh).await.unwrap();
+            // Preface, settings, and three fields of a request whose list goes on.
+            let said =
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x01\0\0\0\x01\x82\x86\x84";
+            stream.write_all(said).await.unwrap();
+            stream
+        };
+        let held = (begin().await, begin().await);
+        until("two have their room", || budget.held() == each * 2).await;
+        let mut third = begin().await;
+        let _ = third.read_to_end(&mut Vec::new()).await;
+        let metrics = roads.pair.client.process.metrics.render_classic(Instant::now());
+        assert!(metrics.contains(refused), "the third one has none");
+        // What comes at once needs no room.
+        assert_eq!(Client2::to(roads.mesh).await.get("/").await.status, 200);
+        drop(held);
+        until("it is free again", || budget.held() == 0).await;
+    });
+}
+
+#[test]
 fn only_a_connection_that_does_nothing_is_idle() {
     run(async {
         let app = application(async |mut stream: tokio::net::TcpStream| {
