@@ -164,6 +164,10 @@ async fn serve_stream(
     let is_upgrade = message.upgrade.is_some();
     let mut gate = message.head.extensions.get::<Gate>().cloned();
     let mut hints = hints::MOST;
+    // What was reset before anybody looked at it is not begun: nobody else hears of it.
+    if std::future::poll_fn(|cx| Poll::Ready(respond.poll_reset(cx).is_ready())).await {
+        return;
+    }
     let answered = {
         let mut answering = std::pin::pin!(answer(worker, front, &mut message));
         std::future::poll_fn(|cx| {

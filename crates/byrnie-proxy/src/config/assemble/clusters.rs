@@ -43,12 +43,20 @@ pub(super) struct Round<'a> {
     begin_with: ProxyHeader,
     clusters: HashMap<ClusterKey, Arc<Cluster>>,
     budgets: HashMap<ServicePortRef, Arc<RetryBudget>>,
+    /// Those of before, once one is looked for.
+    budgets_before: Option<HashMap<&'a ServicePortRef, &'a Arc<RetryBudget>>>,
 }
 
 /// The clusters of a finished round.
 pub(super) struct Finished(HashMap<ClusterKey, Arc<Cluster>>);
 
 impl Clusters {
+    /// Those of all service ports.
+    fn budgets(&self) -> HashMap<&ServicePortRef, &Arc<RetryBudget>> {
+        let requests = self.clusters.iter().filter(|(key, _)| key.carries == Carries::Requests);
+        requests.map(|(key, cluster)| (&key.service, &cluster.budget)).collect()
+    }
+
     /// New endpoints of a service; `None`: none at all. In force at once, in place; those that are gone are added to
     /// `vanished`.
     pub(super) fn update(
@@ -175,6 +183,7 @@ impl<'a> Round<'a> {
             begin_with,
             clusters: HashMap::default(),
             budgets: HashMap::default(),
+            budgets_before: None,
         }
     }
 
@@ -255,14 +264,9 @@ impl<'a> Round<'a> {
         if key.carries == Carries::Copies {
             return Arc::default();
         }
-        let service = &key.service;
-        let before = &self.before.clusters;
-        let make = || {
-            let sibling =
-                before.iter().find(|(key, _)| key.service == *service && key.carries == Carries::Requests);
-            sibling.map(|(_, cluster)| Arc::clone(&cluster.budget)).unwrap_or_default()
-        };
-        Arc::clone(self.budgets.entry(service.clone()).or_insert_with(make))
+        let before = self.budgets_before.get_or_insert_with(|| self.before.budgets());
+        let make = || before.get(&key.service).map(|budget| Arc::clone(budget)).unwrap_or_default();
+        Arc::clone(self.budgets.entry(key.service.clone()).or_insert_with(make))
     }
 
     /// What this round has used; clusters that nobody uses any more are not among them.
