@@ -71,8 +71,8 @@ pub(crate) struct TcpEntry {
     last_change: Instant,
 }
 
-/// What was collected, by outcome, ascending. Most label sets have a single one, and a map would take the room of eleven
-/// for it.
+/// What was collected, by outcome, ascending. Most label sets have a single one, and a map would take the room of
+/// eleven for it.
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes(pub(crate) Vec<(Outcome, Sums<RequestTally>)>);
 

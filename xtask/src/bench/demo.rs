@@ -55,9 +55,9 @@ pub fn run(program: &Path, scratch: &Path) -> anyhow::Result<String> {
     Ok(text(alive, &proxies, whole, &answers))
 }
 
-/// Brings the program into the state that it has on a machine where it was not built a moment ago: read from the disk as
-/// far as it is used. What was just written is in memory as a whole, and then the kernel maps 16 pages around each one
-/// that is touched, instead of those of them that it has: 2 to 3 MiB more of RSS in every proxy.
+/// Brings the program into the state that it has on a machine where it was not built a moment ago: read from the disk
+/// as far as it is used. What was just written is in memory as a whole, and then the kernel maps 16 pages around each
+/// one that is touched, instead of those of them that it has: 2 to 3 MiB more of RSS in every proxy.
 fn as_installed(program: &Path) -> anyhow::Result<()> {
     let file = std::fs::File::open(program).with_context(|| program.display().to_string())?;
     file.sync_all()?;

@@ -183,8 +183,8 @@ impl To {
     }
 }
 
-/// A list of text matches: exact ones sorted, so that a thousand identities cost ten comparisons. Most lists of a policy
-/// are empty, and take no more than a pointer.
+/// A list of text matches: exact ones sorted, so that a thousand identities cost ten comparisons. Most lists of a
+/// policy are empty, and take no more than a pointer.
 #[derive(Debug)]
 pub(crate) struct TextSet(Option<Box<Texts>>);
 
