@@ -229,7 +229,7 @@ impl Drop for ProxyStream {
 fn may_see(workload: &ObjectName, key: &Key) -> bool {
     match key {
         Key::InboundPolicy(name) | Key::Upstreams(name) | Key::GatewayRoutes(name) => name == workload,
-        Key::Routes { client_namespace: Some(namespace), .. } => *namespace == workload.namespace,
+        Key::Routes { client_namespace: Some(namespace), .. } => **namespace == *workload.namespace,
         Key::Service(_)
         | Key::Endpoints(_)
         | Key::Routes { .. }

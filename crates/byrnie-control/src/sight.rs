@@ -91,8 +91,8 @@ pub fn routes(control: &Control, query: &SightQuery) -> Vec<RouteItem> {
         is_wanted(query, &service).then_some((service, route))
     });
     let items = totals.into_iter().map(|((service, route), totals)| RouteItem {
-        namespace: service.namespace,
-        service: service.name,
+        namespace: service.namespace.clone(),
+        service: service.name.clone(),
         route,
         success: totals.success().unwrap_or(1.0),
         rps: totals.rps(),
@@ -128,14 +128,16 @@ pub fn top(control: &Control, query: &SightQuery) -> Vec<TopItem> {
 type TopKey = (Option<ObjectName>, Option<ObjectName>, Option<ObjectName>, String);
 
 fn top_item(((src, dst, service, route), totals): (TopKey, RequestTotals)) -> TopItem {
-    let (namespace, src) = src.map_or_else(|| (String::new(), "-".to_owned()), |s| (s.namespace, s.name));
-    let (dst_namespace, dst) = dst.map_or_else(|| (String::new(), "-".to_owned()), |d| (d.namespace, d.name));
+    let (namespace, src) =
+        src.map_or_else(|| (String::new(), "-".to_owned()), |s| (s.namespace.clone(), s.name.clone()));
+    let (dst_namespace, dst) =
+        dst.map_or_else(|| (String::new(), "-".to_owned()), |d| (d.namespace.clone(), d.name.clone()));
     TopItem {
         namespace,
         src,
         dst,
         dst_namespace,
-        service: service.map(|service| service.name).unwrap_or_default(),
+        service: service.map(|service| service.name.clone()).unwrap_or_default(),
         route,
         count: totals.count(),
         rps: totals.rps(),

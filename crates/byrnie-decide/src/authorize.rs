@@ -7,9 +7,14 @@ use byrnie_plan::{Action, AuthorizationPolicy, DefaultAction};
 use smallvec::SmallVec;
 
 mod compiled;
+mod index;
 
 pub(crate) use compiled::TextSet;
 use compiled::{Policy, Stance};
+use index::Index;
+
+/// So few policies are looked at one by one: that is less than to look them up.
+const FEW: usize = 8;
 
 /// The name that stands for the default action in [`Verdict::policy`].
 pub const DEFAULT_POLICY: &str = "default";
@@ -92,8 +97,11 @@ pub struct AuthorizationStep {
 pub struct Authorizer {
     /// In the order given, which is by name.
     policies: Box<[Policy]>,
+    /// Where there are more than a few.
+    index: Option<Index>,
     default: DefaultAction,
-    has_allow: bool,
+    first_allow: Option<usize>,
+    has_deny: bool,
     /// Whether any policy only reports.
     has_reports: bool,
 }
@@ -101,10 +109,16 @@ pub struct Authorizer {
 impl Authorizer {
     /// Compiles the policies of one workload.
     pub fn compile(policies: &[AuthorizationPolicy], default: DefaultAction) -> Self {
+        Self::indexed_above(FEW, policies, default)
+    }
+
+    fn indexed_above(few: usize, policies: &[AuthorizationPolicy], default: DefaultAction) -> Self {
         let policies: Box<[Policy]> = policies.iter().map(Policy::compile).collect();
         Self {
             default,
-            has_allow: policies.iter().any(|p| p.stance == Stance::Allow),
+            index: (policies.len() > few).then(|| Index::new(&policies)),
+            first_allow: policies.iter().position(|p| p.stance == Stance::Allow),
+            has_deny: policies.iter().any(|p| p.stance == Stance::Deny),
             has_reports: policies.iter().any(|p| !p.is_enforced()),
             policies,
         }
@@ -120,23 +134,28 @@ impl Authorizer {
     ) -> Verdict<'_> {
         let operation = operation.unwrap_or_default();
         let matching = |stance: Stance| {
-            let mut policies = self.policies.iter().filter(move |p| p.stance == stance);
-            policies.find(|p| p.matched_rule(peer, operation, port).is_some())
+            let matches = |p: &&Policy| p.stance == stance && p.matched_rule(peer, operation, port).is_some();
+            match &self.index {
+                None => self.policies.iter().find(matches),
+                Some(index) => self.at(index.candidates(peer)).find(matches),
+            }
         };
         let audits = match self.has_reports {
             true => self.reports(peer, operation, port),
             false => SmallVec::new(),
         };
         let verdict = |decision, reason, policy| Verdict { decision, reason, policy, audits };
-        if let Some(policy) = matching(Stance::Deny) {
+        if self.has_deny
+            && let Some(policy) = matching(Stance::Deny)
+        {
             return verdict(Decision::Deny, Reason::Denied, &policy.name);
         }
-        if self.has_allow {
+        if let Some(first) = self.first_allow {
             if let Some(policy) = matching(Stance::Allow) {
                 return verdict(Decision::Allow, Reason::Allowed, &policy.name);
             }
-            let first = self.policies.iter().find(|p| p.stance == Stance::Allow);
-            return verdict(Decision::Deny, Reason::NotAllowed, first.map_or(DEFAULT_POLICY, |p| &*p.name));
+            let first = self.policies.get(first).map_or(DEFAULT_POLICY, |p| &*p.name);
+            return verdict(Decision::Deny, Reason::NotAllowed, first);
         }
         let allowed = match self.default {
             DefaultAction::AllowAll => true,
@@ -145,6 +164,10 @@ impl Authorizer {
         };
         let decision = if allowed { Decision::Allow } else { Decision::Deny };
         verdict(decision, Reason::Default, DEFAULT_POLICY)
+    }
+
+    fn at(&self, indexes: impl Iterator<Item = usize>) -> impl Iterator<Item = &Policy> {
+        indexes.filter_map(|index| self.policies.get(index))
     }
 
     /// How each policy sees a request, in order of name.
@@ -174,12 +197,20 @@ impl Authorizer {
     ) -> SmallVec<[&str; 2]> {
         let matches = |policy: &Policy| policy.matched_rule(peer, operation, port).is_some();
         let is_allow = |policy: &Policy| matches!(policy.stance, Stance::Allow | Stance::DryAllow);
-        let allowed = self.policies.iter().any(|p| is_allow(p) && matches(p));
-        let reported = self.policies.iter().filter(|policy| match policy.stance {
+        let is_reported = |allowed: bool, policy: &Policy| match policy.stance {
             Stance::Audit | Stance::DryDeny => matches(policy),
             Stance::DryAllow => !allowed,
             Stance::Allow | Stance::Deny => false,
-        });
+        };
+        let Some(index) = &self.index else {
+            let allowed = self.policies.iter().any(|p| is_allow(p) && matches(p));
+            let reported = self.policies.iter().filter(|policy| is_reported(allowed, policy));
+            return reported.map(|policy| &*policy.name).collect();
+        };
+        let candidates = index.candidates(peer);
+        let allowed = self.at(candidates).any(|p| is_allow(p) && matches(p));
+        let candidates = if allowed { candidates } else { candidates.and(index.dry_allows()) };
+        let reported = self.at(candidates).filter(|policy| is_reported(allowed, policy));
         reported.map(|policy| &*policy.name).collect()
     }
 }

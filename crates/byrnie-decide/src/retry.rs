@@ -4,6 +4,7 @@
 //! method makes that harmless or the operator said so. The budget holds for all of them: retries must not multiply
 //! the load of a service that is going down.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -137,7 +138,8 @@ const WINDOW_SECONDS: u64 = 10;
 /// and lose a few counts; the limit itself is checked after counting, so it is never exceeded by more than that.
 #[derive(Debug, Default)]
 pub struct RetryBudget {
-    slots: [Slot; WINDOW_SECONDS as usize],
+    /// From the first request on: most services that a proxy knows are never called.
+    slots: OnceLock<Box<[Slot; WINDOW_SECONDS as usize]>>,
 }
 
 #[derive(Debug, Default)]
@@ -184,7 +186,8 @@ impl RetryBudget {
             let of = slot.second.load(Relaxed);
             of != 0 && of <= second && second - of < WINDOW_SECONDS
         };
-        self.slots.iter().filter(current).fold((0, 0), |(requests, retries), slot| {
+        let slots = self.slots.get().into_iter().flat_map(|slots| slots.iter());
+        slots.filter(current).fold((0, 0), |(requests, retries), slot| {
             (
                 requests + u64::from(slot.requests.load(Relaxed)),
                 retries + u64::from(slot.retries.load(Relaxed)),
@@ -195,7 +198,7 @@ impl RetryBudget {
     /// The slot of this second, emptied if it held an older one.
     fn slot(&self, now: Time) -> Option<&Slot> {
         let second = now.as_secs() + 1;
-        let slot = self.slots.get((second % WINDOW_SECONDS) as usize)?;
+        let slot = self.slots.get_or_init(Box::default).get((second % WINDOW_SECONDS) as usize)?;
         let of = slot.second.load(Relaxed);
         if of != second && slot.second.compare_exchange(of, second, Relaxed, Relaxed).is_ok() {
             slot.requests.store(0, Relaxed);

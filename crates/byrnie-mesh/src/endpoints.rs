@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use std::sync::Arc;
+
 use byrnie_plan::{Dialect, Endpoint, Endpoints, Hop, ObjectName, PortEndpoints, Resource};
 
 use crate::Finding;
@@ -21,7 +23,11 @@ pub(crate) fn endpoints(name: &ObjectName, view: &View<'_>) -> Option<Product> {
     };
     let ports = service.ports.iter().map(|port| PortEndpoints {
         port: port.port,
-        endpoints: workloads.iter().filter_map(|workload| endpoint(workload, port, view)).collect(),
+        endpoints: workloads
+            .iter()
+            .filter_map(|workload| endpoint(workload, port, view))
+            .map(Arc::new)
+            .collect(),
     });
     let ports = ports.collect();
     Some(Product {

@@ -29,14 +29,18 @@ pub(crate) fn workload(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         workload: name.clone(),
         identity: view.identity(&name.namespace, &workload.service_account),
         ports,
-        authorization: authorization::for_workload(workload, &services, view),
+        authorization: authorization::for_workload(workload, &services, view).into(),
         default_action: view.mesh().default_action,
         controls: policy::of_workload(name, &services, view),
         locality: workload.locality.clone(),
         health_checks: workload.health_checks.clone(),
         overrides: policy::inbound::of_workload(name, view),
     };
-    Some(Product { resources: vec![Resource::InboundPolicy(compiled)], findings, ..Product::default() })
+    Some(Product {
+        resources: vec![Resource::InboundPolicy(Box::new(compiled))],
+        findings,
+        ..Product::default()
+    })
 }
 
 /// `Key::InboundPolicy` of a Gateway of ours.
@@ -49,7 +53,7 @@ pub(crate) fn gateway(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         workload: name.clone(),
         identity: view.identity(&name.namespace, &gateway_account(&name.name)),
         ports: Vec::new(),
-        authorization: authorization::for_gateway(gateway, view),
+        authorization: authorization::for_gateway(gateway, view).into(),
         default_action: view.mesh().default_action,
         // They stand with the rules that the Gateway follows.
         controls: Vec::new(),
@@ -57,7 +61,7 @@ pub(crate) fn gateway(name: &ObjectName, view: &View<'_>) -> Option<Product> {
         health_checks: Vec::new(),
         overrides: policy::inbound::of_gateway(name, view),
     };
-    Some(Product { resources: vec![Resource::InboundPolicy(compiled)], ..Product::default() })
+    Some(Product { resources: vec![Resource::InboundPolicy(Box::new(compiled))], ..Product::default() })
 }
 
 /// The service account of a Gateway's proxy.

@@ -37,7 +37,7 @@ pub(crate) fn settings(view: &View<'_>) -> Product {
         .mesh_object(&NAME.to_owned())
         .map_or_else(|| view.context.defaults.clone(), |mesh| mesh.effective.clone());
     Product {
-        resources: vec![Resource::MeshSettings(effective.settings.clone())],
+        resources: vec![Resource::MeshSettings(Box::new(effective.settings.clone()))],
         derived: Some(Derived::Mesh(Box::new(effective))),
         ..Product::default()
     }

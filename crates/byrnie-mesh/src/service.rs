@@ -17,7 +17,7 @@ pub(crate) fn service(name: &ObjectName, view: &View<'_>) -> Option<Product> {
     let compiled = Service {
         name: name.clone(),
         ports: ports.collect(),
-        settings: policy::settings(name, view),
+        settings: policy::settings(name, view).into(),
         controls: policy::of_service(name, view),
         overrides: policy::inbound::of_service(name, view),
     };

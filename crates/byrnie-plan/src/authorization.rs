@@ -4,7 +4,7 @@
 ///
 /// Evaluation order (deny beats allow): a matching DENY refuses; else, when at least one enforced ALLOW policy
 /// exists, one of them must match; else [`DefaultAction`] decides. AUDIT policies and dry runs only report.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizationPolicy {
     /// `namespace/name`, as logs, metrics and refusals name it.
     pub name: String,
@@ -39,7 +39,7 @@ pub enum DefaultAction {
 }
 
 /// All given parts must match; an empty list of sources or operations matches all.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AuthorizationRule {
     /// Any of these.
     pub from: Vec<Source>,
@@ -51,7 +51,7 @@ pub struct AuthorizationRule {
 ///
 /// A caller without identity matches no `identities`, `namespaces` or their `not_` forms at all: an ALLOW that
 /// names only `not_identities` does not let it in, a DENY with `not_identities` refuses it (fail closed).
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Source {
     /// SPIFFE IDs without the scheme is not enough: whole `spiffe://…` texts.
     pub identities: Vec<TextMatch>,
@@ -68,7 +68,7 @@ pub struct Source {
 /// On a connection that is not HTTP, method and path are not known: an operation that names methods or paths never
 /// matches in an ALLOW, and in a DENY (or AUDIT) these parts count as matching (fail closed). The ports are known
 /// there, too: `ports` and `not_ports` must match in either.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Operation {
     /// HTTP methods, upper case.
     pub methods: Vec<String>,

@@ -1,6 +1,7 @@
 //! Where a service's requests can go.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::{ObjectName, WorkloadIdentity};
 
@@ -18,8 +19,8 @@ pub struct Endpoints {
 pub struct PortEndpoints {
     /// The Service's port.
     pub port: u16,
-    /// In order of workload name, then address; no duplicates.
-    pub endpoints: Vec<Endpoint>,
+    /// In order of workload name, then address; no duplicates. Shared with what is compiled from it.
+    pub endpoints: Vec<Arc<Endpoint>>,
 }
 
 /// One workload behind a service port.

@@ -1,6 +1,7 @@
 //! What a workload accepts.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
@@ -17,8 +18,8 @@ pub struct InboundPolicy {
     pub identity: WorkloadIdentity,
     /// The ports that the workload declares. Nothing else is ever dialed. Empty for a gateway.
     pub ports: Vec<InboundPort>,
-    /// All policies that select this workload, ordered by name.
-    pub authorization: Vec<AuthorizationPolicy>,
+    /// All policies that select this workload, ordered by name. Shared: there may be thousands.
+    pub authorization: Arc<[AuthorizationPolicy]>,
     /// What happens when no ALLOW policy selects the workload.
     pub default_action: DefaultAction,
     /// Rate limits and faults that this side enforces. At most one entry has no Service.

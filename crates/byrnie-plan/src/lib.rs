@@ -27,7 +27,7 @@ pub use controls::{
 };
 pub use endpoints::{Dialect, Endpoint, Endpoints, Hop, PortEndpoints};
 pub use inbound::{HealthCheck, HealthProtocol, InboundPolicy, InboundPort, ServicePortRef};
-pub use name::{ObjectName, SYSTEM_NAMESPACE, WorkloadIdentity};
+pub use name::{NameParts, ObjectName, SYSTEM_NAMESPACE, WorkloadIdentity};
 pub use names::{NAME_SHARDS, Name, Names, name_shard};
 pub use resource::{Key, Resource};
 pub use route::{

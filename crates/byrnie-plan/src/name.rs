@@ -1,14 +1,22 @@
 //! Names of things and the identity that a workload proves.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The namespace of the mesh's own identities (control plane, supervisor).
 pub const SYSTEM_NAMESPACE: &str = "byrnie-system";
 
 /// Namespace and name of an object. Displayed and parsed as `namespace/name`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectName {
+///
+/// A pointer to a text that all clones share: a proxy keeps the name of a service that it knows in some thirty places.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName(Arc<NameParts>);
+
+/// What an [`ObjectName`] is made of.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NameParts {
     /// The namespace; never empty.
     pub namespace: String,
     /// The name within the namespace; never empty.
@@ -18,7 +26,21 @@ pub struct ObjectName {
 impl ObjectName {
     /// Joins a namespace and a name.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self(Arc::new(NameParts { namespace: namespace.into(), name: name.into() }))
+    }
+}
+
+impl Deref for ObjectName {
+    type Target = NameParts;
+
+    fn deref(&self) -> &NameParts {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::{
     Endpoints, GatewayRoutes, InboundPolicy, MeshSettings, NAME_SHARDS, Names, ObjectName, Routes, Service,
@@ -22,7 +23,7 @@ pub enum Key {
         /// The Service that the routes are attached to.
         service: ObjectName,
         /// The namespace of the clients, for a consumer's routes.
-        client_namespace: Option<String>,
+        client_namespace: Option<Arc<str>>,
     },
     /// `GatewayRoutes/<ns>/<gateway>`: listeners and what they serve.
     GatewayRoutes(ObjectName),
@@ -72,7 +73,7 @@ impl FromStr for Key {
             "Routes" => match rest.split_once('@') {
                 None => Self::Routes { service: rest.parse()?, client_namespace: None },
                 Some((service, ns)) if !ns.is_empty() => {
-                    Self::Routes { service: service.parse()?, client_namespace: Some(ns.to_owned()) }
+                    Self::Routes { service: service.parse()?, client_namespace: Some(ns.into()) }
                 }
                 Some(_) => return Err(()),
             },
@@ -94,7 +95,7 @@ fn shard(text: &str) -> Result<u8, ()> {
 /// What one [`Key`] holds. The variant always matches the key's.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resource {
-    /// Under [`Key::Service`]. Boxed: it is four times as large as what the two other kinds of a service take.
+    /// Under [`Key::Service`]. What is large is boxed: there are thousands of the small ones.
     Service(Box<Service>),
     /// Under [`Key::Endpoints`].
     Endpoints(Endpoints),
@@ -103,7 +104,7 @@ pub enum Resource {
     /// Under [`Key::GatewayRoutes`].
     GatewayRoutes(GatewayRoutes),
     /// Under [`Key::InboundPolicy`].
-    InboundPolicy(InboundPolicy),
+    InboundPolicy(Box<InboundPolicy>),
     /// Under [`Key::Upstreams`].
     Upstreams(Upstreams),
     /// Under [`Key::Names`].
@@ -111,7 +112,7 @@ pub enum Resource {
     /// Under [`Key::TrustBundle`].
     TrustBundle(TrustBundle),
     /// Under [`Key::MeshSettings`].
-    MeshSettings(MeshSettings),
+    MeshSettings(Box<MeshSettings>),
 }
 
 impl Resource {
@@ -131,11 +132,49 @@ impl Resource {
             Self::MeshSettings(_) => Key::MeshSettings,
         }
     }
+
+    /// The same, sharing the text of its name with `key`, which is its own.
+    #[must_use]
+    pub fn named(mut self, key: &Key) -> Self {
+        match (&mut self, key) {
+            (Self::Service(r), Key::Service(name)) => r.name = name.clone(),
+            (Self::Endpoints(r), Key::Endpoints(name)) => r.service = name.clone(),
+            (Self::Routes(r), Key::Routes { service, client_namespace }) => {
+                r.service = service.clone();
+                r.client_namespace.clone_from(client_namespace);
+            }
+            // Of these a proxy has one each.
+            _ => {}
+        }
+        self
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A proxy keeps some twenty keys for each service that it calls, and three resources.
+    #[test]
+    fn keys_and_resources_are_small() {
+        assert!(size_of::<Key>() <= 32, "{}", size_of::<Key>());
+        assert!(size_of::<Resource>() <= 72, "{}", size_of::<Resource>());
+    }
+
+    #[test]
+    fn a_resource_shares_the_text_of_its_key() {
+        let name = |key: &Key| match key {
+            Key::Endpoints(name) => std::ptr::from_ref(&**name),
+            _ => panic!("{key}"),
+        };
+        let (key, same): (Key, Key) = ("Endpoints/a/b".parse().unwrap(), "Endpoints/a/b".parse().unwrap());
+        let Key::Endpoints(service) = same else { panic!("{same}") };
+        let resource = Resource::Endpoints(Endpoints { service, ports: Vec::new() });
+        assert!(!std::ptr::eq(name(&resource.key()), name(&key)));
+        let shared = resource.clone().named(&key);
+        assert!(std::ptr::eq(name(&shared.key()), name(&key)));
+        assert_eq!(shared, resource);
+    }
 
     #[test]
     fn keys_round_trip() {

@@ -1,6 +1,7 @@
 //! Which request goes where.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Controls, InboundOverrides, ObjectName, Retry, RetryOn};
@@ -19,7 +20,7 @@ pub struct Routes {
     /// The Service that callers name.
     pub service: ObjectName,
     /// `Some`: only clients of this namespace obey.
-    pub client_namespace: Option<String>,
+    pub client_namespace: Option<Arc<str>>,
     /// One entry for each port that has routes, ascending.
     pub ports: Vec<PortRoutes>,
 }

@@ -1,5 +1,6 @@
 //! A service as its callers see it: ports, protocols, and how to treat its endpoints.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Controls, InboundOverrides, ObjectName};
@@ -12,8 +13,8 @@ pub struct Service {
     pub name: ObjectName,
     /// Ports, in ascending order, each number once.
     pub ports: Vec<ServicePort>,
-    /// The effective outbound traffic settings, defaults filled in.
-    pub settings: TrafficSettings,
+    /// The effective outbound traffic settings, defaults filled in. Shared: most services have the same.
+    pub settings: Arc<TrafficSettings>,
     /// Rate limits and faults that its callers keep to, where no rule has its own.
     pub controls: Option<Box<Controls>>,
     /// What its own policies say about calls of it, where these come into a proxy.

@@ -1,10 +1,14 @@
 //! Threads and listening sockets: one socket per address, each connection given to the least loaded worker.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,7 +45,7 @@ pub struct Workers {
 }
 
 /// One worker, as the others see it.
-struct Seat {
+pub struct Seat {
     orders: mpsc::Sender<Order>,
     connections: AtomicUsize,
     /// Grows each second while the thread is alive to its tasks.
@@ -135,7 +139,18 @@ async fn run(
             None => return,
             Some(Order::Listen(listener, entrance, stop)) => {
                 let (worker, seats) = (Rc::clone(&worker), Arc::clone(&seats));
-                tokio::task::spawn_local(accept(worker, seats, listener, entrance, stop));
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => drop(tokio::task::spawn_local(accept(Rc::new(Door {
+                        worker,
+                        seats,
+                        listener,
+                        entrance,
+                        stop,
+                        full: Cell::default(),
+                        tuned: Cell::default(),
+                    })))),
+                    Err(error) => tracing::error!("a listening socket could not be used: {error}"),
+                }
             }
             Some(Order::Serve(stream, remote, entrance, place)) => match TcpStream::from_std(stream) {
                 Ok(stream) => serve(&worker, &seats, stream, remote, entrance, place),
@@ -169,66 +184,94 @@ async fn beat(worker: Weak<Worker>, seats: Arc<[Seat]>) {
     }
 }
 
-async fn accept(
-    worker: Rc<Worker>,
-    seats: Arc<[Seat]>,
-    listener: std::net::TcpListener,
-    entrance: Entrance,
-    stop: CancellationToken,
-) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!("a listening socket could not be used: {error}"),
-    };
-    let (mut full, mut tuned) = (None, Tuned::default());
+/// What one socket is accepted with.
+pub struct Door {
+    /// Who accepts.
+    pub worker: Rc<Worker>,
+    /// Who may serve.
+    pub seats: Arc<[Seat]>,
+    /// The socket.
+    pub listener: TcpListener,
+    /// What it is for.
+    pub entrance: Entrance,
+    /// Ends it.
+    pub stop: CancellationToken,
+    /// Since when connections wait for room.
+    pub full: Cell<Option<Instant>>,
+    /// What its connections inherit of it.
+    pub tuned: Cell<Tuned>,
+}
+
+/// There is a task of this for each service that the workload calls: what is seldom needed is boxed.
+pub async fn accept(door: Rc<Door>) {
+    let mut stopped = pin!(door.stop.cancelled());
     let mut accepted_in_a_row = 0;
     loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+        let next = |context: &mut Context<'_>| match stopped.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => door.listener.poll_accept(context).map(Some),
         };
-        match accepted {
-            Ok((stream, remote)) => {
-                if tuned.see_to(&listener, &stream, worker.config().settings.peer_timeout).is_err() {
-                    continue; // It is gone already.
-                }
-                if let Some(place) = place(&worker.process, &stop, &mut full).await {
-                    hand_over(&worker, &seats, stream, remote, &entrance, place);
-                    accepted_in_a_row += 1;
-                    if accepted_in_a_row == IN_A_ROW {
-                        accepted_in_a_row = 0;
-                        worker.line.let_others_go_on().await;
-                    }
-                }
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!("accepting: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+        let Some(accepted) = poll_fn(next).await else { return };
+        if let Some(pause) = accepted_one(&door, accepted) {
+            pause.await;
+        }
+        accepted_in_a_row += 1;
+        if accepted_in_a_row == IN_A_ROW {
+            accepted_in_a_row = 0;
+            door.worker.line.let_others_go_on().await;
         }
     }
 }
 
+/// Hands a connection over, or says what must be waited for.
+fn accepted_one(
+    door: &Rc<Door>,
+    accepted: io::Result<(TcpStream, SocketAddr)>,
+) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+    match accepted {
+        Ok((stream, remote)) => {
+            let mut tuned = door.tuned.take();
+            let seen_to = tuned.see_to(&door.listener, &stream, door.worker.config().settings.peer_timeout);
+            door.tuned.set(tuned);
+            if seen_to.is_err() {
+                return None; // It is gone already.
+            }
+            match door.worker.process.admit_connection() {
+                Ok(place) => hand_over(door, stream, remote, place),
+                Err(NoPlace::Refused) => {}
+                Err(NoPlace::Yet) => {
+                    return Some(Box::pin(when_there_is_room(Rc::clone(door), stream, remote)));
+                }
+            }
+        }
+        Err(error) if is_of_one_connection(&error) => {}
+        Err(error) => {
+            tracing::warn!("accepting: {error}");
+            return Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
+        }
+    }
+    None
+}
+
+async fn when_there_is_room(door: Rc<Door>, stream: TcpStream, remote: SocketAddr) {
+    if let Some(place) = place(&door).await {
+        hand_over(&door, stream, remote, place);
+    }
+}
+
 /// A place for a connection that was accepted; `None`: it is closed. While memory is full it waits, and behind it those
-/// that are not accepted: as long as others end, that serves more than to refuse would. `full`: since when it waits.
-async fn place(
-    process: &Arc<Process>,
-    stop: &CancellationToken,
-    full: &mut Option<Instant>,
-) -> Option<OpenConnection> {
+/// that are not accepted: as long as others end, that serves more than to refuse would.
+async fn place(door: &Door) -> Option<OpenConnection> {
+    let process = &door.worker.process;
     loop {
         match process.admit_connection() {
-            Ok(place) => {
-                *full = None;
-                return Some(place);
-            }
+            Ok(place) => return Some(place),
             Err(NoPlace::Refused) => return None,
             Err(NoPlace::Yet) => {}
         }
-        let since = *full.get_or_insert_with(Instant::now);
-        if since.elapsed() >= PATIENCE || stop.is_cancelled() {
+        let since = door.full.get().unwrap_or_else(Instant::now);
+        door.full.set(Some(since));
+        if since.elapsed() >= PATIENCE || door.stop.is_cancelled() {
             process.counters.limit_shed.inc();
             return None;
         }
@@ -246,14 +289,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Gives a connection to the worker that has fewest; keeps it when that is this one.
-fn hand_over(
-    worker: &Rc<Worker>,
-    seats: &Arc<[Seat]>,
-    stream: TcpStream,
-    remote: SocketAddr,
-    entrance: &Entrance,
-    place: OpenConnection,
-) {
+fn hand_over(door: &Door, stream: TcpStream, remote: SocketAddr, place: OpenConnection) {
+    let Door { worker, seats, entrance, full, .. } = door;
+    full.set(None);
     let least = (0..seats.len()).min_by_key(|i| seats.get(*i).map(|seat| seat.connections.load(Relaxed)));
     let Some((index, seat)) = least.and_then(|index| Some((index, seats.get(index)?))) else { return };
     let other = if index == worker.index { None } else { seat.orders.try_reserve().ok() };

@@ -188,15 +188,9 @@ impl Exchange {
             source: own.filter(|_| outbound),
             destination: if outbound { endpoint.map(|e| &e.plan.workload) } else { own },
             service: self.called.service.as_ref().map(|called| &called.service),
-            peer_identity: match (outbound, endpoint) {
+            peer_identity: match (outbound, endpoint.map(|endpoint| &endpoint.plan.hop)) {
                 (false, _) => self.front.peer.as_ref().map(|peer| &peer.identity),
-                (
-                    true,
-                    Some(Endpoint {
-                        plan: byrnie_plan::Endpoint { hop: Hop::Mesh { identity, .. }, .. },
-                        ..
-                    }),
-                ) => Some(identity),
+                (true, Some(Hop::Mesh { identity, .. })) => Some(identity),
                 (true, _) => None,
             },
             secured: if outbound {

@@ -1,6 +1,5 @@
 //! All series of one process: hands out handles, collects what workers counted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -60,7 +59,7 @@ pub(crate) struct Tables {
 pub(crate) struct RequestEntry {
     /// By worker.
     shards: Vec<Option<Arc<RequestSeries>>>,
-    pub(crate) outcomes: BTreeMap<Outcome, Sums<RequestTally>>,
+    pub(crate) outcomes: Outcomes,
     last_change: Instant,
 }
 
@@ -71,6 +70,11 @@ pub(crate) struct TcpEntry {
     pub(crate) sums: Sums<TcpTally>,
     last_change: Instant,
 }
+
+/// What was collected, by outcome, ascending. Most label sets have a single one, and a map would take the room of
+/// eleven for it.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes(pub(crate) Vec<(Outcome, Sums<RequestTally>)>);
 
 /// What was collected.
 #[derive(Debug, Default)]
@@ -168,7 +172,7 @@ impl Registry {
         self.0.collect(&mut tables, now);
         let mut delta = Delta::default();
         for (labels, entry) in &mut tables.requests {
-            for (outcome, sums) in &mut entry.outcomes {
+            for (outcome, sums) in &mut entry.outcomes.0 {
                 let tally = std::mem::take(&mut sums.unsent);
                 if !tally.is_empty() {
                     let (labels, outcome) = (Arc::clone(labels), outcome.clone());
@@ -210,7 +214,7 @@ impl Inner {
             self.overflowed.inc();
             return false;
         };
-        if entry.outcomes.contains_key(outcome) {
+        if entry.outcomes.get(outcome).is_some() {
             return true;
         }
         if !room {
@@ -218,7 +222,7 @@ impl Inner {
             return false;
         }
         self.series.fetch_add(1, Relaxed);
-        entry.outcomes.insert(outcome.clone(), Sums::default());
+        entry.outcomes.add(outcome);
         true
     }
 
@@ -228,7 +232,7 @@ impl Inner {
             let outcomes = &mut entry.outcomes;
             for shard in entry.shards.iter().flatten() {
                 shard.drain(|outcome, tally| {
-                    if let Some(sums) = outcomes.get_mut(outcome) {
+                    if let Some(sums) = outcomes.get(outcome) {
                         sums.total.merge(&tally);
                         sums.unsent.merge(&tally);
                         entry.last_change = now;
@@ -252,9 +256,11 @@ impl Inner {
         let tally = self.overflow.drain();
         if !tally.is_empty() {
             let entry = tables.requests.entry(labels()).or_insert_with(|| RequestEntry::new(now));
-            let sums = entry.outcomes.entry(outcome()).or_default();
-            sums.total.merge(&tally);
-            sums.unsent.merge(&tally);
+            entry.outcomes.add(&outcome());
+            if let Some(sums) = entry.outcomes.get(&outcome()) {
+                sums.total.merge(&tally);
+                sums.unsent.merge(&tally);
+            }
             entry.last_change = now;
         }
         let tally = self.overflow_tcp.drain();
@@ -273,7 +279,7 @@ impl Inner {
             let held = entry.shards.iter().flatten().any(|shard| Arc::strong_count(shard) > 1);
             let keep = held || !is_idle(entry.last_change, now);
             // The overflow entry has no shards and was never counted.
-            dropped += if keep || entry.shards.is_empty() { 0 } else { entry.outcomes.len() };
+            dropped += if keep || entry.shards.is_empty() { 0 } else { entry.outcomes.0.len() };
             keep
         });
         tables.tcp.retain(|_, entry| {
@@ -286,9 +292,24 @@ impl Inner {
     }
 }
 
+impl Outcomes {
+    fn get(&mut self, outcome: &Outcome) -> Option<&mut Sums<RequestTally>> {
+        let at = self.0.binary_search_by(|(known, _)| known.cmp(outcome)).ok()?;
+        self.0.get_mut(at).map(|(_, sums)| sums)
+    }
+
+    /// Nothing is collected yet where it is new.
+    fn add(&mut self, outcome: &Outcome) {
+        if let Err(at) = self.0.binary_search_by(|(known, _)| known.cmp(outcome)) {
+            self.0.reserve_exact(1);
+            self.0.insert(at, (outcome.clone(), Sums::default()));
+        }
+    }
+}
+
 impl RequestEntry {
     fn new(now: Instant) -> Self {
-        Self { shards: Vec::new(), outcomes: BTreeMap::new(), last_change: now }
+        Self { shards: Vec::new(), outcomes: Outcomes::default(), last_change: now }
     }
 
     /// Whether a scrape shows it.

@@ -123,7 +123,7 @@ impl AllRows {
         let mut rows = Self::default();
         let requests = tables.requests.iter().filter(|(_, entry)| entry.is_shown(now));
         for (labels, outcome, tally) in requests
-            .flat_map(|(labels, entry)| entry.outcomes.iter().map(move |(o, s)| (labels, o, &s.total)))
+            .flat_map(|(labels, entry)| entry.outcomes.0.iter().map(move |(o, s)| (labels, o, &s.total)))
         {
             let value = |label: &str| label_value(label, labels, Some(outcome));
             *rows.requests.entry(values(&names::REQUESTS, value)).or_default() += tally.count();

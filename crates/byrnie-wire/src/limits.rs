@@ -8,7 +8,7 @@ pub const MAX_CLIENT_MESSAGE: usize = 1024 * 1024;
 /// Largest message that a proxy accepts, in bytes.
 pub const MAX_SERVER_MESSAGE: usize = 4 * 1024 * 1024;
 /// How large a message of several resources gets, in bytes; a larger resource travels alone.
-pub const SERVER_BATCH: usize = 1024 * 1024;
+pub const SERVER_BATCH: usize = 128 * 1024;
 /// Keys in one message, either way.
 pub const MAX_KEYS_PER_MESSAGE: usize = 1_000;
 /// Responses of one stream that are not settled; then the server waits, and sends the latest state

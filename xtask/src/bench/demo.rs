@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::fs::Advice;
 use serde_json::Value;
 
 use super::budget::{self, Budget};
@@ -33,6 +34,7 @@ const COMMANDS: [&[&str]; 7] = [
 pub fn run(program: &Path, scratch: &Path) -> anyhow::Result<String> {
     let data = scratch.join("demo");
     let log = scratch.join("demo.log");
+    as_installed(program)?;
     let mut command = Command::new(program);
     command.arg("--data-dir").arg(&data).arg("demo");
     let start = Instant::now();
@@ -51,6 +53,16 @@ pub fn run(program: &Path, scratch: &Path) -> anyhow::Result<String> {
     let answers =
         COMMANDS.iter().map(|args| answer(program, &data, args)).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(text(alive, &proxies, whole, &answers))
+}
+
+/// Brings the program into the state that it has on a machine where it was not built a moment ago: read from the disk
+/// as far as it is used. What was just written is in memory as a whole, and then the kernel maps 16 pages around each
+/// one that is touched, instead of those of them that it has: 2 to 3 MiB more of RSS in every proxy.
+fn as_installed(program: &Path) -> anyhow::Result<()> {
+    let file = std::fs::File::open(program).with_context(|| program.display().to_string())?;
+    file.sync_all()?;
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+    Ok(())
 }
 
 /// Whether the demo's own load goes through the mesh, secured on every edge that is known.

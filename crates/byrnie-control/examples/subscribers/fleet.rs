@@ -115,7 +115,7 @@ async fn connect(api: Client, plane: Arc<Plane>, number: usize) -> Result<(Handl
     let svid = Svid::new(key, signed.chain_der, SystemTime::now())?;
     let config = client_config(&svid, &plane.bundle, plane.identity.clone(), &[b"h2"])?;
     let node = NodeInfo {
-        workload: ObjectName { namespace: NAMESPACE.to_owned(), name: name.clone() },
+        workload: ObjectName::new(NAMESPACE, name.as_str()),
         role: Role::Sidecar,
         version: "simulated".to_owned(),
         run: String::new(),

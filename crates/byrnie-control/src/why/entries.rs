@@ -82,7 +82,7 @@ fn told(
     nearer: &[InboundOverrides],
 ) -> Option<String> {
     let mesh = match table.get(&Key::MeshSettings).map(|published| published.resource.clone()) {
-        Some(Resource::MeshSettings(settings)) => settings,
+        Some(Resource::MeshSettings(settings)) => *settings,
         _ => MeshSettings::default(),
     };
     let parts = otherwise(&mesh, nearer, &compiler.inbound_origins(proxy, entry));

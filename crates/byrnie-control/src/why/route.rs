@@ -125,7 +125,7 @@ fn service_tables(
         },
         None => None,
     };
-    let routes: Option<Routes> = get(Some(client.to_owned())).or_else(|| get(None));
+    let routes: Option<Routes> = get(Some(client.into())).or_else(|| get(None));
     let port = routes.and_then(|routes| routes.ports.into_iter().find(|p| p.port == to.port));
     let Some(port) = port else { return Ok((None, None)) };
     let name = request.host.as_deref().unwrap_or_default();

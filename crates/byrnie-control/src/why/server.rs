@@ -83,7 +83,7 @@ fn endpoints(table: &Table, hop: &Hop, destination: &Destination) -> Vec<Endpoin
     let is_wanted = |name: &ObjectName| destination.only.as_ref().is_none_or(|only| only == name);
     let port = endpoints.ports.iter().find(|p| p.port == hop.port);
     let all = port.into_iter().flat_map(|p| &p.endpoints);
-    all.filter(|e| e.weight > 0 && has(e) && is_wanted(&e.workload)).cloned().collect()
+    all.filter(|e| e.weight > 0 && has(e) && is_wanted(&e.workload)).map(|e| (**e).clone()).collect()
 }
 
 /// What decides at one endpoint: `Ok` lets through, `Err` refuses.

@@ -151,7 +151,8 @@ impl Mesh {
     }
 
     pub async fn credential(&self, workload: &str, role: Role) -> Result<String, ErrorBody> {
-        let ObjectName { namespace, name } = name(workload);
+        let named = name(workload);
+        let (namespace, name) = (named.namespace.clone(), named.name.clone());
         let role = if role == Role::Gateway { "gateway" } else { "sidecar" }.to_owned();
         Ok(self.client.credential(&CredentialRequest { namespace, name, role }).await?.token)
     }

@@ -30,6 +30,12 @@ impl Stance {
     }
 }
 
+/// A caller, by one of its names.
+pub(super) enum Named<'a> {
+    Identity(&'a str),
+    Namespace(&'a str),
+}
+
 #[derive(Debug)]
 pub(super) struct Policy {
     pub(super) name: Box<str>,
@@ -81,6 +87,25 @@ impl Policy {
             dry_run: from.dry_run,
             rules: from.rules.iter().map(rule).collect(),
         }
+    }
+
+    /// The callers that it can be about, by one of their names; `None`: it can be about anybody.
+    pub(super) fn named(&self) -> Option<Vec<Named<'_>>> {
+        let mut all = Vec::new();
+        for rule in &self.rules {
+            if rule.from.is_empty() {
+                return None;
+            }
+            for from in &rule.from {
+                // Who has no identity is none of these either.
+                match (from.identities.whole(), from.namespaces.whole()) {
+                    (Some(texts), _) => all.extend(texts.iter().map(|text| Named::Identity(text))),
+                    (None, Some(texts)) => all.extend(texts.iter().map(|text| Named::Namespace(text))),
+                    (None, None) => return None,
+                }
+            }
+        }
+        Some(all)
     }
 
     pub(super) fn is_enforced(&self) -> bool {
@@ -158,9 +183,13 @@ impl To {
     }
 }
 
-/// A list of text matches: exact ones sorted, so that a thousand identities cost ten comparisons.
+/// A list of text matches: exact ones sorted, so that a thousand identities cost ten comparisons. Most lists of a
+/// policy are empty, and take no more than a pointer.
 #[derive(Debug)]
-pub(crate) struct TextSet {
+pub(crate) struct TextSet(Option<Box<Texts>>);
+
+#[derive(Debug)]
+struct Texts {
     exact: Box<[Box<str>]>,
     others: Box<[TextMatch]>,
 }
@@ -180,11 +209,17 @@ impl TextSet {
             }
         }
         exact.sort_unstable();
-        Self { exact: exact.into(), others: others.into() }
+        let is_empty = exact.is_empty() && others.is_empty();
+        Self((!is_empty).then(|| Box::new(Texts { exact: exact.into(), others: others.into() })))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.others.is_empty()
+        self.0.is_none()
+    }
+
+    /// Its texts, if it has some and is made of whole texts alone.
+    fn whole(&self) -> Option<&[Box<str>]> {
+        self.0.as_ref().filter(|texts| texts.others.is_empty()).map(|texts| &*texts.exact)
     }
 
     /// Empty, or holds a text that is known.
@@ -194,10 +229,16 @@ impl TextSet {
 
     /// Empty, or holds the text.
     fn admits(&self, text: &str) -> bool {
-        self.is_empty() || self.contains(text)
+        self.0.as_ref().is_none_or(|texts| texts.contain(text))
     }
 
     fn contains(&self, text: &str) -> bool {
+        self.0.as_ref().is_some_and(|texts| texts.contain(text))
+    }
+}
+
+impl Texts {
+    fn contain(&self, text: &str) -> bool {
         self.exact.binary_search_by(|exact| (**exact).cmp(text)).is_ok()
             || self.others.iter().any(|other| match other {
                 TextMatch::Exact(exact) => exact == text,

@@ -152,6 +152,34 @@ fn audits_and_dry_runs_report_and_decide_nothing() {
     }
 }
 
+#[test]
+fn of_many_policies_those_that_name_others_are_not_looked_at() {
+    let naming = |number: usize, action| {
+        let identities = vec![TextMatch::Exact(format!("spiffe://cluster.local/ns/n{number}/sa/{number}"))];
+        let namespaces = vec![TextMatch::Exact(format!("n{number}"))];
+        let source = match number % 2 {
+            0 => Source { identities, ..Source::default() },
+            _ => Source { namespaces, ..Source::default() },
+        };
+        policy(&format!("p{number:04}"), action, vec![from(source)])
+    };
+    let mut policies: Vec<_> = (0..1000).map(|number| naming(number, Action::Allow)).collect();
+    policies.push(policy("q", Action::Deny, vec![to(Operation { ports: vec![81], ..Operation::default() })]));
+    let authorizer = Authorizer::compile(&policies, DefaultAction::Deny);
+    let index = authorizer.index.as_ref().unwrap();
+    for number in [0, 1, 500, 999] {
+        let (id, namespace) =
+            (format!("spiffe://cluster.local/ns/n{number}/sa/{number}"), format!("n{number}"));
+        let peer = Some(PeerView { id: &id, namespace: &namespace });
+        assert_eq!(index.candidates(peer).collect::<Vec<_>>(), [number, 1000]);
+        let verdict = authorizer.check(peer, get("/"), 80);
+        assert_eq!((verdict.reason, verdict.policy), (Reason::Allowed, format!("p{number:04}").as_str()));
+        assert_eq!(authorizer.check(peer, get("/"), 81).policy, "q");
+    }
+    assert_eq!(index.candidates(None).collect::<Vec<_>>(), [1000]);
+    assert_eq!(authorizer.check(Some(WEB), get("/"), 80).policy, "p0000");
+}
+
 // The documentation of the plan's types, taken word by word.
 mod reference {
     use super::*;
@@ -287,7 +315,11 @@ fn policies() -> impl Strategy<Value = Vec<AuthorizationPolicy>> {
     let one = (action, proptest::collection::vec(rule(), 0..3), any::<bool>(), any::<bool>()).prop_map(
         |(action, rules, a, b)| AuthorizationPolicy { name: "p".to_owned(), action, rules, dry_run: a && b },
     );
-    proptest::collection::vec(one, 0..4)
+    proptest::collection::vec(one, 0..6).prop_map(|mut policies: Vec<AuthorizationPolicy>| {
+        // Names tell which one decided.
+        policies.iter_mut().enumerate().for_each(|(index, policy)| policy.name = format!("p{index}"));
+        policies
+    })
 }
 
 proptest! {
@@ -302,7 +334,11 @@ proptest! {
         port in select(vec![80u16, 81, 82]),
     ) {
         let authorizer = Authorizer::compile(&policies, default);
+        let indexed = Authorizer::indexed_above(0, &policies, default);
         let verdict = authorizer.check(peer, Some(HttpOperation { method, path }), port);
+        // Looked up or one by one, the answer is the same word for word.
+        let looked_up = indexed.check(peer, Some(HttpOperation { method, path }), port);
+        prop_assert!(looked_up == verdict, "{looked_up:?} {verdict:?}");
         let call = reference::Call { peer, method, path, port };
         prop_assert_eq!(verdict.is_allowed(), reference::allowed(&policies, default, &call));
         let steps = authorizer.steps(peer, Some(HttpOperation { method, path }), port);

@@ -132,7 +132,7 @@ fn compile_groups<'a>(
         if !ports.is_empty() {
             resources.push(Resource::Routes(Routes {
                 service: name.clone(),
-                client_namespace: client.clone(),
+                client_namespace: client.as_deref().map(Into::into),
                 ports,
             }));
         }

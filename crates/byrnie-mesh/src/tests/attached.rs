@@ -52,7 +52,7 @@ fn at_service(compiler: &Compiler, rule: &str) -> Option<u32> {
 
 fn settings(compiler: &Compiler, service: &str) -> TrafficSettings {
     match compiler.resource(&Key::Service(name(service))) {
-        Some(Resource::Service(service)) => service.settings.clone(),
+        Some(Resource::Service(service)) => (*service.settings).clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -232,7 +232,7 @@ fn localities_uids_and_health_checks_reach_the_proxies() {
     assert_eq!(found.ports[0].endpoints[0].locality, "eu/eu-1");
     let policy = |of: &str| -> InboundPolicy {
         match compiler.resource(&Key::InboundPolicy(name(of))) {
-            Some(Resource::InboundPolicy(policy)) => policy.clone(),
+            Some(Resource::InboundPolicy(policy)) => (**policy).clone(),
             other => panic!("{other:?}"),
         }
     };

@@ -13,7 +13,7 @@ use super::*;
 
 fn settings(compiler: &Compiler, service: &str) -> TrafficSettings {
     match compiler.resource(&Key::Service(name(service))) {
-        Some(Resource::Service(service)) => service.settings.clone(),
+        Some(Resource::Service(service)) => (*service.settings).clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use byrnie_decide::Time;
 use byrnie_plan::{
     GatewayRoutes, InboundPolicy, InvalidBackend, Key, MeshSettings, NAME_SHARDS, ObjectName, Resource,
-    TrustBundle, Upstreams,
+    TrafficSettings, TrustBundle, Upstreams,
 };
 
 use super::{Carries, Config, Endpoint, HttpRoutes, KnownLimits, NameTable, RouteError, TcpRoute};
@@ -54,6 +54,8 @@ impl From<RouteError> for Refusal {
 /// Builds configurations from resources.
 pub struct Assembler {
     own: ObjectName,
+    /// Its namespace, as keys share it.
+    namespace: Arc<str>,
     role: Role,
     /// In force.
     held: BTreeMap<Key, Held>,
@@ -78,6 +80,8 @@ pub struct Assembler {
     clusters: Clusters,
     cache: Cache,
     limits: KnownLimits,
+    /// The last ones that came: most services have the same.
+    traffic: Arc<TrafficSettings>,
     config: Arc<Config>,
 }
 
@@ -103,6 +107,7 @@ impl Assembler {
     /// Knows nothing yet.
     pub fn new(own: ObjectName, role: Role) -> Self {
         Self {
+            namespace: own.namespace.as_str().into(),
             own,
             role,
             held: BTreeMap::new(),
@@ -119,6 +124,7 @@ impl Assembler {
             clusters: Clusters::default(),
             cache: Cache::default(),
             limits: KnownLimits::default(),
+            traffic: Arc::default(),
             config: Arc::default(),
         }
     }
@@ -159,20 +165,20 @@ impl Assembler {
     /// Whether everything is in force that there is about a service that was called.
     pub fn knows_called(&self, service: &ObjectName) -> bool {
         let mut keys = Vec::with_capacity(4);
-        needs::push_called(&mut keys, service, &self.own.namespace);
+        needs::push_called(&mut keys, service, &self.namespace);
         keys.iter().all(|key| self.known.contains(key))
     }
 
     /// What must be subscribed to: what the proxy itself needs, and what the resources in force and those that wait
     /// refer to.
     pub fn needed_keys(&self) -> BTreeSet<Key> {
-        let mut needed: BTreeSet<Key> = needs::of_proxy(&self.own, self.role).into_iter().collect();
         let waiting = self.offered.values().flatten();
-        for resource in self.held.values().map(|held| &held.resource).chain(waiting) {
-            needed.extend(needs::of_resource(resource, &self.own.namespace));
-        }
-        needed.extend(self.called.keys(&self.own.namespace));
-        needed
+        let resources = self.held.values().map(|held| &held.resource).chain(waiting);
+        // All at once: a set that grows key by key is half empty.
+        let needed = needs::of_proxy(&self.own, self.role).into_iter();
+        let needed =
+            needed.chain(resources.flat_map(|resource| needs::of_resource(resource, &self.namespace)));
+        needed.chain(self.called.keys(&self.namespace)).collect()
     }
 
     /// [`Self::needed_keys`], if they may have changed since the last call.
@@ -189,8 +195,20 @@ impl Assembler {
             return Err(refusal);
         }
         self.needs_dirty |= needs::rank(&key) > 0;
+        let resource = resource.map(|resource| self.shared(resource));
         self.offered.insert(key, resource);
         Ok(())
+    }
+
+    /// The same, with what it has in common with the last one of its kind.
+    fn shared(&mut self, mut resource: Resource) -> Resource {
+        if let Resource::Service(service) = &mut resource {
+            if service.settings == self.traffic {
+                service.settings = Arc::clone(&self.traffic);
+            }
+            self.traffic = Arc::clone(&service.settings);
+        }
+        resource
     }
 
     /// The state that is held is the current one; what was offered since is not.
@@ -210,6 +228,12 @@ impl Assembler {
         let needed = self.needed_keys();
         self.known.extend(needed.into_iter().filter(|key| !self.offered.contains_key(key)));
         self.names_dirty |= self.called.captures;
+    }
+
+    /// Much has come. Keys that came in order leave a tree half empty.
+    pub fn tighten(&mut self) {
+        self.held = std::mem::take(&mut self.held).into_iter().collect();
+        self.known = std::mem::take(&mut self.known).into_iter().collect();
     }
 
     /// Nobody subscribes to these any more.
@@ -255,7 +279,7 @@ impl Assembler {
     fn is_ready(&self, rank: usize, key: &Key, offer: &Option<Resource>) -> bool {
         let Some(resource) = offer else { return needs::rank(key) == rank };
         needs::rank(key) == rank
-            && needs::of_resource(resource, &self.own.namespace).iter().all(|key| self.known.contains(key))
+            && needs::of_resource(resource, &self.namespace).iter().all(|key| self.known.contains(key))
     }
 
     fn is_known(&mut self, key: &Key) {

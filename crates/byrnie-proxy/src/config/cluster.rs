@@ -53,7 +53,7 @@ pub struct Endpoint {
     /// Whom the other connections lead to.
     pub peer: Arc<Peer>,
     /// As compiled by the control plane.
-    pub plan: byrnie_plan::Endpoint,
+    pub plan: Arc<byrnie_plan::Endpoint>,
     /// When it appeared, also if it was changed since.
     pub since: Time,
     /// Latency and requests in flight.
@@ -149,17 +149,17 @@ impl Cluster {
 
 impl Endpoint {
     /// An endpoint that appeared now, with a peer of its own.
-    pub fn new(plan: byrnie_plan::Endpoint, now: Time) -> Self {
+    pub fn new(plan: impl Into<Arc<byrnie_plan::Endpoint>>, now: Time) -> Self {
         Self::behind(Arc::default(), plan, now)
     }
 
     /// An endpoint that appeared now, behind a peer that it may share.
-    pub fn behind(peer: Arc<Peer>, plan: byrnie_plan::Endpoint, now: Time) -> Self {
+    pub fn behind(peer: Arc<Peer>, plan: impl Into<Arc<byrnie_plan::Endpoint>>, now: Time) -> Self {
         peer.join();
         Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
             peer,
-            plan,
+            plan: plan.into(),
             since: now,
             load: EndpointLoad::new(now),
             outlier: OutlierState::default(),
@@ -191,7 +191,7 @@ impl Endpoint {
 
     /// Whether `plan` describes this same endpoint: then its state and its connections stay.
     pub fn is_same(&self, plan: &byrnie_plan::Endpoint) -> bool {
-        self.plan == *plan
+        *self.plan == *plan
     }
 
     /// Whether the way there is mTLS.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use byrnie_plan::{ObjectName, ServicePortRef};
 use serde::{Deserialize, Serialize};
 
 /// The file's name in the state directory.
@@ -30,15 +31,36 @@ pub struct Addresses {
 
 /// The local address of one service port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct UpstreamAddress {
-    /// The Service's namespace.
-    pub namespace: String,
-    /// The Service.
-    pub service: String,
-    /// Its port.
-    pub port: u16,
+    /// The Service and its port.
+    pub service: ServicePortRef,
     /// Where to connect to.
     pub address: SocketAddr,
+}
+
+/// As it is in the file.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    namespace: String,
+    service: String,
+    port: u16,
+    address: SocketAddr,
+}
+
+impl From<Written> for UpstreamAddress {
+    fn from(written: Written) -> Self {
+        let service = ObjectName::new(written.namespace, written.service);
+        Self { service: ServicePortRef { service, port: written.port }, address: written.address }
+    }
+}
+
+impl From<UpstreamAddress> for Written {
+    fn from(from: UpstreamAddress) -> Self {
+        let ServicePortRef { service, port } = from.service;
+        let (namespace, service) = (service.namespace.clone(), service.name.clone());
+        Self { namespace, service, port, address: from.address }
+    }
 }
 
 impl Addresses {
@@ -73,9 +95,7 @@ mod tests {
             mesh: Some("127.0.0.1:2".parse().unwrap()),
             http_proxy: None,
             upstreams: vec![UpstreamAddress {
-                namespace: "shop".into(),
-                service: "web".into(),
-                port: 80,
+                service: ServicePortRef { service: ObjectName::new("shop", "web"), port: 80 },
                 address: "127.0.0.1:3".parse().unwrap(),
             }],
         };
@@ -84,6 +104,7 @@ mod tests {
         assert_eq!(Addresses::read(dir.path()), addresses);
         let text = fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert!(text.contains("\"httpProxy\": null"), "{text}");
+        assert!(text.contains("\"namespace\": \"shop\""), "{text}");
     }
 
     #[test]

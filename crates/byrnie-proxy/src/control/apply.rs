@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use byrnie_identity::Svid;
-use byrnie_plan::{ObjectName, TrustBundle};
+use byrnie_plan::TrustBundle;
 use byrnie_wire::{NodeStatus, UpstreamAddress};
 
 use super::Control;
@@ -197,8 +197,8 @@ impl Control {
     fn node_status(&self) -> NodeStatus {
         let upstreams = self.addresses.iter().flat_map(|addresses| &addresses.upstreams);
         let upstreams = upstreams.map(|upstream| UpstreamAddress {
-            service: ObjectName::new(upstream.namespace.as_str(), upstream.service.as_str()),
-            port: upstream.port,
+            service: upstream.service.service.clone(),
+            port: upstream.service.port,
             address: upstream.address,
         });
         let tls = self.process.tls.load();

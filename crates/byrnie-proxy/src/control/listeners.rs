@@ -14,7 +14,7 @@ use std::sync::Arc;
 use byrnie_net::capture::rules;
 use byrnie_net::socket::{DEFAULT_BACKLOG, listen, listener_from};
 use byrnie_net::{Inherited, Notifier};
-use byrnie_plan::{GatewayRoutes, ObjectName, ServicePortRef, Upstreams};
+use byrnie_plan::{GatewayRoutes, ServicePortRef, Upstreams};
 use tokio_util::sync::CancellationToken;
 
 use super::addresses::{Addresses, UpstreamAddress};
@@ -219,13 +219,8 @@ impl Listeners {
     /// Everything that is bound, as the supervisor reads it; upstreams in the order of the plan.
     pub fn addresses(&self, upstreams: Option<&Upstreams>) -> Addresses {
         let upstream = |upstream: &byrnie_plan::Upstream| {
-            let name = ServicePortRef { service: upstream.service.clone(), port: upstream.port };
-            Some(UpstreamAddress {
-                address: self.address(&What::Upstream(name))?,
-                namespace: upstream.service.namespace.clone(),
-                service: upstream.service.name.clone(),
-                port: upstream.port,
-            })
+            let service = ServicePortRef { service: upstream.service.clone(), port: upstream.port };
+            Some(UpstreamAddress { address: self.address(&What::Upstream(service.clone()))?, service })
         };
         Addresses {
             admin: self.address(&What::Admin),
@@ -337,10 +332,8 @@ pub fn of_gateway(routes: Option<&GatewayRoutes>) -> BTreeSet<What> {
 fn remembered(last: &Addresses) -> BTreeMap<What, SocketAddr> {
     let fixed = [(What::Admin, last.admin), (What::Mesh, last.mesh), (What::HttpProxy, last.http_proxy)];
     let fixed = fixed.into_iter().filter_map(|(what, address)| Some((what, address?)));
-    let upstreams = last.upstreams.iter().map(|upstream| {
-        let service = ObjectName::new(upstream.namespace.as_str(), upstream.service.as_str());
-        (What::Upstream(ServicePortRef { service, port: upstream.port }), upstream.address)
-    });
+    let upstreams =
+        last.upstreams.iter().map(|upstream| (What::Upstream(upstream.service.clone()), upstream.address));
     // A file that somebody has edited must not make a sidecar listen to the world.
     fixed.chain(upstreams).filter(|(_, address)| address.ip().is_loopback()).collect()
 }

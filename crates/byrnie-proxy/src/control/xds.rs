@@ -30,7 +30,7 @@ pub(super) struct Xds {
     pub(super) client: Option<Handle>,
     driver: Option<JoinHandle<()>>,
     subscribed: BTreeSet<Key>,
-    /// Of what the snapshot held: nothing of it is sent again.
+    /// Of what the snapshot held, until there is a client: nothing of it is sent again.
     known: BTreeMap<Key, Version>,
     /// Offered to the assembler, not answered yet.
     awaiting: BTreeMap<Key, Version>,
@@ -96,7 +96,8 @@ impl Control {
         }
         let address = Arc::clone(&control_plane.address);
         let handle = self.speak(node(&self.options), &address);
-        let known = &self.xds.known;
+        // From here on the client knows what is in force.
+        let known = std::mem::take(&mut self.xds.known);
         handle.subscribe(self.xds.subscribed.iter().map(|key| (key.clone(), known.get(key).copied())));
     }
 
@@ -138,6 +139,7 @@ impl Control {
             Event::Synced => {
                 self.xds.synced = true;
                 self.xds.fresh = true;
+                self.assembler.tighten();
             }
             Event::Query { id, what } => {
                 let document = self.document(&what).to_string();
@@ -230,7 +232,6 @@ impl Control {
                 continue;
             }
             self.xds.rejected.remove(key);
-            self.xds.known.insert(key.clone(), version);
             if let Some(client) = &self.xds.client {
                 client.ack(key, version);
             }

@@ -72,7 +72,7 @@ fn labels(exchange: &Exchange, endpoint: Option<&Arc<Endpoint>>) -> Labels {
     };
     match exchange.direction {
         Direction::Outbound => {
-            outbound_labels(base, &process.workload, endpoint.map(|endpoint| &endpoint.plan))
+            outbound_labels(base, &process.workload, endpoint.map(|endpoint| &*endpoint.plan))
         }
         Direction::Inbound => Labels {
             destination: Some(process.workload.clone()),

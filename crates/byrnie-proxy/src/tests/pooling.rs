@@ -145,5 +145,12 @@ fn the_future_of_a_connection_stays_small() {
         let front = Front::new(Entrance::Gateway(8000), None, roads.gateway);
         let http = size_of_val(&crate::http::serve(worker, &front, stream));
         assert!(http <= 4096, "{http} bytes");
+        // One for each service that a workload calls.
+        let (seats, entrance) = (Arc::from([]), Entrance::Gateway(8000));
+        let stop = tokio_util::sync::CancellationToken::new();
+        let (worker, full, tuned) = (Rc::clone(worker), Cell::default(), Cell::default());
+        let door = crate::accept::Door { worker, seats, listener, entrance, stop, full, tuned };
+        let accepting = size_of_val(&crate::accept::accept(Rc::new(door)));
+        assert!(accepting <= 192, "{accepting} bytes");
     });
 }

@@ -45,10 +45,17 @@ pub(super) struct Session {
 struct Subscription {
     /// Acknowledged: in force.
     held: Option<Version>,
-    /// Given to the caller, not answered yet; with the response of the current stream that brought it.
-    offered: Option<(Version, Option<u64>)>,
+    /// Boxed: most of the time there is none, and there are thousands of these.
+    offered: Option<Box<Offered>>,
     /// On this stream.
     answered: bool,
+}
+
+/// Given to the caller, not answered yet.
+struct Offered {
+    version: Version,
+    /// The response of the current stream that brought it.
+    nonce: Option<u64>,
 }
 
 impl Session {
@@ -99,7 +106,7 @@ impl Session {
         if !stream.subscribe.remove(key) {
             stream.unsubscribe.insert(key.clone());
         }
-        if let Some((_, Some(nonce))) = gone.offered {
+        if let Some(nonce) = gone.offered.and_then(|offered| offered.nonce) {
             stream.settle(nonce, key, None);
         }
     }
@@ -193,8 +200,8 @@ impl Session {
     pub(super) fn on_disconnected(&mut self, reason: String) {
         self.stream = None;
         for subscription in self.subscriptions.values_mut() {
-            if let Some((_, nonce)) = &mut subscription.offered {
-                *nonce = None;
+            if let Some(offered) = &mut subscription.offered {
+                offered.nonce = None;
             }
         }
         self.taps.clear();
@@ -271,6 +278,9 @@ impl Session {
             stream.reject(nonce, rejection(update.key, error.code(), &error.to_string()));
             return;
         };
+        // The text of the one that was subscribed to is shared by all who have it.
+        let known = self.subscriptions.get_key_value(&key).map(|(known, _)| known.clone());
+        let key = known.unwrap_or(key);
         // Nobody asks for it any more: counts as acknowledged.
         let Some(subscription) = self.subscriptions.get_mut(&key) else {
             return;
@@ -291,15 +301,15 @@ impl Session {
             self.events.push_back(Event::Update { key, version, resource });
             return;
         }
-        let before = subscription.offered.replace((version, Some(nonce)));
-        if let Some((_, Some(superseded))) = before {
+        let before = subscription.offered.replace(Box::new(Offered { version, nonce: Some(nonce) }));
+        if let Some(superseded) = before.as_ref().and_then(|before| before.nonce) {
             stream.settle(superseded, &key, None);
         }
         if let Some(response) = stream.responses.get_mut(&nonce) {
             response.unsettled.insert(key.clone());
         }
         // The caller has this very version in hands since before a reconnect: it will answer once.
-        if before.is_none_or(|(offered, _)| offered != version) {
+        if before.is_none_or(|before| before.version != version) {
             self.events.push_back(Event::Update { key, version, resource });
         }
     }
@@ -309,10 +319,9 @@ impl Session {
         let Some(subscription) = self.subscriptions.get_mut(key) else {
             return false;
         };
-        match subscription.offered {
-            Some((offered, nonce)) if offered == version => {
-                subscription.offered = None;
-                if let (Some(stream), Some(nonce)) = (&mut self.stream, nonce) {
+        match subscription.offered.take_if(|offered| offered.version == version) {
+            Some(offered) => {
+                if let (Some(stream), Some(nonce)) = (&mut self.stream, offered.nonce) {
                     stream.settle(nonce, key, rejected);
                 }
                 true
@@ -324,6 +333,8 @@ impl Session {
     fn tell_when_synced(&mut self) {
         if self.unanswered == 0 && self.stream.is_some() && !self.synced {
             self.synced = true;
+            // Keys that came in order leave a tree half empty.
+            self.subscriptions = std::mem::take(&mut self.subscriptions).into_iter().collect();
             self.events.push_back(Event::Synced);
         }
     }

@@ -44,7 +44,7 @@ pub(super) fn inbound_from_proto(wire: pb::InboundPolicy) -> Result<InboundPolic
         workload: at("workload", name(&wire.workload))?,
         identity: at("identity", identity(&wire.identity))?,
         ports: list("ports", wire.ports, MAX_LIST, port_from_proto)?,
-        authorization: list("authorization", wire.authorization, MAX_LIST, policy_from_proto)?,
+        authorization: list("authorization", wire.authorization, MAX_LIST, policy_from_proto)?.into(),
         default_action: at("default_action", default_from_proto(wire.default_action))?,
         controls: list("controls", wire.controls, MAX_LIST, inbound_controls_from_proto)?,
         locality: at("locality", short(wire.locality))?,

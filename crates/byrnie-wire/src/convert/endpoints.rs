@@ -1,5 +1,7 @@
 //! `Endpoints`.
 
+use std::sync::Arc;
+
 use byrnie_plan::{Dialect, Endpoint, Endpoints, Hop, PortEndpoints};
 
 use super::field::{
@@ -27,14 +29,16 @@ pub(super) fn from_proto(wire: pb::Endpoints) -> Result<Endpoints, DecodeError> 
 fn port_to_proto(port: &PortEndpoints) -> pb::PortEndpoints {
     pb::PortEndpoints {
         port: port.port.into(),
-        endpoints: port.endpoints.iter().map(endpoint_to_proto).collect(),
+        endpoints: port.endpoints.iter().map(|one| endpoint_to_proto(one)).collect(),
     }
 }
 
 fn port_from_proto(wire: pb::PortEndpoints) -> Result<PortEndpoints, DecodeError> {
     Ok(PortEndpoints {
         port: at("port", port(wire.port))?,
-        endpoints: list("endpoints", wire.endpoints, MAX_ENDPOINTS, endpoint_from_proto)?,
+        endpoints: list("endpoints", wire.endpoints, MAX_ENDPOINTS, |one| {
+            endpoint_from_proto(one).map(Arc::new)
+        })?,
     })
 }
 

@@ -63,7 +63,7 @@ pub fn decode(key: &Key, version: Version, bytes: &[u8]) -> Result<Resource, Dec
         return Err(DecodeError::new(Problem::NotCanonical));
     }
     match resource.key() {
-        own if own == *key => Ok(resource),
+        own if own == *key => Ok(resource.named(key)),
         own => Err(DecodeError::new(Problem::WrongKey(own.to_string()))),
     }
 }
@@ -92,10 +92,10 @@ fn from_proto(resource: pb::Resource) -> Result<Resource, DecodeError> {
         Kind::Endpoints(r) => Resource::Endpoints(endpoints::from_proto(r)?),
         Kind::Routes(r) => Resource::Routes(route::from_proto(r)?),
         Kind::GatewayRoutes(r) => Resource::GatewayRoutes(route::gateway_from_proto(r)?),
-        Kind::InboundPolicy(r) => Resource::InboundPolicy(authorization::inbound_from_proto(r)?),
+        Kind::InboundPolicy(r) => Resource::InboundPolicy(Box::new(authorization::inbound_from_proto(r)?)),
         Kind::Upstreams(r) => Resource::Upstreams(settings::upstreams_from_proto(r)?),
         Kind::Names(r) => Resource::Names(names::from_proto(r)?),
         Kind::TrustBundle(r) => Resource::TrustBundle(settings::bundle_from_proto(r)?),
-        Kind::MeshSettings(r) => Resource::MeshSettings(settings::mesh_from_proto(r)?),
+        Kind::MeshSettings(r) => Resource::MeshSettings(Box::new(settings::mesh_from_proto(r)?)),
     })
 }

@@ -39,7 +39,7 @@ same_names!(
 pub(super) fn to_proto(routes: &Routes) -> pb::Routes {
     pb::Routes {
         service: routes.service.to_string(),
-        client_namespace: routes.client_namespace.clone(),
+        client_namespace: routes.client_namespace.as_deref().map(str::to_owned),
         ports: routes
             .ports
             .iter()
@@ -63,7 +63,7 @@ pub(super) fn from_proto(wire: pb::Routes) -> Result<Routes, DecodeError> {
     ascending("ports", &ports, |port| port.port)?;
     Ok(Routes {
         service: at("service", name(&wire.service))?,
-        client_namespace: maybe("client_namespace", wire.client_namespace, filled)?,
+        client_namespace: maybe("client_namespace", wire.client_namespace, filled)?.map(Into::into),
         ports,
     })
 }

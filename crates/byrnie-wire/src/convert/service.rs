@@ -48,7 +48,7 @@ pub(super) fn from_proto(service: pb::Service) -> Result<Service, DecodeError> {
     Ok(Service {
         name: at("name", name(&service.name))?,
         ports,
-        settings: required("settings", service.settings, settings_from_proto)?,
+        settings: required("settings", service.settings, settings_from_proto)?.into(),
         controls: controls_from_proto(service.controls)?,
         overrides: at("overrides", overrides::from_proto(service.overrides))?,
     })

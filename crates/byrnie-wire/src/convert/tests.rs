@@ -5,9 +5,7 @@ mod driver;
 mod refusals;
 mod strategies;
 
-use byrnie_plan::{
-    AccessLog, AppProtocol, Key, MeshSettings, ObjectName, Resource, Service, ServicePort, TrafficSettings,
-};
+use byrnie_plan::{AccessLog, AppProtocol, Key, MeshSettings, ObjectName, Resource, Service, ServicePort};
 use proptest::prelude::*;
 
 use super::{decode, encode};
@@ -49,10 +47,12 @@ proptest! {
 
 #[test]
 fn defaults_round_trip() {
-    let settings =
-        Resource::MeshSettings(MeshSettings { access_log: AccessLog::All, ..MeshSettings::default() });
+    let settings = Resource::MeshSettings(Box::new(MeshSettings {
+        access_log: AccessLog::All,
+        ..MeshSettings::default()
+    }));
     round_trip(&settings).unwrap();
-    round_trip(&Resource::MeshSettings(MeshSettings::default())).unwrap();
+    round_trip(&Resource::MeshSettings(Box::default())).unwrap();
 }
 
 /// A release that changes these bytes makes every proxy fetch everything anew: only on purpose.
@@ -61,7 +61,7 @@ fn the_encoding_is_pinned() {
     let service = Resource::Service(Box::new(Service {
         name: ObjectName::new("shop", "web"),
         ports: vec![ServicePort { name: "http".into(), port: 80, protocol: AppProtocol::Http1 }],
-        settings: TrafficSettings::default(),
+        settings: Default::default(),
         controls: None,
         overrides: byrnie_plan::InboundOverrides::default(),
     }));

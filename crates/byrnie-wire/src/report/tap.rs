@@ -56,7 +56,6 @@ pub struct TapEvent {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a thousand wait at most; most of them are starts")]
 pub enum TapWhat {
     /// The request came.
     Start(TapStart),

@@ -90,7 +90,6 @@ pub struct Rejection {
 
 /// What a stream is told from the control plane's side.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "lives from the wait for it to its handling, never in a queue")]
 pub enum Order {
     /// These keys may have changed.
     Changed(Vec<Key>),

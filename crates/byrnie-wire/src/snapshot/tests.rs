@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use byrnie_plan::{MeshSettings, ObjectName, TrustBundle, Upstreams};
+use byrnie_plan::{ObjectName, TrustBundle, Upstreams};
 
 use super::*;
 use crate::convert::encode;
@@ -15,13 +15,9 @@ fn resources() -> Vec<(Key, Encoded)> {
         http_proxy: true,
         overrides: Vec::new(),
     };
-    [
-        Resource::TrustBundle(bundle),
-        Resource::MeshSettings(MeshSettings::default()),
-        Resource::Upstreams(upstreams),
-    ]
-    .map(|resource| (resource.key(), encode(&resource)))
-    .to_vec()
+    [Resource::TrustBundle(bundle), Resource::MeshSettings(Box::default()), Resource::Upstreams(upstreams)]
+        .map(|resource| (resource.key(), encode(&resource)))
+        .to_vec()
 }
 
 fn written() -> Vec<u8> {

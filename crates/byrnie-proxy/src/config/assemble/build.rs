@@ -64,7 +64,7 @@ impl Build<'_, '_> {
         Some(match same {
             Some(before) => Arc::clone(before),
             None => {
-                let name = Arc::new(name.clone());
+                let name = Arc::clone(&cluster.service);
                 Arc::new(Destination { name, protocol, http, tcp, cluster, overrides, settings })
             }
         })
@@ -88,7 +88,7 @@ impl Build<'_, '_> {
 
     /// The consumer's routes where they exist, else the producer's.
     fn routes(&mut self, name: &ServicePortRef) -> Option<Compiled> {
-        let own_namespace = self.assembler.own.namespace.clone();
+        let own_namespace = Arc::clone(&self.assembler.namespace);
         let key = |client_namespace| Key::Routes { service: name.service.clone(), client_namespace };
         for key in [key(Some(own_namespace)), key(None)] {
             let Some(Held { resource: Resource::Routes(routes), revision }) = self.assembler.held.get(&key)

@@ -1,6 +1,7 @@
 //! Services that the workload has called by their virtual address: subscribed to from the first call on.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use byrnie_plan::{Key, NAME_SHARDS, ObjectName};
 
@@ -44,7 +45,7 @@ impl Called {
     }
 
     /// What must be subscribed to for it.
-    pub(super) fn keys(&self, own_namespace: &str) -> Vec<Key> {
+    pub(super) fn keys(&self, own_namespace: &Arc<str>) -> Vec<Key> {
         let mut keys = Vec::new();
         if self.captures {
             keys.extend((0..NAME_SHARDS).map(Key::Names));

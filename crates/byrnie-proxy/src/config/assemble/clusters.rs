@@ -7,7 +7,7 @@ use std::sync::Arc;
 use byrnie_decide::{RetryBudget, Time};
 use byrnie_plan::{
     BackendTarget, Endpoints, InvalidBackend, Key, ObjectName, ProxyHeader, Resource, Service, ServicePort,
-    ServicePortRef, TrafficSettings,
+    ServicePortRef,
 };
 use foldhash::HashMap;
 
@@ -42,8 +42,6 @@ pub(super) struct Round<'a> {
     /// What connections to applications begin with where nothing else is said.
     begin_with: ProxyHeader,
     clusters: HashMap<ClusterKey, Arc<Cluster>>,
-    /// The last ones: most services have the same.
-    settings: Arc<TrafficSettings>,
     budgets: HashMap<ServicePortRef, Arc<RetryBudget>>,
     /// Those of before, once one is looked for.
     budgets_before: Option<HashMap<&'a ServicePortRef, &'a Arc<RetryBudget>>>,
@@ -97,7 +95,8 @@ impl Clusters {
 
     /// Swaps the endpoints of a cluster for copies, which has its own. Gives those that are gone.
     fn refresh_copies(&self, key: &ClusterKey, cluster: &Cluster, now: Time) -> Vec<Arc<Endpoint>> {
-        let plan: Vec<byrnie_plan::Endpoint> = self.members(key).iter().map(|e| e.plan.clone()).collect();
+        let plan: Vec<Arc<byrnie_plan::Endpoint>> =
+            self.members(key).iter().map(|e| e.plan.clone()).collect();
         let current = cluster.endpoints.load().endpoints.clone();
         let (kept, gone) = merge(current, &plan, &mut Peers::default(), now);
         cluster.set_endpoints(kept);
@@ -137,7 +136,7 @@ impl Clusters {
 /// Endpoints as the plan has them, those that are known taken over; and those that are gone.
 fn merge(
     known: Vec<Arc<Endpoint>>,
-    plan: &[byrnie_plan::Endpoint],
+    plan: &[Arc<byrnie_plan::Endpoint>],
     peers: &mut Peers,
     now: Time,
 ) -> (Vec<Arc<Endpoint>>, Vec<Arc<Endpoint>>) {
@@ -157,7 +156,7 @@ fn merge(
                 let changed = by_address.get(&plan.address).into_iter().flatten();
                 let since =
                     changed.filter(|old| old.plan.workload == plan.workload).map(|old| old.since).min();
-                let endpoint = Endpoint::behind(peers.get(plan.address, &plan.hop), plan.clone(), now);
+                let endpoint = Endpoint::behind(peers.get(plan.address, &plan.hop), Arc::clone(plan), now);
                 Arc::new(endpoint.known_since(since.unwrap_or(now)))
             })
         })
@@ -183,7 +182,6 @@ impl<'a> Round<'a> {
             own_locality: own_locality.into(),
             begin_with,
             clusters: HashMap::default(),
-            settings: Arc::default(),
             budgets: HashMap::default(),
             budgets_before: None,
         }
@@ -226,17 +224,18 @@ impl<'a> Round<'a> {
         let same = before.filter(|before| {
             before.protocol == port.protocol
                 && before.begins_with == begins_with
-                && *before.settings == *settings
+                && (Arc::ptr_eq(&before.settings, settings) || *before.settings == **settings)
                 && before.controls.as_ref().map(|controls| &controls.plan) == controls
                 && (settings.locality.is_none() || before.own_locality == self.own_locality)
         });
         let cluster = match same {
             Some(before) => Arc::clone(before),
             None => {
-                let (budget, settings) = (self.budget(&key), self.settings(settings));
+                let (budget, settings) = (self.budget(&key), Arc::clone(settings));
                 let mut members = self.before.members(&key);
                 if key.carries == Carries::Copies {
-                    let plan: Vec<byrnie_plan::Endpoint> = members.iter().map(|e| e.plan.clone()).collect();
+                    let plan: Vec<Arc<byrnie_plan::Endpoint>> =
+                        members.iter().map(|e| e.plan.clone()).collect();
                     members = merge(Vec::new(), &plan, &mut Peers::default(), Time::ZERO).0;
                 }
                 let cluster = Cluster::new(service.clone(), port.protocol, settings, budget, members);
@@ -268,13 +267,6 @@ impl<'a> Round<'a> {
         let before = self.budgets_before.get_or_insert_with(|| self.before.budgets());
         let make = || before.get(&key.service).map(|budget| Arc::clone(budget)).unwrap_or_default();
         Arc::clone(self.budgets.entry(key.service.clone()).or_insert_with(make))
-    }
-
-    fn settings(&mut self, settings: &TrafficSettings) -> Arc<TrafficSettings> {
-        if *self.settings != *settings {
-            self.settings = Arc::new(settings.clone());
-        }
-        Arc::clone(&self.settings)
     }
 
     /// What this round has used; clusters that nobody uses any more are not among them.

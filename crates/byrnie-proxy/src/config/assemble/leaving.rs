@@ -84,7 +84,7 @@ mod tests {
             workload: "shop/web-1".parse().unwrap(),
             identity: format!("spiffe://cluster.local/ns/shop/sa/{account}").parse().unwrap(),
             ports: ports.iter().map(port).collect(),
-            authorization: Vec::new(),
+            authorization: Default::default(),
             default_action: DefaultAction::Deny,
             controls: Vec::new(),
         }

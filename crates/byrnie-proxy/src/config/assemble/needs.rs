@@ -1,5 +1,7 @@
 //! Which resources refer to which.
 
+use std::sync::Arc;
+
 use byrnie_plan::{Backend, BackendTarget, Filter, HttpTable, Key, ObjectName, Resource, TcpRule};
 
 use crate::process::Role;
@@ -26,7 +28,7 @@ pub(super) fn of_proxy(own: &ObjectName, role: Role) -> [Key; 4] {
 }
 
 /// What a resource refers to.
-pub(super) fn of_resource(resource: &Resource, own_namespace: &str) -> Vec<Key> {
+pub(super) fn of_resource(resource: &Resource, own_namespace: &Arc<str>) -> Vec<Key> {
     let mut keys = Vec::new();
     match resource {
         Resource::Upstreams(upstreams) => {
@@ -55,10 +57,10 @@ pub(super) fn of_resource(resource: &Resource, own_namespace: &str) -> Vec<Key> 
 }
 
 /// What must be known of a service to call it.
-pub(super) fn push_called(keys: &mut Vec<Key>, service: &ObjectName, own_namespace: &str) {
+pub(super) fn push_called(keys: &mut Vec<Key>, service: &ObjectName, own_namespace: &Arc<str>) {
     let routes = |client_namespace| Key::Routes { service: service.clone(), client_namespace };
     push_service(keys, service);
-    keys.extend([routes(None), routes(Some(own_namespace.to_owned()))]);
+    keys.extend([routes(None), routes(Some(Arc::clone(own_namespace)))]);
 }
 
 fn of_table(keys: &mut Vec<Key>, table: &HttpTable) {

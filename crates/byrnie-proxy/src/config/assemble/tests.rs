@@ -4,7 +4,7 @@ use byrnie_plan::{
     AppProtocol, AuthorizationPolicy, Backend, BackendTarget, ConnectionLimits, DefaultAction, Dialect,
     Endpoints, Filter, GatewayListener, HeaderModifier, Hop, HostPattern, HttpMatch, HttpRule, HttpTable,
     InboundPort, ListenerProtocol, PathMatch, PortEndpoints, PortRoutes, RouteKind, RouteName, Routes,
-    Service, ServicePort, ServicePortRef, Timeouts, TrafficSettings, Upstream, WorkloadIdentity,
+    Service, ServicePort, ServicePortRef, Timeouts, Upstream, WorkloadIdentity,
 };
 
 use super::*;
@@ -29,7 +29,7 @@ fn service(service: &str, protocol: AppProtocol) -> Resource {
     Resource::Service(Box::new(Service {
         name: name(service),
         ports: vec![port],
-        settings: TrafficSettings::default(),
+        settings: Default::default(),
         controls: None,
         overrides: Default::default(),
     }))
@@ -47,7 +47,8 @@ fn endpoints(service: &str, list: &[(u16, &str)]) -> Resource {
         uid: String::new(),
         labels: vec![("version".into(), (*version).into())],
     };
-    let ports = vec![PortEndpoints { port: 80, endpoints: list.iter().map(endpoint).collect() }];
+    let ports =
+        vec![PortEndpoints { port: 80, endpoints: list.iter().map(endpoint).map(Arc::new).collect() }];
     Resource::Endpoints(Endpoints { service: name(service), ports })
 }
 
@@ -95,7 +96,7 @@ fn everything() -> PathMatch {
 
 fn routes(service: &str, client: Option<&str>, table: HttpTable) -> Resource {
     let ports = vec![PortRoutes { port: 80, http: Some(table), tcp: Vec::new() }];
-    Resource::Routes(Routes { service: name(service), client_namespace: client.map(str::to_owned), ports })
+    Resource::Routes(Routes { service: name(service), client_namespace: client.map(Into::into), ports })
 }
 
 fn inbound(ports: &[u16], authorization: Vec<AuthorizationPolicy>) -> Resource {
@@ -107,17 +108,17 @@ fn inbound(ports: &[u16], authorization: Vec<AuthorizationPolicy>) -> Resource {
         services: vec![port_of("shop/bot")],
         overrides: Default::default(),
     };
-    Resource::InboundPolicy(InboundPolicy {
+    Resource::InboundPolicy(Box::new(InboundPolicy {
         locality: String::new(),
         health_checks: Vec::new(),
         overrides: Default::default(),
         workload: name("shop/bot"),
         identity: identity("bot"),
         ports: ports.iter().map(port).collect(),
-        authorization,
+        authorization: authorization.into(),
         default_action: DefaultAction::AllowAuthenticated,
         controls: Vec::new(),
-    })
+    }))
 }
 
 /// An assembler with its control plane: what is offered is in force, or waits, when `offer` returns.
@@ -272,7 +273,8 @@ fn an_endpoint_with_another_identity_is_another_one() {
     let mut bench = Bench::calling_web();
     let before = first(&bench.cluster("shop/web"));
     let Resource::Endpoints(mut changed) = endpoints("shop/web", &[(1, "v1"), (2, "v2")]) else { panic!() };
-    changed.ports[0].endpoints[0].hop = Hop::Mesh { identity: identity("thief"), dialect: Dialect::Byrnie };
+    Arc::make_mut(&mut changed.ports[0].endpoints[0]).hop =
+        Hop::Mesh { identity: identity("thief"), dialect: Dialect::Byrnie };
     bench.offer(Resource::Endpoints(changed));
     assert!(!Arc::ptr_eq(&before, &first(&bench.cluster("shop/web"))));
     assert!(Arc::ptr_eq(&before, &bench.vanished[0]));
@@ -286,7 +288,8 @@ fn a_cluster_is_replaced_only_for_other_settings_or_protocol() {
     assert!(Arc::ptr_eq(&before, &bench.cluster("shop/web")));
     assert!(Arc::ptr_eq(&destination, &bench.destination("shop/web").unwrap()));
     let Resource::Service(mut changed) = service("shop/web", AppProtocol::Detect) else { panic!() };
-    changed.settings.limits = ConnectionLimits { max_connections: 1, ..ConnectionLimits::default() };
+    Arc::make_mut(&mut changed.settings).limits =
+        ConnectionLimits { max_connections: 1, ..ConnectionLimits::default() };
     bench.offer(Resource::Service(changed));
     let after = bench.cluster("shop/web");
     assert!(!Arc::ptr_eq(&before, &after));

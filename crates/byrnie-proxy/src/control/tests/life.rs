@@ -4,7 +4,7 @@ use byrnie_net::socket::{DEFAULT_BACKLOG, listen};
 use byrnie_plan::{
     AppProtocol, DefaultAction, Endpoints, GatewayListener, GatewayRoutes, HttpTable, InboundPolicy,
     InboundPort, ListenerProtocol, MeshSettings, PortEndpoints, Service, ServicePort, ServicePortRef,
-    TrafficSettings, Upstream, Upstreams,
+    Upstream, Upstreams,
 };
 
 use super::*;
@@ -21,17 +21,17 @@ fn inbound(workload: &str, account: &str) -> Resource {
         services: vec![ServicePortRef { service: name("shop/web"), port: 80 }],
         overrides: Default::default(),
     };
-    Resource::InboundPolicy(InboundPolicy {
+    Resource::InboundPolicy(Box::new(InboundPolicy {
         locality: String::new(),
         health_checks: Vec::new(),
         overrides: Default::default(),
         workload: name(workload),
         identity: identity_of(account),
         ports: vec![port],
-        authorization: Vec::new(),
+        authorization: Default::default(),
         default_action: DefaultAction::AllowAuthenticated,
         controls: Vec::new(),
-    })
+    }))
 }
 
 /// All that a sidecar holds which calls one service.
@@ -40,10 +40,10 @@ fn sidecar(home: &Home) -> Vec<Resource> {
     let port = ServicePort { name: String::new(), port: 80, protocol: AppProtocol::Http1 };
     vec![
         Resource::TrustBundle(home.bundle()),
-        Resource::MeshSettings(MeshSettings {
+        Resource::MeshSettings(Box::new(MeshSettings {
             drain_timeout: Duration::from_secs(1),
             ..MeshSettings::default()
-        }),
+        })),
         inbound("shop/web-1", "web"),
         Resource::Upstreams(Upstreams {
             workload: name("shop/web-1"),
@@ -54,7 +54,7 @@ fn sidecar(home: &Home) -> Vec<Resource> {
         Resource::Service(Box::new(Service {
             name: web.clone(),
             ports: vec![port],
-            settings: TrafficSettings::default(),
+            settings: Default::default(),
             controls: None,
             overrides: Default::default(),
         })),
@@ -89,7 +89,7 @@ async fn a_proxy_with_a_past_serves_without_a_control_plane_and_keeps_its_addres
     let addresses = Addresses::read(&home.state());
     let (admin, mesh) = (addresses.admin.unwrap(), addresses.mesh.unwrap());
     assert!(addresses.http_proxy.is_some());
-    assert_eq!((addresses.upstreams.len(), addresses.upstreams[0].port), (1, 80));
+    assert_eq!((addresses.upstreams.len(), addresses.upstreams[0].service.port), (1, 80));
     proves(&home, mesh, "web").await.unwrap();
     assert!(proves(&home, mesh, "other").await.is_err());
     assert_eq!(get(admin, "/ready"), (200, "ready\n".into()));

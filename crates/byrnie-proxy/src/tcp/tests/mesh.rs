@@ -186,7 +186,7 @@ impl Accepts {
             workload,
             identity: worker.process.identity().unwrap(),
             ports: Vec::new(),
-            authorization: Vec::new(),
+            authorization: Default::default(),
             default_action: DefaultAction::AllowAuthenticated,
             controls: Vec::new(),
         });

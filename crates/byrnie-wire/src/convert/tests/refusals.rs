@@ -27,7 +27,7 @@ fn service(change: impl FnOnce(&mut pb::Service)) -> (String, &'static str) {
             port: 80,
             protocol: byrnie_plan::AppProtocol::Detect,
         }],
-        settings: byrnie_plan::TrafficSettings::default(),
+        settings: Default::default(),
         controls: None,
         overrides: byrnie_plan::InboundOverrides::default(),
     });

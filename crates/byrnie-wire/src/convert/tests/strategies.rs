@@ -1,6 +1,7 @@
 //! Any resource that the compiler could make.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use byrnie_plan::*;
@@ -27,7 +28,7 @@ fn some_text() -> impl Strategy<Value = String> {
 }
 
 fn object() -> impl Strategy<Value = ObjectName> {
-    (word(), word()).prop_map(|(namespace, name)| ObjectName { namespace, name })
+    (word(), word()).prop_map(|(namespace, name)| ObjectName::new(namespace, name))
 }
 
 fn identity() -> impl Strategy<Value = WorkloadIdentity> {
@@ -75,7 +76,13 @@ fn service() -> impl Strategy<Value = Service> {
     let ports = (any_text(), port(), protocol());
     let ports = ports.prop_map(|(name, port, protocol)| ServicePort { name, port, protocol });
     (object(), by_port(ports, |port| port.port), settings(), boxed_controls(), overrides()).prop_map(
-        |(name, ports, settings, controls, overrides)| Service { name, ports, settings, controls, overrides },
+        |(name, ports, settings, controls, overrides)| Service {
+            name,
+            ports,
+            settings: settings.into(),
+            controls,
+            overrides,
+        },
     )
 }
 
@@ -241,7 +248,10 @@ fn endpoints() -> impl Strategy<Value = Endpoints> {
             labels,
             uid,
         });
-    let ports = (port(), vec(endpoint, 0..4)).prop_map(|(port, endpoints)| PortEndpoints { port, endpoints });
+    let ports = (port(), vec(endpoint, 0..4)).prop_map(|(port, endpoints)| PortEndpoints {
+        port,
+        endpoints: endpoints.into_iter().map(Arc::new).collect(),
+    });
     (object(), by_port(ports, |port| port.port)).prop_map(|(service, ports)| Endpoints { service, ports })
 }
 
@@ -394,8 +404,9 @@ fn tcp() -> impl Strategy<Value = TcpRule> {
 fn routes() -> impl Strategy<Value = Routes> {
     let ports = (port(), of(table()), vec((host(), tcp()), 0..3));
     let ports = ports.prop_map(|(port, http, tcp)| PortRoutes { port, http, tcp });
-    (object(), of(word()), by_port(ports, |port| port.port))
-        .prop_map(|(service, client_namespace, ports)| Routes { service, client_namespace, ports })
+    (object(), of(word()), by_port(ports, |port| port.port)).prop_map(|(service, client_namespace, ports)| {
+        Routes { service, client_namespace: client_namespace.map(Into::into), ports }
+    })
 }
 
 fn gateway() -> impl Strategy<Value = GatewayRoutes> {
@@ -472,7 +483,7 @@ fn inbound() -> impl Strategy<Value = InboundPolicy> {
             workload,
             identity,
             ports,
-            authorization,
+            authorization: authorization.into(),
             default_action,
             controls,
         },
@@ -582,10 +593,10 @@ pub fn resource() -> impl Strategy<Value = Resource> {
         endpoints().prop_map(Resource::Endpoints),
         routes().prop_map(Resource::Routes),
         gateway().prop_map(Resource::GatewayRoutes),
-        inbound().prop_map(Resource::InboundPolicy),
+        inbound().prop_map(|policy| Resource::InboundPolicy(Box::new(policy))),
         upstreams.prop_map(Resource::Upstreams),
         bundle.prop_map(Resource::TrustBundle),
-        mesh().prop_map(Resource::MeshSettings),
+        mesh().prop_map(|settings| Resource::MeshSettings(Box::new(settings))),
         names().prop_map(Resource::Names),
     ]
 }

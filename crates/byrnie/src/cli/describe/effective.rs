@@ -181,7 +181,7 @@ impl World {
         {
             let origin = "spec.serviceAccount".to_owned();
             values.insert("identity".to_owned(), (policy.identity.to_string(), origin));
-            for policy in &policy.authorization {
+            for policy in policy.authorization.iter() {
                 let mode = if policy.dry_run { " (dry run)" } else { "" };
                 let value = format!("{:?}{mode}", policy.action).to_uppercase();
                 let origin = format!("AuthorizationPolicy {}", policy.name);
