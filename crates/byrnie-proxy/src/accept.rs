@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::front::Entrance;
 use crate::process::{NoPlace, OpenConnection, Process};
-use crate::room::{LOOK, PATIENCE};
+use crate::room::{LOOK, Patience};
 use crate::tuned::Tuned;
 use crate::woken::when_woken;
 use crate::worker::Worker;
@@ -146,7 +146,7 @@ async fn run(
                         listener,
                         entrance,
                         stop,
-                        full: Cell::default(),
+                        patience: Patience::default(),
                         tuned: Cell::default(),
                     })))),
                     Err(error) => tracing::error!("a listening socket could not be used: {error}"),
@@ -196,8 +196,8 @@ pub struct Door {
     pub entrance: Entrance,
     /// Ends it.
     pub stop: CancellationToken,
-    /// Since when connections wait for room.
-    pub full: Cell<Option<Instant>>,
+    /// Of connections that wait for room.
+    pub patience: Patience,
     /// What its connections inherit of it.
     pub tuned: Cell<Tuned>,
 }
@@ -269,9 +269,7 @@ async fn place(door: &Door) -> Option<OpenConnection> {
             Err(NoPlace::Refused) => return None,
             Err(NoPlace::Yet) => {}
         }
-        let since = door.full.get().unwrap_or_else(Instant::now);
-        door.full.set(Some(since));
-        if since.elapsed() >= PATIENCE || door.stop.is_cancelled() {
+        if door.patience.ends() || door.stop.is_cancelled() {
             process.counters.limit_shed.inc();
             return None;
         }
@@ -290,8 +288,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Gives a connection to the worker that has fewest; keeps it when that is this one.
 fn hand_over(door: &Door, stream: TcpStream, remote: SocketAddr, place: OpenConnection) {
-    let Door { worker, seats, entrance, full, .. } = door;
-    full.set(None);
+    let Door { worker, seats, entrance, patience, .. } = door;
+    patience.renew();
     let least = (0..seats.len()).min_by_key(|i| seats.get(*i).map(|seat| seat.connections.load(Relaxed)));
     let Some((index, seat)) = least.and_then(|index| Some((index, seats.get(index)?))) else { return };
     let other = if index == worker.index { None } else { seat.orders.try_reserve().ok() };

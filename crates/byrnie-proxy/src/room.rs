@@ -18,10 +18,13 @@ use crate::process::Process;
 
 /// How long connections wait for room before they are refused: shorter than clients wait, and long enough for idle
 /// connections to go.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A worker that needs longer than this for a turn of all that is ready has more to do than it can.
 const LATE: Duration = Duration::from_millis(250);
+
+/// After which a look says nothing about now any more: longer than a turn takes where there is too much to do.
+const FORGOTTEN: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether there is room.
 pub const LOOK: Duration = Duration::from_millis(5);
@@ -121,10 +124,36 @@ impl Room {
 /// turn and there is room. Meanwhile what was said is the kernel's.
 pub struct Line {
     turn: Semaphore,
-    /// Since when there has been no room.
-    full: Cell<Option<Instant>>,
+    patience: Patience,
     /// How long the worker's last turn of all that is ready took.
     turn_took: Cell<Duration>,
+}
+
+/// How long there has been no room, for those who wait one behind the other.
+#[derive(Default)]
+pub struct Patience(Cell<Option<Denied>>);
+
+/// Since when, and when it was looked last.
+#[derive(Clone, Copy)]
+struct Denied {
+    since: Instant,
+    last: Instant,
+}
+
+impl Patience {
+    /// There is room.
+    pub fn renew(&self) {
+        self.0.set(None);
+    }
+
+    /// There is none: whether that has been so for `PATIENCE`. When nobody has looked for long, it begins anew.
+    pub fn ends(&self) -> bool {
+        let now = Instant::now();
+        let known = self.0.get().filter(|denied| now - denied.last < FORGOTTEN);
+        let since = known.map_or(now, |denied| denied.since);
+        self.0.set(Some(Denied { since, last: now }));
+        now - since >= PATIENCE
+    }
 }
 
 /// There is no room, and has not been for a while.
@@ -138,7 +167,7 @@ impl From<Full> for ProxyError {
 
 impl Default for Line {
     fn default() -> Self {
-        Self { turn: Semaphore::new(1), full: Cell::default(), turn_took: Cell::default() }
+        Self { turn: Semaphore::new(1), patience: Patience::default(), turn_took: Cell::default() }
     }
 }
 
@@ -155,7 +184,7 @@ impl Line {
         self.turn_took.get() >= LATE
     }
 
-    /// Waits in line, [`PATIENCE`] at most when it is one's turn. Hold on to what this gives until what the connection
+    /// Waits in line, `PATIENCE` at most when it is one's turn. Hold on to what this gives until what the connection
     /// needs was taken.
     pub async fn pass<'a>(&self, process: &'a Process) -> Result<Option<Counted<'a>>, Full> {
         let Some(room) = process.overload.little() else { return Ok(None) };
@@ -163,12 +192,10 @@ impl Line {
         let _turn = self.turn.acquire().await;
         loop {
             if process.overload.has_room_to_ask(&process.config.load().settings) {
-                self.full.set(None);
+                self.patience.renew();
                 return Ok(Some(room.enter()));
             }
-            let since = self.full.get().unwrap_or_else(Instant::now);
-            self.full.set(Some(since));
-            if since.elapsed() >= PATIENCE {
+            if self.patience.ends() {
                 process.counters.limit_shed.inc();
                 return Err(Full);
             }
@@ -234,5 +261,18 @@ mod tests {
         assert!(line.is_late());
         line.let_others_go_on().await;
         assert!(!line.is_late(), "it has caught up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_and_begins_anew() {
+        let patience = Patience::default();
+        assert!(!patience.ends());
+        tokio::time::advance(PATIENCE).await;
+        assert!(patience.ends() && patience.ends());
+        tokio::time::advance(FORGOTTEN).await;
+        assert!(!patience.ends(), "it was long ago");
+        tokio::time::advance(PATIENCE).await;
+        patience.renew();
+        assert!(!patience.ends(), "there was room");
     }
 }

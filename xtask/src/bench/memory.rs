@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_secs(10);
 /// Connections between proxies that carried bytes are kept for one to two minutes.
 const KEPT: Duration = Duration::from_secs(130);
+/// A connection of HTTP/1 keeps its codec for half of `headerTimeout` at most.
+const AWAKE: Duration = Duration::from_secs(16);
 /// The growth after a burst that is not waited for any longer.
 const SETTLED: f64 = 1.1;
 const MIB: f64 = 1_048_576.0;
@@ -80,11 +82,15 @@ fn moments(
         eprintln!("{connections} connections of {kind}");
         let held = held::Held::open(to, connections)?;
         moments.push(look(format!("and {connections} idle connections of {kind}"))?);
+        if kind == "HTTP/1.1" {
+            std::thread::sleep(AWAKE);
+            moments.push(look(format!("the same {} s later", AWAKE.as_secs()))?);
+        }
         drop(held);
         within(SETTLING, || look(String::new()).is_ok_and(|now| now.client < before * SETTLED));
         moments.push(look("and closed again".to_owned())?);
     }
-    let (client, server) = (moments[3].client * SETTLED, moments[3].server * SETTLED);
+    let (client, server) = (moments[4].client * SETTLED, moments[4].server * SETTLED);
     let is_back = |now: &Moment| now.client < client && now.server < server;
     let start = Instant::now();
     within(KEPT, || look(String::new()).is_ok_and(|now| is_back(&now)));
@@ -100,13 +106,14 @@ fn report(moments: &[Moment], connections: usize) -> String {
     };
     let heads = ["MiB", "client's proxy, RSS", "anonymous", "server's proxy, RSS", "anonymous"];
     let mut text = table(&heads, &moments.iter().map(row).collect::<Vec<Vec<String>>>());
-    let [_, knowing, http, between, tcp, after, late] = moments else { return text };
+    let [_, knowing, http, rests, between, tcp, after, late] = moments else { return text };
     let each = |before: f64, now: f64| (now - before).max(0.0) * 1024.0 / connections as f64;
     let at_most = |what: &str, value: f64, goal: f64| Budget::at_most(what, value, None, goal);
     text.push('\n');
     text += &budget::text(&[
         at_most(&format!("RSS knowing {SERVICES} services, MiB"), knowing.client, 12.0),
-        at_most("KiB for each idle HTTP/1.1 connection, client", each(knowing.client, http.client), 4.0),
+        at_most("KiB for each HTTP/1.1 connection after its answer", each(knowing.client, http.client), 4.0),
+        at_most("KiB for each idle HTTP/1.1 connection, client", each(knowing.client, rests.client), 4.0),
         at_most("KiB for each idle TCP connection, client", each(between.client, tcp.client), 4.0),
         at_most("KiB for each idle TCP connection, server", each(between.server, tcp.server), 4.0),
         at_most("client's proxy after HTTP/1.1 / before", between.client / knowing.client, 1.5),
@@ -125,8 +132,16 @@ mod tests {
     #[test]
     fn growth_is_shared_out() {
         let moment = |client, server| Moment { name: "x".to_owned(), client, server, anonymous: [0.0; 2] };
-        let moments =
-            [(5.0, 5.0), (10.0, 5.0), (30.0, 5.0), (10.0, 5.0), (10.0, 15.0), (10.0, 9.0), (10.0, 5.0)];
+        let moments = [
+            (5.0, 5.0),
+            (10.0, 5.0),
+            (40.0, 5.0),
+            (30.0, 5.0),
+            (10.0, 5.0),
+            (10.0, 15.0),
+            (10.0, 9.0),
+            (10.0, 5.0),
+        ];
         let text = report(&moments.map(|(client, server)| moment(client, server)), 1024);
         let line = |what: &str| text.lines().find(|line| line.contains(what)).unwrap_or_default();
         assert!(line("each idle HTTP/1.1 connection, client").contains(" 20.0 "), "{text}");

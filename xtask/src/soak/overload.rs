@@ -71,6 +71,7 @@ struct Measured {
     overload: Counts,
     rate: f64,
     before: u64,
+    full: u64,
     most: u64,
     after: u64,
     recovered: Option<Duration>,
@@ -85,6 +86,7 @@ async fn measure(proxy: &mut Proxy, group: &Group, length: Duration) -> anyhow::
     let alone = crowd.in_turn(CLIENTS, CALM).await;
     ensure!(alone > 100.0, "it answers {alone:.0} requests per second, alone");
     let held = crowd.hold(HELD).await;
+    let full = group.used();
     let rate = alone * 3.0;
     let began = Instant::now();
     let (overload, most) = tokio::join!(crowd.open_loop(rate, length), group.most(began + length));
@@ -95,7 +97,7 @@ async fn measure(proxy: &mut Proxy, group: &Group, length: Duration) -> anyhow::
     tokio::time::sleep(REST).await;
     let after = group.used();
     ensure!(proxy.is_alive(), "the proxy was killed");
-    Ok(Measured { few, alone, held: held.count, overload, rate, before, most, after, recovered, again })
+    Ok(Measured { few, alone, held: held.count, overload, rate, before, full, most, after, recovered, again })
 }
 
 impl Measured {
@@ -124,8 +126,10 @@ impl Measured {
         row("later than 2 s", counts.late.to_string(), String::new());
         row("not begun: 2,000 waited already", counts.unbegun.to_string(), String::new());
         row("memory before, MiB", format!("{:.1}", mib(self.before)), String::new());
+        row("memory with these connections, MiB", format!("{:.1}", mib(self.full)), String::new());
         row("most memory, MiB", format!("{:.1}", mib(self.most)), "64".to_owned());
         let growth = self.after as f64 / self.before as f64;
+        row("memory after, MiB", format!("{:.1}", mib(self.after)), String::new());
         row("memory after / before", format!("{growth:.2}"), format!("≤ {GROWTH}"));
         let recovered =
             self.recovered.map_or("never".to_owned(), |took| format!("{:.1}", took.as_secs_f64()));

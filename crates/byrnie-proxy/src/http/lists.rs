@@ -26,6 +26,10 @@ const MOST: u64 = 8;
 /// What a list may have, as it is sent, without being counted: as a head of HTTP/1.
 const FREE: usize = 8 * 1024;
 
+/// Streams whose lists are counted before anybody takes them over. The codec refuses some itself and tells nobody: the
+/// oldest are those.
+const WAITING: usize = 256;
+
 /// The client's preface, before the first frame (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
 /// The head of a frame.
@@ -171,7 +175,11 @@ impl<S> Lists<S> {
         if let Some(stream) = stream.filter(|_| bytes > FREE) {
             let mut held = self.process.budget.holder();
             held.hold(bytes as u64);
-            self.large.borrow_mut().push((stream, held));
+            let mut large = self.large.borrow_mut();
+            if large.len() == WAITING {
+                large.remove(0);
+            }
+            large.push((stream, held));
         }
     }
 }

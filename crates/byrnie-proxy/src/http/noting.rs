@@ -45,7 +45,7 @@ pub struct Notes {
     pub heard: AtomicBool,
     /// The same of writes.
     pub said: AtomicBool,
-    /// Nothing is on its way: every message that began is read to its end, and what was written has left.
+    /// Nothing is on its way: the codec asks for another message, none has begun, and what was written has left.
     pub rests: AtomicBool,
     switch: AtomicU8,
     refused: AtomicU8,
@@ -73,11 +73,6 @@ impl Notes {
         self.asked.store(asked, Relaxed);
     }
 
-    fn say(&self) {
-        self.said.store(true, Relaxed);
-        self.rests.store(false, Relaxed);
-    }
-
     fn asked(&self) -> Asked {
         match self.asked.load(Relaxed) {
             0 => Asked::Nothing,
@@ -98,6 +93,11 @@ pub struct Noting<S> {
     held: Vec<u8>,
     /// What was read before there was a codec to read it.
     early: Vec<u8>,
+    /// The codec asked for another message, and none has begun. That it asks says that it has used all that it has read,
+    /// bodies that nobody wants as well; what was read from the socket does not say so.
+    asks: bool,
+    /// All that was written has left.
+    flushed: bool,
     /// What is left to say to the codec of a head that is refused.
     poison: &'static [u8],
     /// Waits for the decision.
@@ -122,6 +122,8 @@ impl<S> Noting<S> {
             side,
             held: Vec::new(),
             early: Vec::new(),
+            asks: false,
+            flushed: true,
             poison: POISON,
             waker: None,
             linger: None,
@@ -145,6 +147,31 @@ impl<S> Noting<S> {
             _ => {}
         }
         written
+    }
+
+    fn say(&mut self) {
+        self.notes.said.store(true, Relaxed);
+        self.notes.rests.store(false, Relaxed);
+        self.flushed = false;
+    }
+
+    fn ask(&mut self, asks: bool) {
+        self.asks = asks;
+        self.notes.rests.store(asks && self.flushed, Relaxed);
+    }
+
+    /// There is no codec any more.
+    pub fn rest(&mut self) {
+        self.asks = false;
+        self.head = 0;
+        if let Some(room) = &mut self.room {
+            room.give_back();
+        }
+    }
+
+    /// Whether something was read for a codec that is still to be made.
+    pub fn has_heard(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// Whether there is room for `more` bytes that have just come. `begins`: they are not of a head that had begun.
@@ -204,15 +231,10 @@ impl<S: AsyncRead + Unpin> Noting<S> {
     /// Waits until there is something for a codec to read: one that is made only then need not be kept meanwhile.
     /// False: the other side has ended.
     pub async fn listen(&mut self) -> io::Result<bool> {
-        if self.early.is_empty() && self.held.is_empty() {
+        if self.early.is_empty() {
             poll_fn(|cx| self.poll_listen(cx)).await?;
         }
-        Ok(!(self.early.is_empty() && self.held.is_empty()))
-    }
-
-    /// What a codec had read and not used.
-    pub fn keep(&mut self, unused: &[u8]) {
-        self.held.extend_from_slice(unused);
+        Ok(!self.early.is_empty())
     }
 
     /// Whether what was heard is a whole head.
@@ -285,15 +307,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
             let taken = this.held.len().min(buf.remaining());
             buf.put_slice(this.held.get(..taken).unwrap_or_default());
             this.held.drain(..taken);
+            this.ask(false);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(this.poll_read_next(cx, buf))?;
+        let read = this.poll_read_next(cx, buf);
+        this.ask(read.is_pending() && this.guard.is_at_start());
+        ready!(read)?;
         if buf.filled().len() == before {
             return Poll::Ready(Ok(()));
         }
         this.notes.heard.store(true, Relaxed);
-        this.notes.rests.store(false, Relaxed);
         if this.guard.is_free() {
             return Poll::Ready(Ok(()));
         }
@@ -314,7 +338,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.notes.say();
+        self.say();
         if self.guard.is_held() {
             self.settle(cx);
         }
@@ -325,7 +349,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Codecs flush when they have written all that they have.
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        self.notes.rests.store(!self.guard.is_within_message() && !self.guard.is_free(), Relaxed);
+        self.flushed = true;
+        self.notes.rests.store(self.asks, Relaxed);
         Poll::Ready(Ok(()))
     }
 
@@ -360,7 +385,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.notes.say();
+        self.say();
         if self.guard.is_held() {
             self.settle(cx);
         }

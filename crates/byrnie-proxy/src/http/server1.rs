@@ -65,13 +65,14 @@ where
                 () = draining.as_mut(), if !front.leaving.get() => front.leaving.set(true),
                 () = parting.as_mut(), if !is_parting => {
                     is_parting = true;
-                    if !front.notes.heard.load(Relaxed) {
+                    if !strict.has_heard() {
                         return;
                     }
                 }
                 () = expired.as_mut() => return note_late(worker, front),
             }
         }
+        front.quiet.set(false);
         let service = service_fn(|request: Request<HyperBody>| {
             front.notes.heard.store(false, Relaxed);
             let (worker, front) = (Rc::clone(worker), Rc::clone(front));
@@ -97,9 +98,12 @@ where
             break ended;
         }
         let Some(parts) = Pin::into_inner(serving).into_parts() else { return };
+        // A codec that asks for more has used what it had. Bytes that were not would be taken for a request.
+        if is_parting || !parts.read_buf.is_empty() {
+            return;
+        }
         strict = parts.io.into_inner();
-        strict.keep(&parts.read_buf);
-        front.quiet.set(false);
+        strict.rest();
         rests = true;
     };
     if let Err(error) = ended {

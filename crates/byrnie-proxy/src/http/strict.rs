@@ -223,6 +223,11 @@ impl Guard {
         !matches!(self.state, State::First(_) | State::Free) || !self.carry.is_empty()
     }
 
+    /// Whether nothing of a message has come, not even what may stand before one.
+    pub fn is_at_start(&self) -> bool {
+        matches!(self.state, State::First(false)) && self.carry.is_empty()
+    }
+
     /// Whether a head has begun and is not complete.
     pub fn is_within_head(&self) -> bool {
         match self.state {

@@ -148,8 +148,8 @@ fn the_future_of_a_connection_stays_small() {
         // One for each service that a workload calls.
         let (seats, entrance) = (Arc::from([]), Entrance::Gateway(8000));
         let stop = tokio_util::sync::CancellationToken::new();
-        let (worker, full, tuned) = (Rc::clone(worker), Cell::default(), Cell::default());
-        let door = crate::accept::Door { worker, seats, listener, entrance, stop, full, tuned };
+        let (worker, patience, tuned) = (Rc::clone(worker), Default::default(), Cell::default());
+        let door = crate::accept::Door { worker, seats, listener, entrance, stop, patience, tuned };
         let accepting = size_of_val(&crate::accept::accept(Rc::new(door)));
         assert!(accepting <= 192, "{accepting} bytes");
     });

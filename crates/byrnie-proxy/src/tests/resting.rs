@@ -7,9 +7,10 @@ use std::time::Duration;
 use byrnie_net::cgroup::Memory;
 use byrnie_plan::{MeshSettings, TrafficSettings};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 
 use super::client::{Client, ask, get, post};
-use super::kit::{as_seen, direct, origin, text};
+use super::kit::{as_seen, counted, direct, origin, read_head, text};
 use super::limits::{gated, with};
 use super::upgrades::{ASK, chat};
 use crate::tcp::tests::mesh::{application, run, until};
@@ -186,5 +187,98 @@ fn who_asks_waits_for_room_and_is_refused_when_there_is_none() {
         group.uses(8);
         until("new ones are served", || worker.process.counters.downstream.get() == 0).await;
         assert_eq!(ask(address, get("/")).await.text(), "ok");
+    });
+}
+
+/// Whoever answers without reading what was sent leaves it to the codec; no connection rests before that is done with.
+#[test]
+fn a_body_that_nobody_read_is_no_request() {
+    run(async {
+        let early = application(async |mut stream: tokio::net::TcpStream| {
+            while let Some(head) = read_head(&mut stream).await {
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                let _ = stream.write_all(answer).await;
+                if head.starts_with("POST") {
+                    return;
+                }
+            }
+        })
+        .await;
+        let hidden = get("/hidden");
+        let (length, half) = (hidden.len(), hidden.len() / 2);
+        let head = "POST / HTTP/1.1\r\nhost: web.shop\r\n";
+        let chunks =
+            format!("{half:x}\r\n{}\r\n{:x}\r\n{}\r\n", &hidden[..half], length - half, &hidden[half..]);
+        let attacks = [
+            format!("{head}expect: 100-continue\r\ncontent-length: {length}\r\n\r\n{hidden}"),
+            format!("{head}content-length: {length}\r\n\r\n{hidden}"),
+            format!("{head}content-length: {}\r\n\r\n{}", length * 100, hidden.repeat(100)),
+            format!("{head}transfer-encoding: chunked\r\n\r\n{}0\r\n\r\n", chunks.repeat(20)),
+        ];
+        for is_little in [false, true] {
+            // Nobody to ask: the answer is there at once. And one who answers before it reads.
+            for endpoints in [&[][..], &[early]] {
+                let (worker, address) = direct(TrafficSettings::default(), endpoints).await;
+                with(&worker, soon());
+                let _group = is_little.then(|| Group::around(&worker));
+                for attack in &attacks {
+                    let mut client = Client::to(address).await;
+                    client.ask(get("/")).await;
+                    until("it rests", || resting(&worker) == 1).await;
+                    client.say(attack).await;
+                    client.answer().await;
+                    // Whatever became of the connection, time enough for what would be served.
+                    let _ = tokio::time::timeout(Duration::from_millis(100), client.rest()).await;
+                    drop(client);
+                    until("it is gone", || worker.process.counters.downstream.get() == 0).await;
+                    let served: u64 = counted(&worker).iter().map(|delta| delta.tally.count()).sum();
+                    assert_eq!(served, 2, "little memory {is_little}: {attack}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn what_may_stand_before_a_request_is_no_rest() {
+    run(async {
+        for is_little in [false, true] {
+            let (worker, address) =
+                direct(TrafficSettings::default(), &[origin(async |_| text("ok")).await]).await;
+            with(&worker, soon());
+            let _group = is_little.then(|| Group::around(&worker));
+            let mut client = Client::to(address).await;
+            assert_eq!(client.ask(get("/")).await.text(), "ok");
+            until("it rests", || resting(&worker) == 1).await;
+            client.say("\r\n").await;
+            until("it listens", || resting(&worker) == 0).await;
+            assert_eq!(client.ask(get("/")).await.text(), "ok");
+            until("it rests", || resting(&worker) == 1).await;
+            client.say("\r\n").await;
+            assert_eq!(client.rest().await, b"", "it has begun something, and does not go on");
+            assert_eq!(worker.process.counters.limit_header_timeout.get(), 1);
+        }
+    });
+}
+
+#[test]
+fn who_waits_in_line_is_answered_by_a_process_that_leaves() {
+    run(async {
+        let (worker, address) =
+            direct(TrafficSettings::default(), &[origin(async |_| text("ok")).await]).await;
+        let group = Group::around(&worker);
+        let mut client = Client::to(address).await;
+        assert_eq!(client.ask(get("/")).await.text(), "ok");
+        until("it rests", || resting(&worker) == 1).await;
+        group.uses(58);
+        client.say(get("/")).await;
+        until("it waits", || resting(&worker) == 0).await;
+        worker.process.draining.cancel();
+        worker.process.parting.cancel();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        group.uses(8);
+        let answer = client.answer().await;
+        assert_eq!((answer.text().as_str(), answer.header("connection")), ("ok", "close"));
+        assert_eq!(client.rest().await, b"");
     });
 }
