@@ -63,6 +63,13 @@ pub const CALLERS: Section = Section {
             test: "`tests/limits.rs` header_lists_that_never_end…, `lists/tests.rs` a_list_that…",
         },
         Row {
+            what: "large header lists of one connection of HTTP/2 that are counted before their streams are begun",
+            number: "{-proxy/http/lists WAITING}",
+            setting: "–",
+            beyond: "the oldest, which the codec has refused, are counted no more",
+            test: "`lists/tests.rs` streams_that_nobody_takes_over…",
+        },
+        Row {
             what: "time for the head of a request",
             number: "{-plan/settings header_timeout}",
             setting: "`Mesh.spec.proxy.headerTimeout`",

@@ -67,6 +67,16 @@ async fn a_client_without_room_is_cut_off_and_a_peer_is_counted() {
     assert_eq!(process.budget.held(), 0);
 }
 
+#[tokio::test]
+async fn streams_that_nobody_takes_over_count_within_a_bound() {
+    let (mut lists, process) = connection(BOUNDS);
+    for stream in 0..1_000 {
+        assert!(lists.look(&frame(HEADERS, END_HEADERS, 2 * stream + 1, FREE + 1)));
+    }
+    assert_eq!(process.budget.held(), (WAITING * (FREE + 1)) as u64);
+    assert!(take(&lists.large(), || 1_999).is_some(), "the newest is one of them");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_list_that_takes_too_long_ends_its_connection() {
     let process = Arc::clone(&Mesh::new().proxy("web").process);
