@@ -93,8 +93,8 @@ pub struct Noting<S> {
     held: Vec<u8>,
     /// What was read before there was a codec to read it.
     early: Vec<u8>,
-    /// The codec asked for another message, and none has begun. That it asks says that it has used all that it has read,
-    /// bodies that nobody wants as well; what was read from the socket does not say so.
+    /// The codec asked for another message, and none has begun. That it asks says that it has used all that it has
+    /// read, bodies that nobody wants as well; what was read from the socket does not say so.
     asks: bool,
     /// All that was written has left.
     flushed: bool,
