@@ -73,12 +73,7 @@ where
             }
         }
         front.quiet.set(false);
-        let service = service_fn(|request: Request<HyperBody>| {
-            front.notes.heard.store(false, Relaxed);
-            let (worker, front) = (Rc::clone(worker), Rc::clone(front));
-            // Boxed: hyper keeps room for what is inline here as long as the connection lasts, and moves it twice.
-            Box::pin(async move { Ok::<_, Infallible>(exchange(&worker, &front, request).await) })
-        });
+        let service = service_fn(|request| begin(worker, front, request));
         let serving = codec(&settings).serve_connection(TokioIo::new(strict), service).with_upgrades();
         // Boxed: nothing of it is to be kept while the connection rests.
         let mut serving = Box::pin(serving);
@@ -112,6 +107,18 @@ where
     // What it became counts as a connection, and a drain waits for it.
     front.tunnels.close();
     front.tunnels.wait().await;
+}
+
+/// A request's head has come. Boxed: hyper keeps room for what is inline as long as the connection lasts, and moves it
+/// twice.
+fn begin(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    request: Request<HyperBody>,
+) -> Pin<Box<impl Future<Output = Result<Response<Body>, Infallible>> + use<>>> {
+    front.notes.heard.store(false, Relaxed);
+    let (worker, front) = (Rc::clone(worker), Rc::clone(front));
+    Box::pin(async move { Ok(exchange(&worker, &front, request).await) })
 }
 
 /// The codec. What it reads of a head, and what it has of an answer that the client does not take, are bounded alike.
