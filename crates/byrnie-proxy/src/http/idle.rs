@@ -74,7 +74,9 @@ pub async fn expired(
         }
         quiet += step;
         partial = if is_partial() { partial + step } else { Duration::ZERO };
-        if quiet >= idle || is_short || head.is_some_and(|head| partial >= head) {
+        // A head that has just begun is not nothing, and may wait for room; one that takes its time only takes room.
+        let is_over = quiet >= idle && partial.is_zero() || is_short && partial != step;
+        if is_over || head.is_some_and(|head| partial >= head) {
             return;
         }
     }

@@ -164,6 +164,8 @@ impl<S> Noting<S> {
     pub fn rest(&mut self) {
         self.asks = false;
         self.head = 0;
+        // What was read last was the end of a message, not the beginning of one.
+        self.notes.heard.store(false, Relaxed);
         if let Some(room) = &mut self.room {
             room.give_back();
         }

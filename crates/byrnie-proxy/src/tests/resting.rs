@@ -282,3 +282,20 @@ fn who_waits_in_line_is_answered_by_a_process_that_leaves() {
         assert_eq!(client.rest().await, b"");
     });
 }
+
+#[test]
+fn the_end_of_a_body_that_nobody_wants_is_not_the_beginning_of_a_head() {
+    run(async {
+        let (worker, address) = direct(TrafficSettings::default(), &[]).await;
+        with(&worker, soon());
+        let _group = Group::around(&worker);
+        let mut client = Client::to(address).await;
+        // More than is read before there is a codec.
+        assert_eq!(client.ask(post("/", &"x".repeat(4096))).await.status, 503);
+        until("it rests", || resting(&worker) == 1).await;
+        // Twice as long as a head may take.
+        let closed = tokio::time::timeout(soon().header_timeout * 2, client.rest()).await;
+        assert!(closed.is_err(), "it is idle, and may be for minutes");
+        assert_eq!(worker.process.counters.limit_header_timeout.get(), 0);
+    });
+}
