@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_secs(10);
 /// Connections between proxies that carried bytes are kept for one to two minutes.
 const KEPT: Duration = Duration::from_secs(130);
-/// A connection of HTTP/1 keeps its codec for half of `headerTimeout` at most, and what it frees goes back a while later.
+/// A connection of HTTP/1 keeps its codec for half of `headerTimeout` at most; what it frees goes back a while later.
 const AWAKE: Duration = Duration::from_secs(20);
 /// The growth after a burst that is not waited for any longer.
 const SETTLED: f64 = 1.1;
