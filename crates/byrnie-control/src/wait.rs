@@ -56,32 +56,41 @@ pub async fn wait(terms: &Terms, nodes: &Nodes, table: &Table) -> WaitResponse {
         let _ = tokio::time::timeout_at(until, nodes.arrival(&node.info.workload)).await;
     }
     let upto = table.seq();
-    // A proxy that obeys new routes may subscribe to what they lead to, so look again after all have answered.
-    while Instant::now() < terms.deadline {
-        let late: Vec<Arc<Node>> = nodes.all();
-        let late: Vec<_> = late.iter().map(|node| (node, node.unsettled(table, upto))).collect();
-        if late.iter().all(|(_, keys)| keys.is_empty()) {
-            break;
+    // A proxy that obeys new routes may subscribe to what they lead to, so look again after all have answered. One look
+    // decides: in the next one it may have subscribed to more.
+    let look = loop {
+        let look = look_at(nodes, table, upto);
+        if look.iter().all(|(_, keys)| keys.is_empty()) || Instant::now() >= terms.deadline {
+            break look;
         }
         // One after the other: all must have answered, so the last one decides in any order.
-        for (node, keys) in late {
+        for (node, keys) in look {
             // The deadline ends the loop above.
             let _ = tokio::time::timeout_at(terms.deadline, node.until_settled(&keys)).await;
         }
-    }
-    nodes
-        .all()
-        .iter()
-        .filter(|node| node.is_connected())
-        .for_each(|node| tell(node, table, upto, &mut response));
+    };
+    look.iter().for_each(|(node, keys)| tell(node, keys, &mut response));
     response.waited_ms = u64::try_from(terms.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     response
 }
 
+/// Keys, each with the number of its present state.
+type Unsettled = Vec<(Key, u64)>;
+
+/// The connected proxies, each with what it has not answered.
+fn look_at(nodes: &Nodes, table: &Table, upto: u64) -> Vec<(Arc<Node>, Unsettled)> {
+    let connected = nodes.all().into_iter().filter(|node| node.is_connected());
+    let told = connected.map(|node| {
+        let unsettled = node.unsettled(table, upto);
+        (node, unsettled)
+    });
+    told.collect()
+}
+
 /// What became of one proxy.
-fn tell(node: &Node, table: &Table, upto: u64, response: &mut WaitResponse) {
+fn tell(node: &Node, unsettled: &[(Key, u64)], response: &mut WaitResponse) {
     let name = &node.info.workload;
-    if let Some((key, _)) = node.unsettled(table, upto).first() {
+    if let Some((key, _)) = unsettled.first() {
         response.pending.push(waiting(name, Some(key), "no answer yet"));
         return;
     }

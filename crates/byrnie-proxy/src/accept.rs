@@ -324,11 +324,11 @@ fn serve(
     let process = Arc::clone(&worker.process);
     let task = async move {
         let _held = (seated, place, listed);
-        let closing = worker.process.closing.clone();
+        let closing = pin!(worker.process.closing.cancelled());
         tokio::select! {
             biased;
             () = worker.process.survive(crate::connection::serve(&worker, stream, remote, entrance)) => {}
-            () = when_woken(closing.cancelled()) => {}
+            () = when_woken(closing) => {}
         }
     };
     tokio::task::spawn_local(process.connections.track_future(task));

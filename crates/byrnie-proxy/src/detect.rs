@@ -131,8 +131,7 @@ impl<S> Prefixed<S> {
     }
 
     /// What was read and not taken yet.
-    #[cfg(test)]
-    fn prefix(&self) -> &[u8] {
+    pub fn prefix(&self) -> &[u8] {
         &self.prefix
     }
 
@@ -166,6 +165,11 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
                 },
             }
         }
+    }
+
+    /// Waits until there is something to take. False: the stream has ended.
+    pub async fn listen(&mut self) -> io::Result<bool> {
+        Ok(!self.prefix.is_empty() || self.more().await? > 0)
     }
 
     /// Reads once and keeps it. 0: the stream has ended. No memory is held while it waits.

@@ -244,7 +244,14 @@ impl Front {
 }
 
 /// What the last value of a header comes to: on a connection it is usually the same one again.
-struct Last<T>(RefCell<Option<(HeaderValue, T)>>);
+struct Last<T>(RefCell<Option<Known<T>>>);
+
+struct Known<T> {
+    /// A copy: the header's value is a part of its codec's buffer, and would keep all of that as long as the connection
+    /// lives.
+    value: Box<[u8]>,
+    parsed: T,
+}
 
 impl<T> Default for Last<T> {
     fn default() -> Self {
@@ -254,13 +261,13 @@ impl<T> Default for Last<T> {
 
 impl<T: Clone> Last<T> {
     fn get<E>(&self, value: &HeaderValue, parse: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        if let Some((known, parsed)) = &*self.0.borrow()
-            && known == value
+        if let Some(known) = &*self.0.borrow()
+            && *known.value == *value.as_bytes()
         {
-            return Ok(parsed.clone());
+            return Ok(known.parsed.clone());
         }
         let parsed = parse()?;
-        *self.0.borrow_mut() = Some((value.clone(), parsed.clone()));
+        *self.0.borrow_mut() = Some(Known { value: value.as_bytes().into(), parsed: parsed.clone() });
         Ok(parsed)
     }
 }

@@ -203,10 +203,13 @@ impl Process {
     }
 
     /// Runs a task; when it panics, that is counted and harms nothing else. The panic's words are in the log already.
-    pub async fn survive(&self, task: impl Future<Output = ()>) {
-        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-            self.counters.panics.inc();
-        }
+    /// No `async fn`: the task would take its place twice, as argument and where it stays.
+    pub fn survive<'a>(&'a self, task: impl Future<Output = ()> + 'a) -> impl Future<Output = ()> + 'a {
+        AssertUnwindSafe(task).catch_unwind().map(|ended| {
+            if ended.is_err() {
+                self.counters.panics.inc();
+            }
+        })
     }
 
     /// Takes a place for one more client connection.
@@ -233,9 +236,8 @@ impl Process {
     }
 
     /// Counts a connection to an endpoint, from before its socket is made.
-    pub fn count_upstream(self: &Arc<Self>) -> Upstream {
-        self.counters.upstream.add(1);
-        Upstream(Arc::clone(self))
+    pub fn count_upstream(&self) -> Gauged {
+        Gauged::new(&self.counters.upstream)
     }
 
     /// The share of descriptors in use, in percent.
@@ -263,18 +265,18 @@ impl Process {
     }
 }
 
-/// A connection that rests, counted until it does not.
-pub struct Resting(Arc<Gauge>);
+/// One more, until it is dropped.
+pub struct Gauged(Arc<Gauge>);
 
-impl Resting {
-    /// One more.
-    pub fn new(process: &Process) -> Self {
-        process.counters.resting.add(1);
-        Self(Arc::clone(&process.counters.resting))
+impl Gauged {
+    /// Counts it.
+    pub fn new(gauge: &Arc<Gauge>) -> Self {
+        gauge.add(1);
+        Self(Arc::clone(gauge))
     }
 }
 
-impl Drop for Resting {
+impl Drop for Gauged {
     fn drop(&mut self) {
         self.0.add(-1);
     }
@@ -286,15 +288,6 @@ pub enum NoPlace {
     Yet,
     /// Descriptors or connections are at their limit; counted.
     Refused,
-}
-
-/// A connection to an endpoint, counted until it is closed.
-pub struct Upstream(Arc<Process>);
-
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        self.0.counters.upstream.add(-1);
-    }
 }
 
 /// The place of one client connection; given back when dropped.

@@ -1,6 +1,7 @@
 //! Futures that are looked at only when they have something to say.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
@@ -9,11 +10,11 @@ use futures_util::task::AtomicWaker;
 
 /// Polls the future only after it woke its task itself. A task that selects between its work and what rarely happens
 /// (a drain, a limit of time) polls all of it for each event of the work, and to poll a cancelled token or a timer that
-/// is not due costs locks; this costs one load.
-pub async fn when_woken<F: Future>(future: F) -> F::Output {
+/// is not due costs locks; this costs one load. The future is pinned already: one that is given to an `async fn` takes
+/// its place twice, in what is handed over and where it stays.
+pub async fn when_woken<F: Future>(mut future: Pin<&mut F>) -> F::Output {
     let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: AtomicWaker::new() });
     let waker = Waker::from(Arc::clone(&bell));
-    let mut future = std::pin::pin!(future);
     let mut known: Option<Waker> = None;
     poll_fn(|cx| {
         let is_known = known.as_ref().is_some_and(|known| known.will_wake(cx.waker()));
@@ -63,10 +64,10 @@ mod tests {
     fn it_is_polled_when_it_was_woken_and_by_every_task() {
         let (token, polls) = (CancellationToken::new(), Cell::new(0));
         let mut inner = pin!(token.cancelled());
-        let counted = poll_fn(|cx| {
+        let counted = pin!(poll_fn(|cx| {
             polls.set(polls.get() + 1);
             inner.as_mut().poll(cx)
-        });
+        }));
         let mut woken = pin!(when_woken(counted));
         let noop = noop_waker();
         for _ in 0..5 {

@@ -22,7 +22,8 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
     // Without an identity nothing is served: fail closed.
     let Some(tls) = worker.process.tls.load_full() else { return };
     let Ok(entering) = worker.line.pass(&worker.process).await else { return };
-    let accepting = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream);
+    // Boxed, as what follows it: it must not be kept for as long as the connection lasts.
+    let accepting = Box::pin(TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream));
     let stream = match tokio::time::timeout(HANDSHAKE, accepting).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!("a peer at {remote} was refused: {error}"),
@@ -39,10 +40,10 @@ pub async fn serve(worker: &Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
     match session.alpn_protocol() {
         Some(ALPN_BYRNIE) => {
             let front = Front::new(Entrance::Mesh, Some(peer), remote);
-            http::serve2(worker, &front, stream).await;
+            Box::pin(http::serve2(worker, &front, stream)).await;
         }
-        Some(ALPN_BYRNIE_TCP) => tcp::inbound::serve(worker, peer, remote, stream).await,
-        Some(ALPN_HBONE) => tcp::inbound::serve_hbone(worker, peer, remote, stream).await,
+        Some(ALPN_BYRNIE_TCP) => Box::pin(tcp::inbound::serve(worker, peer, remote, stream)).await,
+        Some(ALPN_HBONE) => Box::pin(tcp::inbound::serve_hbone(worker, peer, remote, stream)).await,
         _ => tracing::debug!("a peer at {remote} named no dialect"),
     }
 }

@@ -12,6 +12,7 @@ mod server2;
 pub mod strict;
 pub mod upgrade;
 
+use std::io;
 use std::rc::Rc;
 
 use http::header::HOST;
@@ -19,7 +20,7 @@ use http::{HeaderValue, Request, Response, Uri, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::body::Body;
-use crate::detect::{self, Spoken};
+use crate::detect::{self, Prefixed, Spoken};
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
 use crate::worker::Worker;
@@ -104,22 +105,36 @@ pub async fn serve<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limit = front.settings(worker).header_timeout;
-    let detected = tokio::select! {
-        biased;
-        detected = detect::detect_http(stream, limit) => detected,
-        // It has not asked for anything yet, and need not be waited for.
-        () = worker.process.parting.cancelled() => return,
-        () = idle::yields(worker, front), if worker.process.overload.little().is_some() => return,
-    };
-    match detected {
-        Ok((stream, Spoken::Http2)) => {
-            if worker.line.pass(&worker.process).await.is_ok() {
-                server2::serve(worker, front, stream).await;
-            }
+    // Boxed, each: what one of them needs must not be kept for as long as another lasts.
+    let (stream, spoken) = match Box::pin(begun(worker, front, stream)).await {
+        Some(Ok(begun)) => begun,
+        Some(Err(error)) => {
+            return tracing::debug!("{} went away before it said anything: {error}", front.remote);
         }
-        Ok((stream, _)) => server1::serve(worker, front, stream).await,
-        Err(error) => tracing::debug!("{} went away before it said anything: {error}", front.remote),
+        None => return,
+    };
+    if spoken != Spoken::Http2 {
+        Box::pin(server1::serve(worker, front, stream)).await;
+    } else if worker.line.pass(&worker.process).await.is_ok() {
+        Box::pin(server2::serve(worker, front, stream)).await;
+    }
+}
+
+/// What a connection begins with. `None`: it has not asked for anything yet, and need not be waited for.
+async fn begun<S>(
+    worker: &Rc<Worker>,
+    front: &Rc<Front>,
+    stream: S,
+) -> Option<io::Result<(Prefixed<S>, Spoken)>>
+where
+    S: AsyncRead + Unpin,
+{
+    let limit = front.settings(worker).header_timeout;
+    tokio::select! {
+        biased;
+        detected = detect::detect_http(stream, limit) => Some(detected),
+        () = worker.process.parting.cancelled() => None,
+        () = idle::yields(worker, front), if worker.process.overload.little().is_some() => None,
     }
 }
 

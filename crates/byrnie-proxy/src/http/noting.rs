@@ -1,9 +1,7 @@
 //! A connection of HTTP/1 as its codec uses it: strict about what is read ([`Guard`]), and with notes on what codecs
 //! know and do not tell.
 
-use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
@@ -15,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::budget::{Budget, Held};
+use crate::detect::Prefixed;
 
 use super::strict::{Asked, Guard, Refusal, Side};
 
@@ -30,9 +29,6 @@ const FREE: usize = 8 * 1024;
 
 /// What every version of the codec refuses with 400, wherever in a head it comes.
 const POISON: &[u8] = b"\0\r\n\r\n";
-
-/// How much is read before there is a codec: a head of ordinary size.
-const EARLY: usize = 2048;
 
 const UNDECIDED: u8 = 0;
 const SWITCHED: u8 = 1;
@@ -91,8 +87,6 @@ pub struct Noting<S> {
     side: Side,
     /// What came behind a request to switch protocols.
     held: Vec<u8>,
-    /// What was read before there was a codec to read it.
-    early: Vec<u8>,
     /// The codec asked for another message, and none has begun. That it asks says that it has used all that it has
     /// read, bodies that nobody wants as well; what was read from the socket does not say so.
     asks: bool,
@@ -121,7 +115,6 @@ impl<S> Noting<S> {
             guard,
             side,
             held: Vec::new(),
-            early: Vec::new(),
             asks: false,
             flushed: true,
             poison: POISON,
@@ -169,11 +162,6 @@ impl<S> Noting<S> {
         if let Some(room) = &mut self.room {
             room.give_back();
         }
-    }
-
-    /// Whether something was read for a codec that is still to be made.
-    pub fn has_heard(&self) -> bool {
-        !self.early.is_empty()
     }
 
     /// Whether there is room for `more` bytes that have just come. `begins`: they are not of a head that had begun.
@@ -229,44 +217,22 @@ impl<S> Noting<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Noting<S> {
+impl<S: AsyncRead + Unpin> Noting<Prefixed<S>> {
     /// Waits until there is something for a codec to read: one that is made only then need not be kept meanwhile.
     /// False: the other side has ended.
     pub async fn listen(&mut self) -> io::Result<bool> {
-        if self.early.is_empty() {
-            poll_fn(|cx| self.poll_listen(cx)).await?;
-        }
-        Ok(!self.early.is_empty())
+        let is_heard = self.stream.listen().await?;
+        self.notes.heard.store(is_heard, Relaxed);
+        Ok(is_heard)
     }
 
-    /// Whether what was heard is a whole head.
-    pub fn has_whole_head(&self) -> bool {
-        self.early.windows(4).any(|bytes| bytes == b"\r\n\r\n")
+    /// What was heard for a codec that is still to be made.
+    pub fn heard(&self) -> &[u8] {
+        self.stream.prefix()
     }
+}
 
-    fn poll_listen(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut space = [MaybeUninit::uninit(); EARLY];
-        let mut buf = ReadBuf::uninit(&mut space);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
-        self.early.extend_from_slice(buf.filled());
-        self.notes.heard.store(true, Relaxed);
-        Poll::Ready(Ok(()))
-    }
-
-    /// What was read early, as far as there is space for it; else from the other side.
-    fn poll_read_next(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.early.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let taken = self.early.len().min(buf.remaining());
-        buf.put_slice(self.early.get(..taken).unwrap_or_default());
-        match taken == self.early.len() {
-            true => self.early = Vec::new(),
-            false => drop(self.early.drain(..taken)),
-        }
-        Poll::Ready(Ok(()))
-    }
-
+impl<S: AsyncRead + Unpin> Noting<S> {
     /// The answer to a request to switch protocols is about to be written: what has come by now came before the client
     /// could know, and belongs to the new protocol or to nobody.
     fn settle(&mut self, cx: &mut Context<'_>) {
@@ -313,7 +279,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let read = this.poll_read_next(cx, buf);
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         this.ask(read.is_pending() && this.guard.is_at_start());
         ready!(read)?;
         if buf.filled().len() == before {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,14 +25,15 @@ use super::noting::Noting;
 use super::strict::Side;
 use super::upgrade::{CONNECT, ClientUpgrade};
 use super::{CODEC_HEADERS, Message, answer, idle};
+use crate::detect::Prefixed;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
-use crate::process::Resting;
+use crate::process::Gauged;
 use crate::woken::when_woken;
 use crate::worker::Worker;
 
 /// Serves one HTTP/1.x connection to its end.
-pub async fn serve<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: S)
+pub async fn serve<S>(worker: &Rc<Worker>, front: &Rc<Front>, stream: Prefixed<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -41,15 +42,14 @@ where
     let is_little = worker.process.overload.little().is_some();
     let mut strict = Noting::new(stream, Side::Requests, head_limit, Arc::clone(&front.notes))
         .within(&worker.process.budget);
-    let mut expired = std::pin::pin!(when_woken(idle::expired(
-        worker,
-        front,
-        settings.client_idle_timeout,
-        Some(settings.header_timeout),
-        || front.notes.heard.load(Relaxed)
-    )));
-    let mut draining = std::pin::pin!(when_woken(worker.process.draining.cancelled()));
-    let mut parting = std::pin::pin!(when_woken(worker.process.parting.cancelled()));
+    let is_partial = || front.notes.heard.load(Relaxed);
+    let (idle, head) = (settings.client_idle_timeout, settings.header_timeout);
+    let expired = pin!(idle::expired(worker, front, idle, Some(head), is_partial));
+    let mut expired = pin!(when_woken(expired));
+    let draining = pin!(worker.process.draining.cancelled());
+    let mut draining = pin!(when_woken(draining));
+    let parting = pin!(worker.process.parting.cancelled());
+    let mut parting = pin!(when_woken(parting));
     front.leaving.set(worker.process.draining.is_cancelled());
     let mut is_parting = false;
     // Where memory is little, a connection has a codec only as long as it has something to do.
@@ -65,7 +65,7 @@ where
                 () = draining.as_mut(), if !front.leaving.get() => front.leaving.set(true),
                 () = parting.as_mut(), if !is_parting => {
                     is_parting = true;
-                    if !strict.has_heard() {
+                    if strict.heard().is_empty() {
                         return;
                     }
                 }
@@ -138,11 +138,11 @@ fn codec(settings: &MeshSettings) -> Builder {
 
 /// Waits without a codec until the client says something, and where memory is little until there is room for it. False:
 /// the connection is to end.
-async fn rest<S>(worker: &Rc<Worker>, front: &Rc<Front>, strict: &mut Noting<S>) -> bool
+async fn rest<S>(worker: &Rc<Worker>, front: &Rc<Front>, strict: &mut Noting<Prefixed<S>>) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let resting = Resting::new(&worker.process);
+    let resting = Gauged::new(&worker.process.counters.resting);
     if !strict.listen().await.unwrap_or(false) {
         return false;
     }
@@ -155,7 +155,7 @@ where
     }
     front.crowded.set(is_full);
     // To say so takes room as well, for a moment; a head that is still on its way would take it for longer.
-    !is_full || strict.has_whole_head()
+    !is_full || strict.heard().windows(4).any(|bytes| bytes == b"\r\n\r\n")
 }
 
 /// Goes on until the connection ends (`Some`), or has nothing to do and may rest (`None`).
@@ -287,6 +287,18 @@ mod tests {
     use crate::tcp::tests::mesh::Mesh;
 
     const PIECE: usize = 4_096;
+
+    /// With the task of a connection, what one of HTTP/1 keeps while it rests.
+    #[tokio::test]
+    async fn a_resting_connection_is_small() {
+        let worker = Mesh::new().proxy("web");
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
+        let front = Front::new(Entrance::Gateway(80), None, address);
+        let (_client, stream) = tokio::io::duplex(1_024);
+        let serving = serve(&worker, &front, Prefixed::new(stream));
+        assert!(size_of_val(&serving) <= 1_664, "{} bytes", size_of_val(&serving));
+        assert!(size_of_val(&*front) <= 512, "{} bytes", size_of_val(&*front));
+    }
 
     #[tokio::test]
     async fn a_client_that_does_not_read_stops_the_answer_and_is_counted() {

@@ -1,5 +1,6 @@
 //! HTTP/2 from clients and from peers' proxies, on h2 directly: each stream is a task.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -51,7 +52,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     serve_streams(worker, front, &mut stream).await;
-    linger(stream).await;
+    Box::pin(linger(&mut stream)).await;
 }
 
 /// Lets the other side close first. A socket that is closed with something unread resets the connection, and with it
@@ -89,15 +90,18 @@ where
     };
     let stream = Lists::new(stream, &worker.process, bounds);
     let large = stream.large();
-    let mut connection = match tokio::time::timeout(HANDSHAKE, builder.handshake::<_, Bytes>(stream)).await {
+    // Boxed: it must not be kept for as long as the connection lasts.
+    let handshake = Box::pin(builder.handshake::<_, Bytes>(stream));
+    let mut connection = match tokio::time::timeout(HANDSHAKE, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!("HTTP/2 handshake with {}: {error}", front.remote),
         Err(_) => return tracing::debug!("HTTP/2 handshake with {}: not within {HANDSHAKE:?}", front.remote),
     };
     let idle = idle::expired(worker, front, settings.client_idle_timeout, None, || false);
-    let mut idle = std::pin::pin!(when_woken(idle));
-    let draining = worker.process.draining.clone();
-    let mut drain = std::pin::pin!(when_woken(draining.cancelled()));
+    let idle = pin!(idle);
+    let mut idle = pin!(when_woken(idle));
+    let drain = pin!(worker.process.draining.cancelled());
+    let mut drain = pin!(when_woken(drain));
     let mut leaving = false;
     let process = Arc::clone(&worker.process);
     loop {
@@ -167,7 +171,7 @@ async fn serve_stream(
         return;
     }
     let answered = {
-        let mut answering = std::pin::pin!(answer(worker, front, &mut message));
+        let mut answering = pin!(answer(worker, front, &mut message));
         std::future::poll_fn(|cx| {
             let polled = worker.hints.listen(|| answering.as_mut().poll(cx));
             for hint in worker.hints.take().into_iter().take(hints) {

@@ -30,7 +30,7 @@ use crate::http::body::{Body, H2Body, send_body};
 use crate::http::expect::Gate;
 use crate::http::headers::{has_odd_space, strip_mesh_headers};
 use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT};
-use crate::process::Upstream;
+use crate::process::Gauged;
 use crate::tls::Alpn;
 use crate::worker::Worker;
 
@@ -184,7 +184,7 @@ impl Drop for Waits<'_> {
 /// One connection to a peer, counted until it is closed.
 struct Counted {
     peer: Arc<Peer>,
-    _open: Upstream,
+    _open: Gauged,
     /// It ends because others wait for its place.
     yields: bool,
 }

@@ -21,7 +21,7 @@ use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
 use crate::http::Message;
 use crate::http::body::Body;
-use crate::process::Upstream;
+use crate::process::Gauged;
 use crate::tls::Alpn;
 use crate::worker::Worker;
 
@@ -208,7 +208,7 @@ fn reserve(cluster: &Cluster, connections: &AtomicU32) -> bool {
 /// One connection to an endpoint, counted until it is closed.
 struct Counted {
     endpoint: Arc<Endpoint>,
-    _open: Upstream,
+    _open: Gauged,
 }
 
 impl Counted {

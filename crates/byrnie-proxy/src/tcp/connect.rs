@@ -272,7 +272,7 @@ fn tunnel_request(
 pub(super) struct Place {
     endpoint: Arc<Endpoint>,
     /// Where it is a socket of its own.
-    _counted: Option<process::Upstream>,
+    _counted: Option<process::Gauged>,
 }
 
 impl Place {

@@ -138,13 +138,13 @@ fn the_future_of_a_connection_stays_small() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        // What an idle connection of bytes holds as long as it lasts; what HTTP needs is boxed when it comes.
+        // What every connection holds as long as it lasts; what its protocol needs is boxed when it comes.
         let bytes = size_of_val(&crate::connection::serve(worker, stream, address, Entrance::Gateway(8000)));
-        assert!(bytes <= 2048, "{bytes} bytes");
+        assert!(bytes <= 1024, "{bytes} bytes");
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let front = Front::new(Entrance::Gateway(8000), None, roads.gateway);
         let http = size_of_val(&crate::http::serve(worker, &front, stream));
-        assert!(http <= 4096, "{http} bytes");
+        assert!(http <= 512, "{http} bytes");
         // One for each service that a workload calls.
         let (seats, entrance) = (Arc::from([]), Entrance::Gateway(8000));
         let stop = tokio_util::sync::CancellationToken::new();

@@ -165,34 +165,36 @@ impl Drop for Group {
     }
 }
 
-/// A proxy in a group of 64 MiB. `None`: no group can be made here.
-fn in_little_memory(settings: &str) -> Option<(Group, Alone)> {
-    let group = Group::of(LIMIT)?;
+/// A proxy in a group of so many bytes. `None`: no group can be made here.
+fn in_memory_of(bytes: u64, settings: &str) -> Option<(Group, Alone)> {
+    let group = Group::of(bytes)?;
     let enter = format!("echo $$ > {}/cgroup.procs", group.0.display());
     let alone = alone(&enter, settings);
     Some((group, alone))
 }
 
 const LIMIT: u64 = 64 << 20;
+/// So little that some thousand connections fill it.
+const LITTLE: u64 = 32 << 20;
 const NO_GROUP: &str = "no control group with a memory limit can be made";
 
 #[test]
 fn memory_that_runs_out_ends_nothing() {
-    let Some((group, alone)) = in_little_memory("") else { return skip(NO_GROUP) };
+    let Some((group, alone)) = in_memory_of(LITTLE, "") else { return skip(NO_GROUP) };
     let (mut kept, mut refused) = (Vec::new(), 0_u32);
     // Each holds its buffers; what does not fit is refused, and what is there stays.
-    for _ in 0..4_000 {
+    for _ in 0..6_000 {
         match alone.keep() {
             Ok(stream) => kept.push(stream),
             Err(_) => refused += 1,
         }
     }
     let most = group.used();
-    assert!(most <= LIMIT && kept.len() > 500, "{} kept, {refused} refused", kept.len());
-    assert!(most > LIMIT / 2, "{} kept need no more than {} MiB", kept.len(), most >> 20);
+    assert!(most <= LITTLE && kept.len() > 500, "{} kept, {refused} refused", kept.len());
+    assert!(most > LITTLE / 2, "{} kept need no more than {} MiB", kept.len(), most >> 20);
     until("kept-alive connections have made room", || alone.keep().ok());
     drop(kept);
-    until("memory is given back", || (group.used() < LIMIT / 2).then_some(()));
+    until("memory is given back", || (group.used() < LITTLE / 2).then_some(()));
     for _ in 0..50 {
         alone.keep().expect("there is room again");
     }
@@ -207,7 +209,7 @@ fn is_answered_well(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn many_that_ask_all_at_once_end_nothing() {
-    let Some((group, alone)) = in_little_memory("") else { return skip(NO_GROUP) };
+    let Some((group, alone)) = in_memory_of(LIMIT, "") else { return skip(NO_GROUP) };
     let mut crowd: Vec<TcpStream> = Vec::new();
     for round in 0..3 {
         // While they say nothing they need little, and would all fit.
@@ -234,7 +236,7 @@ fn many_that_ask_all_at_once_end_nothing() {
 
 #[test]
 fn heads_that_never_end_do_not_fill_memory() {
-    let Some((group, alone)) = in_little_memory("") else { return skip(NO_GROUP) };
+    let Some((group, alone)) = in_memory_of(LIMIT, "") else { return skip(NO_GROUP) };
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}", format!("x: {}\r\n", "a".repeat(900)).repeat(66));
     let mut unfinished = Vec::new();
     for _ in 0..1_000 {

@@ -13,7 +13,7 @@ use crate::budget::Windows;
 
 use super::{Connection, Doubt, forget};
 use crate::config::Endpoint;
-use crate::process::Upstream;
+use crate::process::Gauged;
 use crate::worker::Worker;
 
 /// A connection without streams is closed after between one and two of these.
@@ -33,7 +33,7 @@ pub(super) struct Driven {
     /// What the connection may send us, as long as it lives.
     pub(super) windows: Windows,
     /// It itself.
-    pub(super) counted: Upstream,
+    pub(super) counted: Gauged,
 }
 
 impl Driven {
