@@ -57,6 +57,11 @@ fn root() -> PathBuf {
 
 /// Runs `check`, which panics when something does not hold, on everything.
 pub fn drive(target: &str, check: impl Fn(&[u8])) {
+    drive_some(target, FEW, check);
+}
+
+/// The same with so many mutations in an ordinary test.
+pub fn drive_some(target: &str, few: u64, check: impl Fn(&[u8])) {
     let corpus = corpus(target);
     assert!(!corpus.is_empty(), "{target} has no corpus");
     corpus.iter().for_each(|input| check(input));
@@ -64,7 +69,7 @@ pub fn drive(target: &str, check: impl Fn(&[u8])) {
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let seed = if end.is_some() { rand::random() } else { 0x5eed };
     let (mut random, mut count) = (Random(seed | 1), 0);
-    while end.map_or(count < FEW, |end| count % 1000 != 0 || Instant::now() < end) {
+    while end.map_or(count < few, |end| count % 100 != 0 || Instant::now() < end) {
         let input = mutated(&corpus, &mut random);
         if catch_unwind(AssertUnwindSafe(|| check(&input))).is_err() {
             let path = root().join("failures").join(format!("{target}-{count}"));

@@ -1,7 +1,7 @@
 //! Fuzz targets of what reads bytes of strangers, each with a corpus under `fuzz/corpus`.
 
 #[path = "../../../fuzz/driver.rs"]
-mod driver;
+pub(crate) mod driver;
 
 use byrnie_plan::ProxyHeader;
 use http::HeaderValue;
@@ -37,9 +37,9 @@ fn fuzz_framing() {
             }
         }
         let mut at = 0;
-        while let Some(end) = message(&input[at..]) {
+        while let Some(Message { end, .. }) = message(&input[at..]) {
             let mut guard = Guard::new(Side::Requests, 8192);
-            let passed = guard.take(&input[..at + end], || Asked::Nothing, || ());
+            let passed = guard.take_all(&input[..at + end], || Asked::Nothing, || ());
             if guard.refused().is_some() || guard.is_held() {
                 return;
             }
@@ -54,7 +54,7 @@ fn judged(side: Side, input: &[u8], piece: usize) -> (usize, Option<String>) {
     let mut guard = Guard::new(side, 8192);
     let mut passed = 0;
     for part in input.chunks(piece) {
-        let taken = guard.take(part, || Asked::Request, || ());
+        let taken = guard.take_all(part, || Asked::Request, || ());
         passed += taken;
         if taken < part.len() {
             break;
@@ -64,21 +64,32 @@ fn judged(side: Side, input: &[u8], piece: usize) -> (usize, Option<String>) {
     (passed, why.or_else(|| guard.is_held().then(|| "held".to_owned())))
 }
 
-/// Where the first message ends, read with another parser; `None`: it is not whole, or no message.
-fn message(input: &[u8]) -> Option<usize> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
+/// A request as another parser reads it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Message {
+    pub(crate) method: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+    /// Where it ends.
+    pub(crate) end: usize,
+}
+
+/// The first message, read with another parser; `None`: it is not whole, or no message.
+pub(crate) fn message(input: &[u8]) -> Option<Message> {
+    let mut headers = [httparse::EMPTY_HEADER; 128];
     let mut request = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(head) = request.parse(input).ok()? else { return None };
+    let method = request.method?.as_bytes().to_vec();
     let value = |name: &str| {
         let mut found = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
         found.next().map(|header| header.value)
     };
     if value("transfer-encoding").is_none() {
-        let Some(length) = value("content-length") else { return Some(head) };
+        let length = value("content-length").unwrap_or(b"0");
         let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
-        return head.checked_add(length).filter(|end| *end <= input.len());
+        let end = head.checked_add(length)?;
+        return Some(Message { method, body: input.get(head..end)?.to_vec(), end });
     }
-    let mut at = head;
+    let (mut at, mut body) = (head, Vec::new());
     loop {
         let httparse::Status::Complete((line, size)) = httparse::parse_chunk_size(&input[at..]).ok()? else {
             return None;
@@ -87,11 +98,13 @@ fn message(input: &[u8]) -> Option<usize> {
         if size == 0 {
             break;
         }
-        at = at.checked_add(usize::try_from(size).ok()?)?.checked_add(2).filter(|end| *end <= input.len())?;
+        let end = at.checked_add(usize::try_from(size).ok()?)?;
+        body.extend_from_slice(input.get(at..end)?);
+        at = end.checked_add(2).filter(|end| *end <= input.len())?;
     }
-    let mut trailers = [httparse::EMPTY_HEADER; 64];
+    let mut trailers = [httparse::EMPTY_HEADER; 128];
     match httparse::parse_headers(&input[at..], &mut trailers).ok()? {
-        httparse::Status::Complete((end, _)) => Some(at + end),
+        httparse::Status::Complete((end, _)) => Some(Message { method, body, end: at + end }),
         httparse::Status::Partial => None,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -85,8 +86,8 @@ pub struct Noting<S> {
     notes: Arc<Notes>,
     guard: Guard,
     side: Side,
-    /// What came behind a request to switch protocols.
-    held: Vec<u8>,
+    /// What came behind a request, and was not looked at yet.
+    held: BytesMut,
     /// The codec asked for another message, and none has begun. That it asks says that it has used all that it has
     /// read, bodies that nobody wants as well; what was read from the socket does not say so.
     asks: bool,
@@ -94,7 +95,7 @@ pub struct Noting<S> {
     flushed: bool,
     /// What is left to say to the codec of a head that is refused.
     poison: &'static [u8],
-    /// Waits for the decision.
+    /// Waits for the decision, or until all has left.
     waker: Option<Waker>,
     linger: Option<Pin<Box<Sleep>>>,
     /// Bytes that have come of a head that took more than one read.
@@ -114,7 +115,7 @@ impl<S> Noting<S> {
             notes,
             guard,
             side,
-            held: Vec::new(),
+            held: BytesMut::new(),
             asks: false,
             flushed: true,
             poison: POISON,
@@ -140,6 +141,13 @@ impl<S> Noting<S> {
             _ => {}
         }
         written
+    }
+
+    /// The codec may read again.
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     fn say(&mut self) {
@@ -183,14 +191,23 @@ impl<S> Noting<S> {
         self.head <= FREE || held.reach(self.head.next_power_of_two() as u64)
     }
 
-    /// Looks at what was just read behind `before`, and takes back what is not to be seen.
+    /// Whether the codec must wait for what comes next: it would put what it says to a head that it refuses before what
+    /// it has not written yet of the last answer (hyper 1.12). So it sees of a message nothing before that has left.
+    fn is_early(&self) -> bool {
+        self.side == Side::Requests && !self.flushed && self.guard.is_at_start()
+    }
+
+    /// Looks at what was just read behind `before`, and takes back what is not to be seen, or not yet.
     fn judge(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
         let new = buf.filled().get(before..).unwrap_or_default();
         let notes = &self.notes;
         let taken = self.guard.take(new, || notes.asked(), || notes.asked.store(0, Relaxed));
         if taken < new.len() {
-            if self.guard.is_held() {
-                self.held.extend_from_slice(new.get(taken..).unwrap_or_default());
+            if self.guard.refused().is_none() {
+                // In front of what is held already, from which these come.
+                let mut held = BytesMut::from(new.get(taken..).unwrap_or_default());
+                held.unsplit(self.held.split());
+                self.held = held;
             }
             buf.set_filled(before + taken);
         }
@@ -251,9 +268,20 @@ impl<S: AsyncRead + Unpin> Noting<S> {
             }
             _ => return,
         }
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+        self.wake();
+    }
+
+    /// What is held, as far as there is space for it; else from the other side.
+    fn poll_next(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
+        let taken = self.held.len().min(buf.remaining());
+        buf.put_slice(&self.held.split_to(taken));
+        if self.held.is_empty() {
+            self.held = BytesMut::new(); // Gives the memory back.
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -271,15 +299,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
         if let Some((why, in_head)) = this.guard.refused() {
             return Poll::Ready(this.tell_refusal(why, in_head, buf));
         }
-        if !this.held.is_empty() {
-            let taken = this.held.len().min(buf.remaining());
-            buf.put_slice(this.held.get(..taken).unwrap_or_default());
-            this.held.drain(..taken);
+        if this.is_early() {
             this.ask(false);
-            return Poll::Ready(Ok(()));
+            this.waker = Some(cx.waker().clone());
+            return Poll::Pending;
         }
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let read = this.poll_next(cx, buf);
         this.ask(read.is_pending() && this.guard.is_at_start());
         ready!(read)?;
         if buf.filled().len() == before {
@@ -319,6 +345,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.flushed = true;
         self.notes.rests.store(self.asks, Relaxed);
+        if !self.guard.is_held() {
+            self.wake();
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -159,14 +159,18 @@ impl Guard {
         Self { side, state: State::First(false), carry: Vec::new(), limit, head: Head::default() }
     }
 
-    /// How many of the bytes may be handed on; when it is fewer than all, the rest is refused ([`Guard::refused`]) or
-    /// waits for a decision ([`Guard::is_held`]). `asked` is called for each response that begins, and says what it
+    /// How many of the bytes may be handed on; when it is fewer than all, the rest is refused ([`Guard::refused`]), waits
+    /// for a decision ([`Guard::is_held`]), or is of the next request ([`Guard::is_at_start`]), to be taken by itself.
+    /// `asked` is called for each response that begins, and says what it
     /// belongs to; `answered` when a final one has begun.
     pub fn take(&mut self, bytes: &[u8], asked: impl Fn() -> Asked, answered: impl Fn()) -> usize {
         let mut at = 0;
         // Where the message began whose head is being read: what is refused of it is handed on not even in part.
         let mut begin = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if at > 0 && self.side == Side::Requests && self.is_at_start() {
+                return at;
+            }
             match &mut self.state {
                 State::Free => return bytes.len(),
                 State::Held | State::Dead { .. } => return at,
@@ -198,6 +202,18 @@ impl Guard {
             }
         }
         bytes.len()
+    }
+
+    /// The same for all messages that these bytes have.
+    #[cfg(test)]
+    pub fn take_all(&mut self, bytes: &[u8], asked: impl Fn() -> Asked, answered: impl Fn()) -> usize {
+        let mut at = 0;
+        loop {
+            at += self.take(&bytes[at..], &asked, &answered);
+            if at == bytes.len() || !self.is_at_start() {
+                return at;
+            }
+        }
     }
 
     /// Why the rest is refused, and whether that is within a message's head.

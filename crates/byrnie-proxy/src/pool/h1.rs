@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use byrnie_decide::Failure;
-use http::header::UPGRADE;
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
@@ -211,6 +212,16 @@ async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Res
     Ok(Lease { pool: Rc::clone(pool), connection: Box::new(connection), reused: false, unwanted: None })
 }
 
+/// The codec leaves out the body of a GET or HEAD whose length is not known, as if it were none, unless its framing is
+/// named.
+fn name_framing(request: &mut Request<Body>) {
+    let is_odd = matches!(*request.method(), Method::GET | Method::HEAD) && !request.body().is_end_stream();
+    let has_length = || request.headers().contains_key(CONTENT_LENGTH);
+    if is_odd && !has_length() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
 impl Lease {
     /// Sends a request and waits for the head of its response.
     pub async fn send(mut self, message: &mut Message) -> Result<(Response<Body>, AnyLease), SendFailure> {
@@ -220,6 +231,7 @@ impl Lease {
         self.unwanted = message.head.extensions.get::<Gate>().cloned();
         let tunnel = (is_connect || message.head.headers.contains_key(UPGRADE)).then(|| take_tunnel(message));
         let Some(mut request) = message.take() else { return Err(SendFailure::gone()) };
+        name_framing(&mut request);
         if let Some(gate) = self.unwanted.clone() {
             hyper::ext::on_informational(&mut request, move |interim| {
                 if interim.status() == StatusCode::CONTINUE {
@@ -247,7 +259,8 @@ impl Lease {
                 let unsent = error.take_message();
                 let failed = self.failed(&error.into_error(), unsent.is_some());
                 // What the client will say after the switch has not been read, whatever became of the request.
-                if let Some(request) = tunnel.map(Request::new).or(unsent) {
+                if let Some(mut request) = tunnel.map(Request::new).or(unsent) {
+                    request.headers_mut().remove(TRANSFER_ENCODING);
                     message.restore(request);
                 }
                 Err(failed)

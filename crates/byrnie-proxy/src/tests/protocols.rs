@@ -53,6 +53,25 @@ fn every_version_is_spoken_on_every_entrance() {
 }
 
 #[test]
+fn a_get_may_have_a_body_of_any_length() {
+    run(async {
+        let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let mut client = Client::to(address).await;
+            for _ in 0..2 {
+                let chunked =
+                    "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
+                let answer = client.ask(chunked).await;
+                assert!(answer.text().ends_with("\n\nbody"), "{road}: {}", answer.text());
+                let empty = "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+                let answer = client.ask(empty).await;
+                assert!(answer.text().ends_with("\n\n"), "{road}: {}", answer.text());
+            }
+        }
+    });
+}
+
+#[test]
 fn http_1_0_needs_no_host_and_gets_no_chunks() {
     run(async {
         let app = origin(async |_: Request<Incoming>| {

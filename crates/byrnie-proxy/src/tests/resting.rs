@@ -28,14 +28,14 @@ fn resting(worker: &Worker) -> i64 {
 }
 
 /// A control group of 64 MiB that says what the test wants.
-struct Group {
+pub(super) struct Group {
     dir: TempDir,
     memory: Memory,
     worker: Rc<Worker>,
 }
 
 impl Group {
-    fn around(worker: &Rc<Worker>) -> Self {
+    pub(super) fn around(worker: &Rc<Worker>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("memory.max"), (64 * MIB).to_string()).unwrap();
         let memory = Memory::of(dir.path()).unwrap();

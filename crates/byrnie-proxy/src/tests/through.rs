@@ -1,0 +1,164 @@
+//! Conversations of HTTP/1 through the proxy, as they are and mutated: an application hears requests that another
+//! reader finds in what the client said, in this order, and nothing else.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
+
+use super::kit::{everything, obey, plain};
+use super::resting::Group;
+use crate::front::{Entrance, Front};
+use crate::fuzz::driver::drive_some;
+use crate::fuzz::{Message, message};
+use crate::process::Process;
+use crate::tcp::tests::mesh::{Mesh, application};
+use crate::worker::Worker;
+
+/// Mutations in an ordinary test: each is a conversation over sockets.
+const FEW: u64 = 2_000;
+
+/// What somebody says who is neither client nor proxy, after which the application has heard all that came before.
+const FENCE: &[u8] = b"the end";
+
+/// How much a proxy reads of its client at once.
+const PIECES: [usize; 3] = [4_096, 64, 7];
+
+#[test]
+fn fuzz_through() {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+    let stage = runtime.block_on(Stage::new());
+    let (count, heard) = (Cell::new(0), Cell::new(0));
+    drive_some("through", FEW, |input| {
+        count.set(count.get() + 1);
+        let limit = Duration::from_secs(20);
+        let conversation = async { tokio::time::timeout(limit, stage.hear(input)).await };
+        let seen = runtime.block_on(conversation).expect("it goes on");
+        heard.set(heard.get() + seen.len());
+        let mut said = messages(input).into_iter();
+        for request in seen {
+            assert!(said.any(|message| message == request), "nobody asked for {request:?}");
+        }
+    });
+    // Or else everything was refused.
+    assert!(heard.get() > count.get() / 4, "{} requests in {} conversations", heard.get(), count.get());
+}
+
+/// All that another reader finds, until something is no message.
+fn messages(mut input: &[u8]) -> Vec<Message> {
+    let mut found = Vec::new();
+    while let Some(message) = message(input) {
+        input = &input[message.end..];
+        found.push(Message { end: 0, ..message });
+    }
+    found
+}
+
+/// Two proxies in front of an application: one has little memory, and lets connections rest whenever it can.
+struct Stage {
+    processes: [Arc<Process>; 2],
+    _group: Group,
+    application: SocketAddr,
+    hearing: Rc<Hearing>,
+}
+
+#[derive(Default)]
+struct Hearing {
+    heard: RefCell<Vec<Message>>,
+    is_fenced: Cell<bool>,
+    open: Cell<u32>,
+    changed: Notify,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let hearing = Rc::<Hearing>::default();
+        let heard = Rc::clone(&hearing);
+        let application = application(move |stream| Rc::clone(&heard).hear(stream)).await;
+        let mesh = Mesh::new();
+        let workers = [mesh.proxy("much"), mesh.proxy("little")];
+        workers.iter().for_each(|worker| obey(worker, &everything(), &[plain("web", application)]));
+        let group = Group::around(&workers[1]);
+        let processes = workers.map(|worker| Arc::clone(&worker.process));
+        Self { processes, _group: group, application, hearing }
+    }
+
+    /// What the application hears while a client says this, and then no more.
+    async fn hear(&self, input: &[u8]) -> Vec<Message> {
+        // By chance, and for the same input always the same.
+        let way: usize = input.iter().copied().map(usize::from).sum();
+        // A worker of its own, so that all its connections end with it.
+        let worker = Worker::new(0, Arc::clone(&self.processes[way % 2]));
+        let front = Front::new(Entrance::Gateway(8000), None, self.application);
+        let (client, server) = duplex(PIECES[way / 2 % 3]);
+        let (mut answers, mut says) = tokio::io::split(client);
+        let serving = async {
+            crate::http::serve(&worker, &front, server).await;
+        };
+        let saying = async {
+            // Who is cut off need not be heard.
+            let _ = says.write_all(input).await;
+            let _ = says.shutdown().await;
+        };
+        let listening = async {
+            let _ = answers.read_to_end(&mut Vec::new()).await;
+        };
+        tokio::join!(serving, saying, listening);
+        drop((worker, front));
+        self.hearing.is_fenced.set(false);
+        TcpStream::connect(self.application).await.unwrap().write_all(FENCE).await.unwrap();
+        self.hearing.end().await;
+        self.hearing.heard.take()
+    }
+}
+
+impl Hearing {
+    /// Everything that began before the fence has ended.
+    async fn end(&self) {
+        while !self.is_fenced.get() || self.open.get() > 0 {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Notes what comes on one connection, and answers it: PUT as soon as its head is there.
+    async fn hear(self: Rc<Self>, mut stream: TcpStream) {
+        self.open.set(self.open.get() + 1);
+        let (mut buffer, mut is_answered, mut is_waved) = (Vec::new(), false, false);
+        while stream.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
+            while let Some(message) = message(&buffer) {
+                buffer.drain(..message.end);
+                if !std::mem::take(&mut is_answered) {
+                    answer(&mut stream, &message.method).await;
+                }
+                is_waved = false;
+                self.heard.borrow_mut().push(Message { end: 0, ..message });
+            }
+            let head = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+            let head = head.and_then(|end| buffer.get(..end)).unwrap_or_default().to_ascii_lowercase();
+            if head.starts_with(b"put ") && !is_answered {
+                is_answered = true;
+                answer(&mut stream, b"PUT").await;
+            } else if head.windows(9).any(|bytes| bytes == b"\r\nexpect:") && !is_waved && !is_answered {
+                is_waved = true;
+                let _ = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+            }
+        }
+        if buffer == FENCE {
+            self.is_fenced.set(true);
+        }
+        self.open.set(self.open.get() - 1);
+        self.changed.notify_one();
+    }
+}
+
+async fn answer(stream: &mut TcpStream, method: &[u8]) {
+    let body = if method == b"HEAD" { "" } else { "ok" };
+    // A proxy that has gone need not hear it.
+    let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{body}").as_bytes()).await;
+}
