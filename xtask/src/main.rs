@@ -45,7 +45,7 @@ enum Recipe {
     Soak(soak::Options),
     /// Feed a fuzz target with mutations of its corpus (see fuzz/README.md)
     Fuzz {
-        /// sniff, framing, hop or wire
+        /// sniff, framing, through, hop, proxy_protocol or wire
         target: String,
         /// How long
         #[arg(long, default_value_t = 60)]

@@ -17,7 +17,9 @@ use crate::{hop, http, proxy_protocol, tcp, transparent};
 pub async fn serve(worker: &Rc<Worker>, mut stream: TcpStream, remote: SocketAddr, entrance: Entrance) {
     match entrance {
         Entrance::Mesh => Box::pin(hop::serve::serve(worker, stream, remote)).await,
-        Entrance::HttpProxy => http::serve(worker, &Front::plain(entrance, &stream, remote), stream).await,
+        Entrance::HttpProxy => {
+            Box::pin(http::serve(worker, &Front::plain(entrance, &stream, remote), stream)).await;
+        }
         Entrance::Outbound => Box::pin(transparent::outbound::serve(worker, stream, remote)).await,
         Entrance::Inbound => Box::pin(transparent::inbound::serve(worker, stream, remote)).await,
         Entrance::Upstream(_) | Entrance::Gateway(_) | Entrance::Endpoint(_) => {
@@ -62,13 +64,15 @@ pub async fn serve_stream<S: Duplex>(worker: &Rc<Worker>, front: &Rc<Front>, str
     // Nothing is known about where it came in: the listener is about to go, or has just come.
     let Some(target) = front.target(worker) else { return };
     match speaks(&target) {
-        Speaks::Http => http::serve(worker, front, stream).await,
+        Speaks::Http => Box::pin(http::serve(worker, front, stream)).await,
         Speaks::Bytes => {
             Box::pin(tcp::outbound::serve(worker, front, Prefixed::new(stream), target)).await;
         }
         Speaks::Unknown => {
             match Box::pin(detect::detect(&target.undeclared(&worker.process), stream)).await {
-                Ok((stream, spoken)) if spoken.is_http() => http::serve(worker, front, stream).await,
+                Ok((stream, spoken)) if spoken.is_http() => {
+                    Box::pin(http::serve(worker, front, stream)).await
+                }
                 Ok((stream, spoken)) => {
                     Box::pin(tcp::outbound::serve_detected(worker, front, stream, spoken, target)).await;
                 }

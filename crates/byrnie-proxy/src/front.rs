@@ -160,9 +160,9 @@ impl Front {
         self.socket.get().map_or(OtherEnd::Here, Watched::other_end)
     }
 
-    /// Whether the client has said something that nobody has read. To be asked only while the connection is open.
+    /// Whether the client has said something that no codec has read. To be asked only while the connection is open.
     pub fn has_unread(&self) -> bool {
-        self.socket.get().is_some_and(Watched::has_unread)
+        self.notes.holds.load(Relaxed) || self.socket.get().is_some_and(Watched::has_unread)
     }
 
     /// What this connection's requests are routed by now. `None`: the configuration has nothing for it (any more).

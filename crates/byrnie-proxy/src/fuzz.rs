@@ -68,6 +68,7 @@ fn judged(side: Side, input: &[u8], piece: usize) -> (usize, Option<String>) {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Message {
     pub(crate) method: Vec<u8>,
+    pub(crate) target: Vec<u8>,
     pub(crate) body: Vec<u8>,
     /// Where it ends.
     pub(crate) end: usize,
@@ -79,6 +80,7 @@ pub(crate) fn message(input: &[u8]) -> Option<Message> {
     let mut request = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(head) = request.parse(input).ok()? else { return None };
     let method = request.method?.as_bytes().to_vec();
+    let target = request.path?.as_bytes().to_vec();
     let value = |name: &str| {
         let mut found = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
         found.next().map(|header| header.value)
@@ -87,7 +89,7 @@ pub(crate) fn message(input: &[u8]) -> Option<Message> {
         let length = value("content-length").unwrap_or(b"0");
         let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
         let end = head.checked_add(length)?;
-        return Some(Message { method, body: input.get(head..end)?.to_vec(), end });
+        return Some(Message { method, target, body: input.get(head..end)?.to_vec(), end });
     }
     let (mut at, mut body) = (head, Vec::new());
     loop {
@@ -104,7 +106,7 @@ pub(crate) fn message(input: &[u8]) -> Option<Message> {
     }
     let mut trailers = [httparse::EMPTY_HEADER; 128];
     match httparse::parse_headers(&input[at..], &mut trailers).ok()? {
-        httparse::Status::Complete((end, _)) => Some(Message { method, body, end: at + end }),
+        httparse::Status::Complete((end, _)) => Some(Message { method, target, body, end: at + end }),
         httparse::Status::Partial => None,
     }
 }

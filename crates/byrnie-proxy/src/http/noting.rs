@@ -42,6 +42,10 @@ pub struct Notes {
     pub heard: AtomicBool,
     /// The same of writes.
     pub said: AtomicBool,
+    /// The codec has something of a request's body that it has not sent.
+    pub sends: AtomicBool,
+    /// Something is held back from the codec until what it has said has left.
+    pub holds: AtomicBool,
     /// Nothing is on its way: the codec asks for another message, none has begun, and what was written has left.
     pub rests: AtomicBool,
     switch: AtomicU8,
@@ -172,23 +176,19 @@ impl<S> Noting<S> {
         }
     }
 
-    /// Whether there is room for `more` bytes that have just come. `begins`: they are not of a head that had begun.
-    /// What a head took is counted until something else comes: the codec keeps it as long.
+    /// Whether there is room for `more` bytes that have just come, and for what is held. `begins`: they are not of a
+    /// head that had begun. What a head took is counted until something else comes: the codec keeps it as long.
     fn has_room(&mut self, begins: bool, more: usize) -> bool {
-        let ends = !self.guard.is_within_head();
-        if begins && ends && self.head == 0 {
-            return true;
-        }
-        let Some(held) = &mut self.room else { return true };
+        let Some(room) = &mut self.room else { return true };
         if begins {
             self.head = 0;
-            held.give_back();
+            room.give_back();
         }
-        if begins && ends {
-            return true;
+        if !begins || self.guard.is_within_head() {
+            self.head += more;
         }
-        self.head += more;
-        self.head <= FREE || held.reach(self.head.next_power_of_two() as u64)
+        let needed = self.head + self.held.len();
+        needed <= FREE || room.reach(needed.next_power_of_two() as u64)
     }
 
     /// Whether the codec must wait for what comes next: it would put what it says to a head that it refuses before what
@@ -197,19 +197,29 @@ impl<S> Noting<S> {
         self.side == Side::Requests && !self.flushed && self.guard.is_at_start()
     }
 
-    /// Looks at what was just read behind `before`, and takes back what is not to be seen, or not yet.
+    /// Looks at what is held; else at what was just read behind `before`, and takes back what is not to be seen, or not
+    /// yet.
     fn judge(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
-        let new = buf.filled().get(before..).unwrap_or_default();
         let notes = &self.notes;
-        let taken = self.guard.take(new, || notes.asked(), || notes.asked.store(0, Relaxed));
-        if taken < new.len() {
-            if self.guard.refused().is_none() {
-                // In front of what is held already, from which these come.
-                let mut held = BytesMut::from(new.get(taken..).unwrap_or_default());
-                held.unsplit(self.held.split());
-                self.held = held;
+        let (asked, answered) = (|| notes.asked(), || notes.asked.store(0, Relaxed));
+        if self.held.is_empty() {
+            let new = buf.filled().get(before..).unwrap_or_default();
+            let taken = self.guard.take(new, asked, answered);
+            if taken < new.len() {
+                if self.guard.refused().is_none() {
+                    self.held.extend_from_slice(new.get(taken..).unwrap_or_default());
+                    notes.holds.store(true, Relaxed);
+                }
+                buf.set_filled(before + taken);
             }
-            buf.set_filled(before + taken);
+        } else {
+            let next = self.held.len().min(buf.remaining());
+            let taken = self.guard.take(self.held.get(..next).unwrap_or_default(), asked, answered);
+            buf.put_slice(&self.held.split_to(taken));
+            if self.held.is_empty() || self.guard.refused().is_some() {
+                self.held = BytesMut::new(); // Gives the memory back.
+                notes.holds.store(false, Relaxed);
+            }
         }
         match self.guard.refused() {
             Some((why, _)) => notes.refused.store(why as u8, Relaxed),
@@ -270,19 +280,6 @@ impl<S: AsyncRead + Unpin> Noting<S> {
         }
         self.wake();
     }
-
-    /// What is held, as far as there is space for it; else from the other side.
-    fn poll_next(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.held.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let taken = self.held.len().min(buf.remaining());
-        buf.put_slice(&self.held.split_to(taken));
-        if self.held.is_empty() {
-            self.held = BytesMut::new(); // Gives the memory back.
-        }
-        Poll::Ready(Ok(()))
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
@@ -305,14 +302,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        let read = this.poll_next(cx, buf);
-        this.ask(read.is_pending() && this.guard.is_at_start());
-        ready!(read)?;
-        if buf.filled().len() == before {
-            return Poll::Ready(Ok(()));
+        if this.held.is_empty() {
+            let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+            this.ask(read.is_pending() && this.guard.is_at_start());
+            ready!(read)?;
+            if buf.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
+        } else {
+            this.ask(false);
         }
         this.notes.heard.store(true, Relaxed);
-        if this.guard.is_free() {
+        if this.guard.is_free() && this.held.is_empty() {
             return Poll::Ready(Ok(()));
         }
         let begins = !this.guard.is_within_head();
@@ -358,7 +359,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
             Some(linger) => linger,
             None => {
                 ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-                if this.side == Side::Responses || !this.guard.is_within_message() {
+                let is_heard_out = !this.guard.is_within_message() && this.held.is_empty();
+                if this.side == Side::Responses || is_heard_out {
                     return Poll::Ready(Ok(()));
                 }
                 this.linger.insert(Box::pin(tokio::time::sleep(LINGER)))

@@ -159,10 +159,10 @@ impl Guard {
         Self { side, state: State::First(false), carry: Vec::new(), limit, head: Head::default() }
     }
 
-    /// How many of the bytes may be handed on; when it is fewer than all, the rest is refused ([`Guard::refused`]), waits
-    /// for a decision ([`Guard::is_held`]), or is of the next request ([`Guard::is_at_start`]), to be taken by itself.
-    /// `asked` is called for each response that begins, and says what it
-    /// belongs to; `answered` when a final one has begun.
+    /// How many of the bytes may be handed on; when it is fewer than all, the rest is refused ([`Guard::refused`]),
+    /// waits for a decision ([`Guard::is_held`]), or is of the next request ([`Guard::is_at_start`]), to be taken by
+    /// itself. `asked` is called for each response that begins, and says what it belongs to; `answered` when a final
+    /// one has begun.
     pub fn take(&mut self, bytes: &[u8], asked: impl Fn() -> Asked, answered: impl Fn()) -> usize {
         let mut at = 0;
         // Where the message began whose head is being read: what is refused of it is handed on not even in part.

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::sending::Sending;
 use super::{Counted, Lease as AnyLease, SendFailure, reserve, wait_for_turn};
 use crate::config::{Cluster, Endpoint};
 use crate::error::{Kind, ProxyError};
@@ -55,7 +56,7 @@ struct Idle {
 }
 
 struct Connection {
-    sender: SendRequest<Body>,
+    sender: SendRequest<Sending>,
     /// Whether the answer has begun, and whether it is one.
     notes: Arc<Notes>,
     /// Ends it, with a body that nobody wants.
@@ -239,6 +240,8 @@ impl Lease {
                 }
             });
         }
+        let notes = &self.connection.notes;
+        let request = request.map(|body| Sending::new(body, notes));
         match self.connection.sender.try_send_request(request).await {
             Ok(mut response) => {
                 // What proxies tell each other is not believed of an application.
@@ -256,7 +259,7 @@ impl Lease {
                 Ok((response, AnyLease::H1(self)))
             }
             Err(mut error) => {
-                let unsent = error.take_message();
+                let unsent = error.take_message().map(|request| request.map(Sending::take));
                 let failed = self.failed(&error.into_error(), unsent.is_some());
                 // What the client will say after the switch has not been read, whatever became of the request.
                 if let Some(mut request) = tunnel.map(Request::new).or(unsent) {
@@ -297,8 +300,8 @@ impl Lease {
     /// is closed instead, which frees one.
     pub fn give_back(self, now: Instant) {
         let Self { pool, connection, unwanted, .. } = self;
-        if unwanted.is_some_and(|gate| !gate.is_open()) {
-            // Answered without the body: what would follow on this connection is the body's.
+        if unwanted.is_some_and(|gate| !gate.is_open()) || connection.notes.sends.load(Relaxed) {
+            // Answered without the body, or before its end: what would follow on this connection is the body's.
             return connection.driver.abort();
         }
         if connection.sender.is_closed()

@@ -3,6 +3,7 @@
 
 mod h1;
 mod h2;
+mod sending;
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};

@@ -64,7 +64,7 @@ pub async fn serve_detected<S: Duplex>(
     let mut story = Box::new(Story::new(worker, front.remote, Direction::Outbound));
     let way = choose(&target, None, &mut story);
     match Box::pin(first_word(worker, front.remote, &mut client, &target, way, &mut story)).await {
-        FirstWord::Http => http::serve(worker, front, client).await,
+        FirstWord::Http => Box::pin(http::serve(worker, front, client)).await,
         FirstWord::Bytes(connected) => run(worker, client, connected, story).await,
         FirstWord::Failed(error) => refuse(&mut client, &mut story, &error),
     }

@@ -140,7 +140,7 @@ fn the_future_of_a_connection_stays_small() {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         // What every connection holds as long as it lasts; what its protocol needs is boxed when it comes.
         let bytes = size_of_val(&crate::connection::serve(worker, stream, address, Entrance::Gateway(8000)));
-        assert!(bytes <= 1024, "{bytes} bytes");
+        assert!(bytes <= 640, "{bytes} bytes");
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let front = Front::new(Entrance::Gateway(8000), None, roads.gateway);
         let http = size_of_val(&crate::http::serve(worker, &front, stream));

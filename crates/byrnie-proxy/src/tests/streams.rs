@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::client::{Client, Client2, ask, get, whole};
-use super::kit::{Reply, Roads, counted, origin};
+use super::kit::{Reply, Roads, counted, origin, read_head};
 use crate::tcp::tests::mesh::{application, run, until};
 
 const LARGE: usize = 10 << 20;
@@ -160,6 +160,30 @@ fn an_early_answer_does_not_wait_for_the_body() {
             let answer =
                 ask(address, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\nsome").await;
             assert_eq!(answer.status, 413, "{road}");
+        }
+    });
+}
+
+#[test]
+fn a_body_that_goes_on_after_its_answer_keeps_nobody_else_waiting() {
+    run(async {
+        // Whatever the body is, it answers when the head is there.
+        let app = application(async |mut stream: TcpStream| {
+            while read_head(&mut stream).await.is_some() {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            }
+        });
+        let roads = Roads::new(app.await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            for method in ["GET", "POST"] {
+                let mut client = Client2::to(address).await;
+                let endless = StreamBody::new(futures_util::stream::pending()).boxed_unsync();
+                let request =
+                    Request::builder().method(method).uri("http://web.shop/").body(endless).unwrap();
+                assert_eq!(client.ask(request).await.status, 200, "{road}");
+                let others = tokio::time::timeout(Duration::from_secs(5), ask(address, get("/")));
+                assert_eq!(others.await.expect("it is not stuck").status, 200, "{road}");
+            }
         }
     });
 }

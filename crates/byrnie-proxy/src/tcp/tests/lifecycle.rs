@@ -241,7 +241,7 @@ fn an_idle_connection_is_small() {
         let remote = stream.local_addr().unwrap();
         let front = Front::new(Entrance::Upstream(web()), None, remote);
         let served = connection::serve(&pair.client, stream, remote, Entrance::Upstream(web()));
-        assert!(size_of_val(&served) <= 1024, "the task of a connection: {}", size_of_val(&served));
+        assert!(size_of_val(&served) <= 640, "the task of a connection: {}", size_of_val(&served));
         let (stream, target) = (Prefixed::new(pair.connect().await), front.target(&pair.client).unwrap());
         let served = outbound::serve(&pair.client, &front, stream, target);
         assert!(size_of_val(&served) <= 1024, "of bytes: {}", size_of_val(&served));
