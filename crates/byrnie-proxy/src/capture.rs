@@ -61,10 +61,6 @@ pub async fn connect(
     front: &Rc<Front>,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    if !http_body::Body::is_end_stream(request.body()) {
-        let error = ProxyError::unprocessed(Kind::BadRequest, "a CONNECT with a body");
-        return outbound::refuse_request(worker, front, &request, &error);
-    }
     let named = request.uri().authority().map(ToString::to_string).unwrap_or_default();
     let service = match find(worker, &named, 443) {
         Ok(service) => service,

@@ -65,7 +65,7 @@ fn judged(side: Side, input: &[u8], piece: usize) -> (usize, Option<String>) {
 }
 
 /// A request as another parser reads it.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) method: Vec<u8>,
     pub(crate) target: Vec<u8>,

@@ -83,11 +83,8 @@ pub fn copy_head(head: &request::Parts) -> request::Parts {
 }
 
 /// Brings CONNECT into the shape of other requests: its target is its host, its path `/`.
-fn to_connect(head: &mut request::Parts, has_body: bool) -> Result<(), ProxyError> {
+fn to_connect(head: &mut request::Parts) -> Result<(), ProxyError> {
     let bad = |what: &'static str| ProxyError::unprocessed(Kind::BadRequest, what);
-    if has_body {
-        return Err(bad("a CONNECT with a body"));
-    }
     let authority = head.uri.authority().filter(|authority| authority.port().is_some());
     let authority = authority.ok_or_else(|| bad("a CONNECT to no host and port"))?;
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad("the host is odd"))?;

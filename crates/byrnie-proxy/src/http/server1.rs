@@ -204,17 +204,23 @@ fn note_refused(worker: &Rc<Worker>, front: &Rc<Front>, error: &hyper::Error) {
 const MIN_BUFFER: usize = 8192;
 
 async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<HyperBody>) -> Response<Body> {
+    let is_empty = http_body::Body::is_end_stream(request.body());
     if *request.method() == Method::CONNECT {
-        let response = match front.entrance {
-            Entrance::HttpProxy => crate::capture::connect(worker, front, request).await,
-            _ if front.settings(worker).allow_connect => connect(worker, front, request).await,
-            _ => crate::outbound::refuse_connect(worker, front, &request),
+        let is_proxy = front.entrance == Entrance::HttpProxy;
+        let response = if !is_proxy && !front.settings(worker).allow_connect {
+            crate::outbound::refuse_connect(worker, front, &request)
+        } else if !is_empty {
+            let error = ProxyError::unprocessed(Kind::BadRequest, "a CONNECT with a body");
+            crate::outbound::refuse_request(worker, front, &request, &error)
+        } else if is_proxy {
+            crate::capture::connect(worker, front, request).await
+        } else {
+            connect(worker, front, request).await
         };
         front.notes.decide(response.status().is_success());
         return response;
     }
     // An upgrade with a body of its own is left to be an ordinary request, as RFC 9110 section 7.8 allows.
-    let is_empty = http_body::Body::is_end_stream(request.body());
     let asks = is_empty && request.headers().contains_key(UPGRADE);
     let token = if asks { upgrade_token(request.version(), request.headers()) } else { None };
     let Some(token) = token else {
@@ -251,9 +257,8 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
 /// CONNECT where it is allowed: an upgrade that follows routes by its host.
 async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<HyperBody>) -> Response<Body> {
     let (client, body) = ClientUpgrade::new(hyper::upgrade::on(&mut request));
-    let (mut head, from_client) = request.into_parts();
-    let has_body = !http_body::Body::is_end_stream(&from_client);
-    if let Err(error) = super::to_connect(&mut head, has_body) {
+    let mut head = request.into_parts().0;
+    if let Err(error) = super::to_connect(&mut head) {
         return crate::outbound::refuse_request(worker, front, &Request::from_parts(head, ()), &error);
     }
     let upgrade = Some(HeaderValue::from_static(CONNECT));

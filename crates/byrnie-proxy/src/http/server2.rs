@@ -274,7 +274,7 @@ fn message(front: &Front, request: Request<RecvStream>) -> Message {
         }
         head.method = Method::GET;
     }
-    if head.method == Method::CONNECT && to_connect(&mut head, false).is_ok() {
+    if head.method == Method::CONNECT && to_connect(&mut head).is_ok() {
         upgrade = Some(HeaderValue::from_static(CONNECT));
     }
     // Only a proxy of the mesh says it this way.

@@ -72,8 +72,6 @@ pub struct Lease {
     connection: Box<Connection>,
     /// It has served before, so the origin may have closed it.
     reused: bool,
-    /// Whether the request waits with its body, and the application wants it.
-    unwanted: Option<Gate>,
 }
 
 impl Pool {
@@ -103,7 +101,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, .. }) = idle.pop() {
             if !connection.sender.is_closed() {
-                return Some(Lease { pool: Rc::clone(self), connection, reused: true, unwanted: None });
+                return Some(Lease { pool: Rc::clone(self), connection, reused: true });
             }
         }
         None
@@ -210,7 +208,7 @@ async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Res
     });
     let connection =
         Connection { sender, notes, driver: driver.abort_handle(), retires: super::retirement(worker) };
-    Ok(Lease { pool: Rc::clone(pool), connection: Box::new(connection), reused: false, unwanted: None })
+    Ok(Lease { pool: Rc::clone(pool), connection: Box::new(connection), reused: false })
 }
 
 /// The codec leaves out the body of a GET or HEAD whose length is not known, as if it were none, unless its framing is
@@ -229,11 +227,11 @@ impl Lease {
         self.connection.notes.heard.store(false, Relaxed);
         self.connection.notes.ask(&message.head.method);
         let is_connect = message.head.method == Method::CONNECT;
-        self.unwanted = message.head.extensions.get::<Gate>().cloned();
+        let gate = message.head.extensions.get::<Gate>().cloned();
         let tunnel = (is_connect || message.head.headers.contains_key(UPGRADE)).then(|| take_tunnel(message));
         let Some(mut request) = message.take() else { return Err(SendFailure::gone()) };
         name_framing(&mut request);
-        if let Some(gate) = self.unwanted.clone() {
+        if let Some(gate) = gate {
             hyper::ext::on_informational(&mut request, move |interim| {
                 if interim.status() == StatusCode::CONTINUE {
                     gate.open();
@@ -299,8 +297,8 @@ impl Lease {
     /// The response is complete. When others wait for a place that this worker's requests do not need, the connection
     /// is closed instead, which frees one.
     pub fn give_back(self, now: Instant) {
-        let Self { pool, connection, unwanted, .. } = self;
-        if unwanted.is_some_and(|gate| !gate.is_open()) || connection.notes.sends.load(Relaxed) {
+        let Self { pool, connection, .. } = self;
+        if connection.notes.sends.load(Relaxed) {
             // Answered without the body, or before its end: what would follow on this connection is the body's.
             return connection.driver.abort();
         }

@@ -106,7 +106,7 @@ fn messages(mut input: &[u8]) -> Vec<Message> {
     let mut found = Vec::new();
     while let Some(message) = message(input) {
         input = &input[message.end..];
-        found.push(Message { end: 0, ..message });
+        found.push(message);
     }
     found
 }
@@ -190,7 +190,7 @@ impl Hearing {
                     answer(&mut stream, &message.method).await;
                 }
                 is_waved = false;
-                self.heard.borrow_mut().push(Message { end: 0, ..message });
+                self.heard.borrow_mut().push(message);
             }
             let head = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
             let head = head.and_then(|end| buffer.get(..end)).unwrap_or_default().to_ascii_lowercase();

@@ -143,6 +143,9 @@ fn a_connect_that_is_not_allowed_or_malformed_is_refused() {
         for (road, address) in roads.each() {
             assert_eq!(Client::to(address).await.ask(ASK).await.status, 501, "{road}");
         }
+        // Where it is always allowed, no body is.
+        let odd = "CONNECT web.shop:80 HTTP/1.1\r\nhost: web.shop:80\r\ncontent-length: 2\r\n\r\nab";
+        assert_eq!(Client::to(roads.proxy).await.ask(odd).await.status, 400);
         allow(&roads);
         for (road, address) in roads.each() {
             for head in [
