@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Options;
 use super::budget::{self, Budget};
-use super::load::Idle;
+use super::load::{self, Idle};
 use super::origin::Origin;
 use super::peers::byrnie::Mesh;
 use super::process::{await_ready, memory, within};
@@ -21,6 +21,12 @@ use super::table::{number, table};
 const SERVICES: usize = 1000;
 /// Connections that are open at a time and idle, where there are descriptors for so many.
 const CONNECTIONS: usize = 10_000;
+/// Clients of a burst, each with a request in flight at all times.
+const BURST: usize = 1000;
+/// How long it lasts.
+const BURSTING: Duration = Duration::from_secs(5);
+/// What a burst has left of connections to the application is closed by halves, every five seconds.
+const AFTER_BURST: Duration = Duration::from_secs(30);
 /// One answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long memory may take to come back after the connections are closed.
@@ -76,6 +82,11 @@ fn moments(
         await_ready(&service, &mesh.log, || Idle::open(address, PATIENCE).map(drop))?;
     }
     moments.push(look(format!("{SERVICES} services called once"))?);
+    eprintln!("{BURST} clients at once");
+    load::requests(mesh.upstream("client", &file::service(0))?, BURSTING, 1, BURST)?;
+    moments.push(look(format!("right after {BURST} clients at once, {} s", BURSTING.as_secs()))?);
+    std::thread::sleep(AFTER_BURST);
+    moments.push(look(format!("and {} s later", AFTER_BURST.as_secs()))?);
     for (kind, service) in [("HTTP/1.1", file::service(0)), ("TCP", "opaque".to_owned())] {
         let to = mesh.upstream("client", &service)?;
         let before = moments[moments.len() - 1].client;
@@ -90,7 +101,7 @@ fn moments(
         within(SETTLING, || look(String::new()).is_ok_and(|now| now.client < before * SETTLED));
         moments.push(look("and closed again".to_owned())?);
     }
-    let (client, server) = (moments[4].client * SETTLED, moments[4].server * SETTLED);
+    let (client, server) = (moments[6].client * SETTLED, moments[6].server * SETTLED);
     let is_back = |now: &Moment| now.client < client && now.server < server;
     let start = Instant::now();
     within(KEPT, || look(String::new()).is_ok_and(|now| is_back(&now)));
@@ -106,17 +117,19 @@ fn report(moments: &[Moment], connections: usize) -> String {
     };
     let heads = ["MiB", "client's proxy, RSS", "anonymous", "server's proxy, RSS", "anonymous"];
     let mut text = table(&heads, &moments.iter().map(row).collect::<Vec<Vec<String>>>());
-    let [_, knowing, http, rests, between, tcp, after, late] = moments else { return text };
+    let [_, knowing, _, burst, http, rests, between, tcp, after, late] = moments else { return text };
     let each = |before: f64, now: f64| (now - before).max(0.0) * 1024.0 / connections as f64;
     let at_most = |what: &str, value: f64, goal: f64| Budget::at_most(what, value, None, goal);
     text.push('\n');
     text += &budget::text(&[
         at_most(&format!("RSS knowing {SERVICES} services, MiB"), knowing.client, 12.0),
-        at_most("KiB for each HTTP/1.1 connection after its answer", each(knowing.client, http.client), 4.0),
-        at_most("KiB for each idle HTTP/1.1 connection, client", each(knowing.client, rests.client), 4.0),
+        at_most("client's proxy half a minute after the burst / before", burst.client / knowing.client, 1.5),
+        at_most("server's proxy half a minute after the burst / before", burst.server / knowing.server, 1.5),
+        at_most("KiB for each HTTP/1.1 connection after its answer", each(burst.client, http.client), 4.0),
+        at_most("KiB for each idle HTTP/1.1 connection, client", each(burst.client, rests.client), 4.0),
         at_most("KiB for each idle TCP connection, client", each(between.client, tcp.client), 4.0),
         at_most("KiB for each idle TCP connection, server", each(between.server, tcp.server), 4.0),
-        at_most("client's proxy after HTTP/1.1 / before", between.client / knowing.client, 1.5),
+        at_most("client's proxy after HTTP/1.1 / before", between.client / burst.client, 1.5),
         at_most("client's proxy right after TCP / before", after.client / between.client, 1.5),
         at_most("server's proxy right after TCP / before", after.server / between.server, 1.5),
         at_most("client's proxy two minutes after TCP / before", late.client / between.client, 1.5),
@@ -134,6 +147,8 @@ mod tests {
         let moment = |client, server| Moment { name: "x".to_owned(), client, server, anonymous: [0.0; 2] };
         let moments = [
             (5.0, 5.0),
+            (9.0, 5.0),
+            (90.0, 50.0),
             (10.0, 5.0),
             (40.0, 5.0),
             (30.0, 5.0),

@@ -22,6 +22,14 @@ pub const ENDPOINTS: Section = Section {
             test: "`tests/places.rs` idle_connections_to…",
         },
         Row {
+            what: "idle connections of HTTP/1 to one endpoint that a worker did not need between two looks; one look to the \
+                   next",
+            number: "{-proxy/pool/h1 SPARE}; {-proxy/pool/mod SWEEP}",
+            setting: "–",
+            beyond: "half of the others closed",
+            test: "`tests/places.rs` idle_connections_to…",
+        },
+        Row {
             what: "age of a pooled connection",
             number: "{-plan/settings upstream_max_age}, less up to a tenth; in such a group \
                      {-proxy/pool/mod AGE_WITH_LITTLE}",

@@ -159,7 +159,7 @@ pub struct ProxyDefaults {
     /// Idle time after which a kept-alive connection of a client is closed. Default `5m`.
     pub client_idle_timeout: Duration,
     /// Idle time after which a pooled connection to an endpoint is closed. Default `60s`: shorter than what most
-    /// origins allow.
+    /// origins allow. What a burst has left and nobody needs goes earlier, by halves every five seconds, to eight.
     pub upstream_idle_timeout: Duration,
     /// Age at which a pooled connection to an endpoint takes nothing new and closes when it is idle, less up to a tenth
     /// by chance, so that connections opened together do not end together. Default `1h`.

@@ -35,6 +35,9 @@ use crate::worker::Worker;
 /// One in so many connections that are given back goes to another worker, when requests wait here and there.
 const TURN: u64 = 16;
 
+/// So many idle connections stay whether they are needed or not.
+const SPARE: usize = 8;
+
 /// The connections of one worker to one endpoint.
 pub struct Pool {
     endpoint: Arc<Endpoint>,
@@ -42,6 +45,8 @@ pub struct Pool {
     shown: Option<SocketAddr>,
     worker: Weak<Worker>,
     idle: RefCell<Vec<Idle>>,
+    /// The fewest that were idle at a time since the last look: nobody needed them.
+    unneeded: Cell<usize>,
     /// One of this worker's connections became idle.
     freed: Notify,
     /// Requests of this worker that wait.
@@ -82,6 +87,7 @@ impl Pool {
             shown,
             worker: Rc::downgrade(worker),
             idle: RefCell::default(),
+            unneeded: Cell::new(0),
             freed: Notify::new(),
             waiting: Cell::new(0),
             yielding: RefCell::default(),
@@ -99,6 +105,7 @@ impl Pool {
     /// The most recently used connection that is still open.
     fn pop(self: &Rc<Self>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
+        self.unneeded.set(self.unneeded.get().min(idle.len().saturating_sub(1)));
         while let Some(Idle { connection, .. }) = idle.pop() {
             if !connection.sender.is_closed() {
                 return Some(Lease { pool: Rc::clone(self), connection, reused: true });
@@ -107,7 +114,9 @@ impl Pool {
         None
     }
 
-    /// Closes what has been idle for long, or is too old. `false`: the pool itself can go.
+    /// Closes what has been idle for long, or is too old, and half of what a burst has left that nobody needed since the
+    /// last look: each keeps the codec's buffers, 16 KiB, and 64 more after a large answer. (HAProxy purges its idle
+    /// connections in this way, at the same pace.) `false`: the pool itself can go.
     pub fn sweep(&self, idle_timeout: Duration, now: Instant) -> bool {
         let gone = self.endpoint.gone.is_cancelled();
         let mut idle = self.idle.borrow_mut();
@@ -117,6 +126,10 @@ impl Pool {
                 && now < connection.retires
                 && now.duration_since(*since) < idle_timeout
         });
+        let unneeded = self.unneeded.get().min(idle.len()).saturating_sub(SPARE);
+        // The oldest are at the bottom of the stack.
+        idle.drain(..unneeded.div_ceil(2));
+        self.unneeded.set(idle.len());
         !(idle.is_empty() && self.waiting.get() == 0)
     }
 }

@@ -262,7 +262,19 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Closes what is idle for long or too old, and the pools of endpoints that are gone. Ends with the worker.
+impl Pools {
+    /// Closes what is idle for long or too old, half of what nobody needed since the last time, and the pools of
+    /// endpoints that are gone. A request that is under way holds its pool, and gives its connection back to it.
+    pub(crate) fn sweep(&self, idle: Duration, now: Instant) {
+        self.h1.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
+        self.h2.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
+        let shown = &mut *self.shown.borrow_mut();
+        shown.h1.retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
+        shown.h2.retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
+    }
+}
+
+/// Sweeps a worker's pools, every five seconds. Ends with the worker.
 pub async fn sweep(worker: Weak<Worker>) {
     loop {
         tokio::time::sleep(SWEEP).await;
@@ -271,11 +283,6 @@ pub async fn sweep(worker: Weak<Worker>) {
         if worker.process.overload.little().is_some() {
             idle = idle.min(IDLE_WITH_LITTLE);
         }
-        // A request that is under way holds its pool, and gives its connection back to it.
-        worker.pools.h1.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
-        worker.pools.h2.borrow_mut().retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
-        let shown = &mut *worker.pools.shown.borrow_mut();
-        shown.h1.retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
-        shown.h2.retain(|_, pool| pool.sweep(idle, now) || Rc::strong_count(pool) > 1);
+        worker.pools.sweep(idle, now);
     }
 }

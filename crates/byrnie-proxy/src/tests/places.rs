@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use byrnie_plan::{AppProtocol, Dialect, Hop, MeshSettings, TrafficSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::client::{Client, get};
@@ -18,6 +19,7 @@ use crate::hop::dial;
 use crate::pool;
 use crate::tcp::tests::mesh::{Mesh, application, call, echo, endpoint, listen, meshed, run, until, web};
 use crate::tls::Alpn;
+use crate::worker::Worker;
 
 /// Far longer than any of these limits.
 const LONG: Duration = Duration::from_secs(50);
@@ -40,33 +42,53 @@ fn a_peer_that_begins_no_handshake_or_no_http_is_closed() {
     });
 }
 
+/// As many requests at once as there are clients, until all are answered.
+async fn wave(worker: &Worker, gated: &(Rc<Semaphore>, Rc<Cell<usize>>), clients: &mut [Client]) {
+    let (gate, waiting) = gated;
+    for client in &mut *clients {
+        client.say(get("/")).await;
+    }
+    until("all are in flight", || waiting.get() == clients.len()).await;
+    gate.add_permits(clients.len());
+    for client in &mut *clients {
+        assert_eq!(client.answer().await.text(), "ok");
+    }
+    until("all are given back", || worker.process.overload.requests() == 0).await;
+}
+
 #[test]
 fn idle_connections_to_an_endpoint_wait_for_the_next_wave_and_do_not_stay() {
     run(async {
         let (app, gate, waiting) = gated().await;
         let (worker, address) = direct(limits(1000, 1000, 1000), &[app]).await;
+        let gated = (gate, waiting);
         let mut clients = Vec::new();
         for _ in 0..140 {
-            let mut client = Client::to(address).await;
-            client.say(get("/")).await;
-            clients.push(client);
+            clients.push(Client::to(address).await);
         }
-        until("all are in flight", || waiting.get() == 140).await;
-        gate.add_permits(140);
-        for client in &mut clients {
-            assert_eq!(client.answer().await.text(), "ok");
-        }
+        wave(&worker, &gated, &mut clients).await;
         let upstream = &worker.process.counters.upstream;
-        until("all are given back", || worker.process.overload.requests() == 0).await;
-        for client in &mut clients {
-            client.say(get("/")).await;
-        }
-        until("all are in flight", || waiting.get() == 140).await;
+        assert_eq!(upstream.get(), 140);
+        wave(&worker, &gated, &mut clients).await;
         assert_eq!(upstream.get(), 140, "none was opened for them");
-        gate.add_permits(140);
-        for client in &mut clients {
-            assert_eq!(client.answer().await.text(), "ok");
+
+        // They were needed since the last look; then half of those beyond eight go at a time.
+        let timeout = MeshSettings::default().upstream_idle_timeout;
+        for left in [140, 74, 41, 24, 16, 12, 10, 9, 8, 8] {
+            worker.pools.sweep(timeout, Instant::now());
+            until("they are closed", || upstream.get() == left).await;
         }
+        wave(&worker, &gated, &mut clients[..8]).await;
+        assert_eq!(upstream.get(), 8, "none was opened for them");
+        wave(&worker, &gated, &mut clients[..30]).await;
+        assert_eq!(upstream.get(), 30);
+        // Not so if they are needed between two looks.
+        for _ in 0..3 {
+            wave(&worker, &gated, &mut clients[..25]).await;
+            worker.pools.sweep(timeout, Instant::now());
+        }
+        assert_eq!(upstream.get(), 30);
+
         let upstream_idle_timeout = Duration::from_millis(10);
         with(&worker, MeshSettings { upstream_idle_timeout, ..MeshSettings::default() });
         tokio::task::spawn_local(pool::sweep(Rc::downgrade(&worker)));
