@@ -164,7 +164,7 @@ pub fn finish(
     let deadline = deadline.map(|left| Box::pin(tokio::time::sleep(left)));
     let idle = exchange.flight.as_ref().and_then(|flight| flight.cluster.settings.idle_timeout);
     let idle = idle.map(|limit| Box::new(IdleTimer::new(limit)));
-    response.map(|inner| Body::Watched(Box::new(Watched { inner, exchange, deadline, idle })))
+    response.map(|inner| Body::Watched(Box::new(Watched { inner, exchange, deadline, idle, broken: None })))
 }
 
 /// What stays the same while one request is worked on.

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::expect::Gated;
+use super::headers::strip_trailers;
 use super::upgrade::Tunnel;
 use crate::budget::Held;
 use crate::mirror::{Hearing, Overheard};
@@ -45,32 +46,51 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// How a gRPC call ends that we cut off: DEADLINE_EXCEEDED. `None`: it was somebody else who did.
+    /// How a gRPC call ends that we cut off (DEADLINE_EXCEEDED), or whose application went away (UNAVAILABLE). `None`:
+    /// somebody else said how.
     fn grpc_status(&self) -> Option<HeaderMap> {
-        let message = match self {
-            Self::TimedOut => "the%20call's%20time%20ran%20out",
-            Self::Idle(_) => "nothing%20moved%20for%20as%20long%20as%20is%20allowed",
+        let (code, message) = match self {
+            Self::TimedOut => ("4", "the%20call's%20time%20ran%20out"),
+            Self::Idle(_) => ("4", "nothing%20moved%20for%20as%20long%20as%20is%20allowed"),
+            Self::Http2(error) if !error.is_reset() => {
+                ("14", "the%20connection%20was%20lost%20during%20the%20call")
+            }
             _ => return None,
         };
         let mut status = HeaderMap::with_capacity(2);
-        status.insert(GRPC_STATUS, HeaderValue::from_static("4"));
+        status.insert(GRPC_STATUS, HeaderValue::from_static(code));
         status.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
         Some(status)
     }
 
     /// What a stream is reset with whose body broke off: what the other side said, where that means something beyond
     /// its own connection. That nothing was processed, or that all is well, would not be true any more.
-    pub fn reset_reason(&self) -> Reason {
-        const PASSED: [Reason; 4] = [
+    pub fn reset_reason(&self, sends: Sends) -> Reason {
+        const PASSED: [Reason; 5] = [
+            Reason::CANCEL,
             Reason::INTERNAL_ERROR,
             Reason::ENHANCE_YOUR_CALM,
             Reason::CONNECT_ERROR,
             Reason::INADEQUATE_SECURITY,
         ];
-        let Self::Http2(error) = self else { return Reason::CANCEL };
+        let broken = match sends {
+            Sends::Request => Reason::CANCEL,
+            Sends::Response => Reason::INTERNAL_ERROR,
+        };
+        let Self::Http2(error) = self else { return broken };
         let reason = error.reason().filter(|_| error.is_reset() && error.is_remote());
-        reason.filter(|reason| PASSED.contains(reason)).unwrap_or(Reason::CANCEL)
+        reason.filter(|reason| PASSED.contains(reason)).unwrap_or(broken)
     }
+}
+
+/// Whose body goes into a stream: who breaks off a request does not want its answer, an answer that breaks off is an
+/// error.
+#[derive(Clone, Copy, Debug)]
+pub enum Sends {
+    /// To an application, or another proxy.
+    Request,
+    /// To the caller.
+    Response,
 }
 
 /// A message body.
@@ -118,6 +138,9 @@ pub struct Watched {
     pub deadline: Option<Pin<Box<tokio::time::Sleep>>>,
     /// How long nothing may move, neither here nor in the request's body.
     pub idle: Option<Box<IdleTimer>>,
+    /// What it broke off with. A codec that hears of an error drops what it has not written, perhaps with the head: so
+    /// it hears of it when it has had a turn to write.
+    pub broken: Option<BodyError>,
 }
 
 /// Ends a response in which nothing moves.
@@ -176,7 +199,16 @@ impl HttpBody for Body {
                 *self = Self::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Self::H1(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Http1),
+            Self::H1(body) => {
+                let mut frame =
+                    ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(BodyError::Http1));
+                if let Some(Ok(frame)) = &mut frame
+                    && let Some(trailers) = frame.trailers_mut()
+                {
+                    strip_trailers(trailers);
+                }
+                Poll::Ready(frame)
+            }
             Self::H2(body) => body.poll_frame(cx),
             Self::Replay(body) => body.poll_frame(cx),
             Self::Watched(body) => body.poll_frame(cx),
@@ -245,7 +277,18 @@ impl Watched {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
+        let polled = match self.broken.take() {
+            Some(error) => Poll::Ready(Some(Err(error))),
+            None => match Pin::new(&mut self.inner).poll_frame(cx) {
+                Poll::Ready(Some(Err(error))) => {
+                    self.broken = Some(error);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                polled => polled,
+            },
+        };
+        let frame = match polled {
             Poll::Ready(frame) => {
                 if let Some(idle) = &mut self.idle {
                     idle.moved = Instant::now();
@@ -285,16 +328,36 @@ impl Watched {
 pub struct H2Body {
     stream: RecvStream,
     data_done: bool,
+    /// Bytes that are still to come, where that was said.
+    left: Option<u64>,
+    /// Whether its end may be a reset with NO_ERROR.
+    may_be_reset: bool,
 }
 
 impl H2Body {
-    /// Wraps a stream.
-    pub fn new(stream: RecvStream) -> Self {
-        Self { stream, data_done: false }
+    /// A request's body.
+    pub fn of_request(stream: RecvStream) -> Self {
+        Self { stream, data_done: false, left: None, may_be_reset: false }
+    }
+
+    /// A response's body. `length`: what its head says of it. `is_asked`: the request was sent to its end with its head.
+    ///
+    /// A server that has answered and wants no more of a request resets the stream with NO_ERROR (RFC 9113 section 8.1).
+    /// h2 lets go of what it knew of the stream when that comes, so the end of the answer, right before it, is not seen.
+    /// Who has the whole request has no such reason: then the answer is cut off.
+    pub fn of_response(stream: RecvStream, length: Option<u64>, is_asked: bool) -> Self {
+        Self { stream, data_done: false, left: length, may_be_reset: !is_asked }
     }
 
     fn is_end_stream(&self) -> bool {
         self.stream.is_end_stream()
+    }
+
+    /// Whether an answer that is complete as far as can be told ended with this.
+    fn is_end(&self, error: &h2::Error) -> bool {
+        self.may_be_reset
+            && error.reason() == Some(Reason::NO_ERROR)
+            && self.left.is_none_or(|left| left == 0)
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -303,16 +366,19 @@ impl H2Body {
                 Some(Ok(data)) => {
                     // Fails only when the stream is closed already: then nobody needs the capacity.
                     let _ = self.stream.flow_control().release_capacity(data.len());
+                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                // RFC 9113 8.1: a server may reset with NO_ERROR after a complete answer.
-                Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => return Poll::Ready(None),
+                Some(Err(error)) if self.is_end(&error) => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 None => self.data_done = true,
             }
         }
         match ready!(self.stream.poll_trailers(cx)) {
-            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Ok(Some(mut trailers)) => {
+                strip_trailers(&mut trailers);
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
             Ok(None) => Poll::Ready(None),
             Err(error) => Poll::Ready(Some(Err(error.into()))),
         }
@@ -416,7 +482,7 @@ impl ReplayBody {
 ///
 /// Ends early when the peer resets the stream. A body that breaks off resets the stream, so that the peer never
 /// takes half a message for a whole one.
-pub async fn send_body(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(), BodyError> {
+pub async fn send_body(mut body: Body, mut stream: SendStream<Bytes>, sends: Sends) -> Result<(), BodyError> {
     loop {
         let frame = std::future::poll_fn(|cx| {
             // Errors here mean that the stream is gone: seen by the next write.
@@ -429,7 +495,7 @@ pub async fn send_body(mut body: Body, mut stream: SendStream<Bytes>) -> Result<
         match frame {
             None => return Ok(stream.send_data(Bytes::new(), true)?),
             Some(Err(error)) => {
-                stream.send_reset(error.reset_reason());
+                stream.send_reset(error.reset_reason(sends));
                 return Err(error);
             }
             Some(Ok(frame)) => match frame.into_data() {
@@ -442,7 +508,11 @@ pub async fn send_body(mut body: Body, mut stream: SendStream<Bytes>) -> Result<
                 }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
-                        return Ok(stream.send_trailers(trailers)?);
+                        // Without an end, whoever waits for the message would wait for ever.
+                        return stream.send_trailers(trailers).map_err(|error| {
+                            stream.send_reset(Reason::INTERNAL_ERROR);
+                            error.into()
+                        });
                     }
                 }
             },

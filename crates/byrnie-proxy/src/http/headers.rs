@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use byrnie_decide::{parse_grpc_timeout, write_grpc_timeout};
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{self, CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Version};
 
 use crate::forwarded::CLIENT_CERT;
@@ -110,6 +110,40 @@ pub fn strip_mesh_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes from trailers what no sender may put there (RFC 9110 section 6.5.1: framing, routing, authentication), what
+/// belongs to one connection, and what a head is cleared of as well: an application may merge the two. A value that
+/// HTTP/1 would read otherwise goes, too.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    let is_odd = |name: &HeaderName| {
+        is_hop_by_hop(name)
+            || is_of_mesh(name)
+            || FOR_HEADS_ONLY.contains(name)
+            || name.as_str().starts_with("x-forwarded-")
+    };
+    let odd: Vec<HeaderName> = trailers
+        .iter()
+        .filter(|(name, value)| is_odd(name) || is_padded(value))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in odd {
+        trailers.remove(name);
+    }
+}
+
+const FOR_HEADS_ONLY: [HeaderName; 11] = [
+    header::AUTHORIZATION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::COOKIE,
+    header::EXPECT,
+    header::FORWARDED,
+    header::HOST,
+    header::MAX_FORWARDS,
+    header::SET_COOKIE,
+    header::TRAILER,
+];
+
 /// The token of an HTTP/1 upgrade that may be passed on: one token, not `h2c` (which would let a client smuggle
 /// requests past the proxy), and `Connection` must name `upgrade`.
 pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
@@ -139,8 +173,12 @@ pub fn is_protocol(text: &str) -> bool {
 /// Whether a value of an HTTP/2 message begins or ends with a space or a tab, which HTTP/1 would swallow: the message
 /// is malformed (RFC 9113 section 8.2.1).
 pub fn has_odd_space(headers: &HeaderMap) -> bool {
+    headers.values().any(is_padded)
+}
+
+fn is_padded(value: &HeaderValue) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    headers.values().map(HeaderValue::as_bytes).any(|value| is_space(value.first()) || is_space(value.last()))
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
 }
 
 /// How long a gRPC caller waits.

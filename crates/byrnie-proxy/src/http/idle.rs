@@ -16,6 +16,9 @@ use crate::worker::Worker;
 /// Looks per limit.
 const LOOKS: u32 = 4;
 
+/// A client that resets its connection while it waits for an answer is noticed at the second of these looks.
+const WAITING: Duration = Duration::from_secs(1);
+
 /// How long a new connection may say nothing, where room is wanted.
 const HASTE: Duration = Duration::from_secs(1);
 
@@ -37,11 +40,12 @@ pub async fn expired(
     head: Option<Duration>,
     is_partial: impl Fn() -> bool,
 ) {
-    let step = head.map_or(idle, |head| head.min(idle)) / LOOKS;
-    let step = step.max(Duration::from_millis(10));
+    let step_idle = (head.map_or(idle, |head| head.min(idle)) / LOOKS).max(Duration::from_millis(10));
     let (mut seen, mut quiet, mut partial) = (u64::MAX, Duration::ZERO, Duration::ZERO);
     let mut finished = Duration::ZERO;
     loop {
+        let waits = head.is_some() && front.in_flight.get() > 0;
+        let step = if waits { step_idle.min(WAITING) } else { step_idle };
         let look = Instant::now() + step;
         let is_idle = || front.in_flight.get() == 0 && front.requests.get() > 0 && !is_partial();
         while is_wanted_before(worker, look).await {

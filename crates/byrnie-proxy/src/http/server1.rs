@@ -23,7 +23,7 @@ use super::expect::Gate;
 use super::headers::upgrade_token;
 use super::noting::Noting;
 use super::strict::Side;
-use super::upgrade::{CONNECT, ClientUpgrade};
+use super::upgrade::{CONNECT, ClientUpgrade, is_connect};
 use super::{CODEC_HEADERS, Message, answer, idle};
 use crate::detect::Prefixed;
 use crate::error::{Kind, ProxyError};
@@ -207,7 +207,7 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
     let is_empty = http_body::Body::is_end_stream(request.body());
     if *request.method() == Method::CONNECT {
         let is_proxy = front.entrance == Entrance::HttpProxy;
-        let response = if !is_proxy && !front.settings(worker).allow_connect {
+        let mut response = if !is_proxy && !front.settings(worker).allow_connect {
             crate::outbound::refuse_connect(worker, front, &request)
         } else if !is_empty {
             let error = ProxyError::unprocessed(Kind::BadRequest, "a CONNECT with a body");
@@ -217,7 +217,13 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
         } else {
             connect(worker, front, request).await
         };
-        front.notes.decide(response.status().is_success());
+        let is_switched = response.status().is_success();
+        if !is_switched {
+            // What follows may be meant for the tunnel that there is none of: it must not be read as a request
+            // (RFC 9931 section 8).
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        front.notes.decide(is_switched);
         return response;
     }
     // An upgrade with a body of its own is left to be an ordinary request, as RFC 9110 section 7.8 allows.
@@ -247,6 +253,7 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
     let mut message = Message::new(request.into_parts().0, body, Some(token));
     let mut response = answer(worker, front, &mut message).await;
     let switched = response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE);
+    let switched = switched.filter(|token| !is_connect(Some(token)));
     front.notes.decide(switched.is_some());
     match switched {
         Some(token) => client.accept(&front.tunnels, response, token),

@@ -15,7 +15,7 @@ use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::body::{Body, BodyError, H2Body, send_body};
+use super::body::{Body, BodyError, H2Body, Sends, send_body};
 use super::expect::Gate;
 use super::headers::{has_odd_space, is_protocol};
 use super::lists::{self, Bounds, Lists};
@@ -258,7 +258,7 @@ fn message(front: &Front, request: Request<RecvStream>) -> Message {
     {
         set_host(&mut head.headers, host);
     }
-    let body = if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) };
+    let body = if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::of_request(body)) };
     if !body.is_finished()
         && let Some(gate) = Gate::wanted(&head.headers)
     {
@@ -309,5 +309,5 @@ async fn send(mut respond: SendResponse<Bytes>, response: Response<Body>) -> Res
             return Err(error.into());
         }
     };
-    if end { Ok(()) } else { send_body(body, stream).await }
+    if end { Ok(()) } else { send_body(body, stream, Sends::Response).await }
 }

@@ -119,24 +119,29 @@ impl ClientUpgrade {
     }
 }
 
-/// The application's side: after its 101, or its success to CONNECT, `from_client` is written to it, and what it writes
-/// is the answer's body.
+/// Whether an application's 101 names the protocol that was asked for, and no other (RFC 9110 section 7.8).
+pub fn is_to(answer: &HeaderMap, asked: &HeaderValue) -> bool {
+    let mut tokens = answer.get_all(UPGRADE).iter();
+    let is_asked = |token: &HeaderValue| token.as_bytes().eq_ignore_ascii_case(asked.as_bytes());
+    tokens.next().is_some_and(is_asked) && tokens.next().is_none()
+}
+
+/// The application's side: after its 101 to what was asked for, or its success to CONNECT, `from_client` is written to
+/// it, and what it writes is the answer's body.
 pub fn accept_from_application(
     response: Response<hyper::body::Incoming>,
     from_client: Body,
+    asked: HeaderValue,
 ) -> Response<Body> {
     let (mut head, body) = response.into_parts();
-    let mut token = head.headers.remove(UPGRADE);
-    if head.status.is_success() {
-        token = Some(HeaderValue::from_static(CONNECT));
+    head.headers.remove(UPGRADE);
+    if is_connect(Some(&asked)) {
         head.headers.remove(CONTENT_LENGTH);
         head.headers.remove(TRANSFER_ENCODING);
     }
     head.headers.remove(CONNECTION);
     head.status = StatusCode::OK;
-    if let Some(token) = token {
-        head.headers.insert(BYRNIE_UPGRADE, token);
-    }
+    head.headers.insert(BYRNIE_UPGRADE, asked);
     let on_upgrade = head.extensions.remove::<OnUpgrade>();
     drop(body);
     let (sender, answer) = tunnel();

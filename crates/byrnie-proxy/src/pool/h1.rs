@@ -241,7 +241,11 @@ impl Lease {
         self.connection.notes.ask(&message.head.method);
         let is_connect = message.head.method == Method::CONNECT;
         let gate = message.head.extensions.get::<Gate>().cloned();
-        let tunnel = (is_connect || message.head.headers.contains_key(UPGRADE)).then(|| take_tunnel(message));
+        let asked = match is_connect {
+            true => Some(HeaderValue::from_static(upgrade::CONNECT)),
+            false => message.head.headers.get(UPGRADE).cloned(),
+        };
+        let tunnel = asked.map(|asked| (take_tunnel(message), asked));
         let Some(mut request) = message.take() else { return Err(SendFailure::gone()) };
         name_framing(&mut request);
         if let Some(gate) = gate {
@@ -257,14 +261,20 @@ impl Lease {
             Ok(mut response) => {
                 // What proxies tell each other is not believed of an application.
                 strip_mesh_headers(response.headers_mut());
-                let response = match (response.status(), tunnel) {
-                    (StatusCode::SWITCHING_PROTOCOLS, Some(tunnel)) if !is_connect => {
-                        upgrade::accept_from_application(response, tunnel)
+                let is_switch = match is_connect {
+                    true => response.status().is_success(),
+                    false => response.status() == StatusCode::SWITCHING_PROTOCOLS,
+                };
+                let response = match tunnel {
+                    Some((tunnel, asked)) if is_switch => {
+                        if !is_connect && !upgrade::is_to(response.headers(), &asked) {
+                            return Err(self.switched_unasked());
+                        }
+                        upgrade::accept_from_application(response, tunnel, asked)
                     }
-                    (status, Some(tunnel)) if is_connect && status.is_success() => {
-                        upgrade::accept_from_application(response, tunnel)
+                    _ if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                        return Err(self.switched_unasked());
                     }
-                    (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(self.switched_unasked()),
                     _ => response.map(Body::H1),
                 };
                 Ok((response, AnyLease::H1(self)))
@@ -273,7 +283,7 @@ impl Lease {
                 let unsent = error.take_message().map(|request| request.map(Sending::take));
                 let failed = self.failed(&error.into_error(), unsent.is_some());
                 // What the client will say after the switch has not been read, whatever became of the request.
-                if let Some(mut request) = tunnel.map(Request::new).or(unsent) {
+                if let Some(mut request) = tunnel.map(|(body, _)| Request::new(body)).or(unsent) {
                     request.headers_mut().remove(TRANSFER_ENCODING);
                     message.restore(request);
                 }

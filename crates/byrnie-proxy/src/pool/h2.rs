@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use h2::Reason;
 use h2::client::SendRequest;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
@@ -26,7 +27,7 @@ use crate::config::{Cluster, Endpoint, Peer};
 use crate::error::{Kind, ProxyError};
 use crate::hop::dial;
 use crate::http::Message;
-use crate::http::body::{Body, H2Body, send_body};
+use crate::http::body::{Body, H2Body, Sends, send_body};
 use crate::http::expect::Gate;
 use crate::http::headers::{has_odd_space, strip_mesh_headers};
 use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT};
@@ -445,7 +446,8 @@ impl Lease {
                 return Err(self.failed(&error, true));
             }
         };
-        let pumping = (!end).then(|| tokio::task::spawn_local(Box::pin(send_body(body, stream))));
+        let pumping =
+            (!end).then(|| tokio::task::spawn_local(Box::pin(send_body(body, stream, Sends::Request))));
         let pumping = pumping.map(|task| AbortOnDrop(Some(task)));
         let response = match gate.is_some() || worker.hints.wanted() {
             true => hear_interim(worker, response, gate.as_ref()).await,
@@ -458,8 +460,12 @@ impl Lease {
                 if let Some(pumping) = pumping {
                     pumping.let_go();
                 }
-                let mut response = response
-                    .map(|body| if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) });
+                let length = response.headers().get(CONTENT_LENGTH);
+                let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+                let mut response = response.map(|body| match body.is_end_stream() {
+                    true => Body::Empty,
+                    false => Body::H2(H2Body::of_response(body, length, end)),
+                });
                 if !self.pool.endpoint.is_secured() {
                     if has_odd_space(response.headers()) {
                         return Err(self.malformed("a header's value begins or ends with a space"));

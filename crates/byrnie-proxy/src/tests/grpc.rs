@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::kit::{Reply, Roads, counted, origin2};
-use crate::tcp::tests::mesh::{Accepts, run, until};
+use super::kit::{DATA, END_HEADERS, HEADERS, Reply, Roads, begin_by_hand, by_hand, counted, origin2};
+use crate::tcp::tests::mesh::{Accepts, application, run, until};
 
 /// Sends each message back as it comes, then the status.
 async fn echo(request: Request<Incoming>) -> Reply {
@@ -224,5 +224,27 @@ fn a_code_that_is_named_is_tried_again() {
         let mut body = answer.await.unwrap().into_body();
         assert_eq!((next(&mut body).await, calls.get()), ("hello".into(), 2));
         assert_eq!(status(body).await["grpc-status"], "0");
+    });
+}
+
+#[test]
+fn a_call_whose_application_goes_away_is_unavailable() {
+    run(async {
+        // `:status: 200`, `content-type: application/grpc`; a message, and that was it.
+        const HEAD: &[u8] = b"\x88\x0f\x10\x10application/grpc";
+        let app = application(async |mut stream: TcpStream| {
+            begin_by_hand(&mut stream).await;
+            let head = [(HEADERS, END_HEADERS, HEAD), (DATA, 0, &b"one"[..])];
+            while by_hand(&mut stream, &head).await.is_some_and(|answered| !answered) {}
+        });
+        let roads = Roads::new(app.await, AppProtocol::Http2).await;
+        for (road, address) in roads.each() {
+            let (answer, _stream) = call(address).await;
+            let mut body = answer.into_body();
+            assert_eq!(body.data().await.unwrap().unwrap(), "one", "{road}");
+            assert!(body.data().await.is_none(), "{road}");
+            let trailers = body.trailers().await.unwrap().unwrap();
+            assert_eq!(trailers["grpc-status"], "14", "{road}: {trailers:?}");
+        }
     });
 }

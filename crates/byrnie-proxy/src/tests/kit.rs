@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::config::{Cluster, Config, Destination, Endpoint, HttpRoutes, KnownLimits, Listener};
@@ -302,4 +302,42 @@ pub async fn echo_and_bye(mut body: h2::RecvStream, mut stream: h2::SendStream<B
         stream.send_data(data, false).unwrap();
     }
     stream.send_data("bye".into(), true).unwrap();
+}
+
+/// A frame of HTTP/2: its type, flags and payload.
+pub(super) type Frame2 = (u8, u8, &'static [u8]);
+
+/// HTTP/2 by hand, for what no library would say: takes a frame, and answers a request with these, all at once. Whether
+/// it was one.
+pub(super) async fn by_hand(stream: &mut TcpStream, frames: &[Frame2]) -> Option<bool> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).await.ok()?;
+    let is_request = head[3] == HEADERS;
+    if is_request {
+        let mut answer = Vec::new();
+        for (kind, flags, payload) in frames {
+            answer.extend([0, 0, u8::try_from(payload.len()).unwrap(), *kind, *flags]);
+            answer.extend(&head[5..9]);
+            answer.extend(*payload);
+        }
+        stream.write_all(&answer).await.ok()?;
+    }
+    Some(is_request)
+}
+
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+/// `:status: 200` in HPACK.
+pub(super) const STATUS_200: &[u8] = &[0x88];
+
+/// Its beginning: the client's preface, and settings.
+pub(super) async fn begin_by_hand(stream: &mut TcpStream) {
+    stream.read_exact(&mut [0; 24]).await.unwrap();
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
 }

@@ -243,3 +243,54 @@ fn an_http2_application_is_spoken_to_in_http2() {
         }
     });
 }
+
+#[test]
+fn trailers_bring_nothing_that_heads_are_cleared_of() {
+    run(async {
+        let evil = [
+            "x-forwarded-client-cert",
+            "byrnie-source",
+            "byrnie-hop",
+            "x-forwarded-for",
+            "connection",
+            "keep-alive",
+            "te",
+            "upgrade",
+            "authorization",
+            "cookie",
+            "expect",
+        ];
+        for (app, protocol) in
+            [(origin(as_seen).await, AppProtocol::Http1), (origin2(as_seen).await, AppProtocol::Http2)]
+        {
+            let roads = Roads::new(app, protocol).await;
+            for (road, address) in roads.each() {
+                for name in evil {
+                    let words = format!(
+                        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: x-sum, {name}\r\n\r\n\
+                         3\r\nabc\r\n0\r\nx-sum: 7\r\n{name}: close\r\n\r\n"
+                    );
+                    let answer = ask(address, words).await;
+                    let trailers = answer.text();
+                    let trailers =
+                        trailers.lines().filter(|line| line.starts_with("trailer ")).collect::<Vec<_>>();
+                    assert_eq!(trailers, ["trailer x-sum: 7"], "{road} {protocol:?}: {name}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn crumbs_of_a_cookie_are_one_line_for_http1() {
+    run(async {
+        let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let request = Request::get("http://web.shop/").header("cookie", "a=1").header("cookie", "b=2");
+            let answer = Client2::to(address).await.ask(request.body(nothing()).unwrap()).await;
+            let seen = answer.text();
+            let cookies = seen.lines().filter(|line| line.starts_with("cookie: ")).collect::<Vec<_>>();
+            assert_eq!(cookies, ["cookie: a=1; b=2"], "{road}");
+        }
+    });
+}

@@ -7,7 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::kit::{Roads, read_head};
+use super::client::{Client, get};
+use super::kit::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, Roads, STATUS_200, begin_by_hand, by_hand, read_head,
+};
 use crate::tcp::tests::mesh::{application, run, until};
 
 async fn connect(address: std::net::SocketAddr) -> h2::client::SendRequest<bytes::Bytes> {
@@ -73,7 +76,8 @@ fn an_applications_reset_arrives_with_its_code() {
                 (Reason::ENHANCE_YOUR_CALM, Reason::ENHANCE_YOUR_CALM),
                 (Reason::CANCEL, Reason::CANCEL),
                 // Something was processed, whatever it says.
-                (Reason::REFUSED_STREAM, Reason::CANCEL),
+                (Reason::REFUSED_STREAM, Reason::INTERNAL_ERROR),
+                (Reason::PROTOCOL_ERROR, Reason::INTERNAL_ERROR),
             ] {
                 let request = Request::builder().method(Method::POST);
                 let request = request.uri(format!("http://web.shop/{}", u32::from(sent))).body(()).unwrap();
@@ -88,11 +92,59 @@ fn an_applications_reset_arrives_with_its_code() {
     });
 }
 
+/// Answers with some of what it has, and resets the stream with NO_ERROR.
+async fn abandons(mut stream: TcpStream, flags: u8) {
+    let rest = [(DATA, flags, &b"some"[..]), (RST_STREAM, 0, &[0; 4])];
+    let frames = [(HEADERS, END_HEADERS, STATUS_200), rest[0], rest[1]];
+    begin_by_hand(&mut stream).await;
+    while by_hand(&mut stream, &frames).await.is_some() {}
+}
+
+#[test]
+fn an_answer_that_is_cut_off_politely_is_cut_off() {
+    run(async {
+        let app = application(|stream| abandons(stream, 0)).await;
+        let roads = Roads::new(app, AppProtocol::Http2).await;
+        for (road, address) in roads.each() {
+            let mut sender = connect(address).await;
+            let request = Request::get("http://web.shop/").body(()).unwrap();
+            let (answer, _) = sender.send_request(request, true).unwrap();
+            let whole = async {
+                let (head, mut body) = answer.await?.into_parts();
+                while let Some(data) = body.data().await {
+                    data?;
+                }
+                Ok::<_, h2::Error>(head.status)
+            };
+            // Where the head had not left it is an error of ours.
+            match whole.await {
+                Ok(status) => assert_eq!(status, 502, "{road}"),
+                Err(error) => assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR), "{road}"),
+            }
+            // Over HTTP/1 there is no last chunk.
+            let mut client = Client::to(address).await;
+            client.say(get("/")).await;
+            let head = client.head().await;
+            let said = client.rest().await;
+            assert!(head.status == 502 || !said.ends_with(b"0\r\n\r\n"), "{road}: {head:?} {said:?}");
+        }
+        // Who has answered all of it may want no more of the request.
+        let app = application(|stream| abandons(stream, END_STREAM)).await;
+        let roads = Roads::new(app, AppProtocol::Http2).await;
+        for (road, address) in roads.each() {
+            let mut sender = connect(address).await;
+            let request = Request::post("http://web.shop/").body(()).unwrap();
+            let (answer, _upload) = sender.send_request(request, false).unwrap();
+            let mut body = answer.await.unwrap().into_body();
+            assert_eq!(body.data().await.unwrap().unwrap(), "some", "{road}");
+            assert!(body.data().await.is_none_or(|end| end.unwrap().is_empty()), "{road}");
+        }
+    });
+}
+
 /// HTTP/2 by hand: pushes instead of answering its first request, and then keeps what the other side says about it.
 async fn pushing(mut stream: TcpStream, told: CancellationToken) {
-    let mut preface = [0; 24];
-    stream.read_exact(&mut preface).await.unwrap();
-    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+    begin_by_hand(&mut stream).await;
     loop {
         let mut head = [0; 9];
         if stream.read_exact(&mut head).await.is_err() {

@@ -71,10 +71,14 @@ fn what_the_application_answers_else_is_an_answer() {
         let roads = Roads::new(application(forward).await, AppProtocol::Http1).await;
         allow(&roads);
         for (road, address) in roads.each() {
-            let mut client = Client::to(address).await;
             for _ in 0..2 {
+                let mut client = Client::to(address).await;
                 let answer = client.ask("CONNECT db.example:1 HTTP/1.1\r\nhost: db.example:1\r\n\r\n").await;
                 assert_eq!((answer.status, answer.text().as_str()), (407, "no"), "{road}");
+                // Whatever comes now was meant for the tunnel.
+                assert_eq!(answer.header("connection"), "close", "{road}");
+                let _ = client.stream.write_all(get("/").as_bytes()).await;
+                assert_eq!(client.rest().await, b"", "{road}");
             }
         }
     });

@@ -313,3 +313,39 @@ fn a_tunnel_through_the_proxys_port_leads_to_the_service() {
         assert_eq!(answer.status, 404);
     });
 }
+
+#[test]
+fn a_switch_to_what_nobody_asked_for_is_no_switch() {
+    run(async {
+        let answers = ["", "upgrade: h2c\r\n", "upgrade: :connect\r\n", "upgrade: acme\r\nupgrade: acme\r\n"];
+        for upgrade in answers {
+            let app = application(move |mut stream: TcpStream| async move {
+                while let Some(head) = read_head(&mut stream).await {
+                    assert!(head.starts_with("GET /chat "), "smuggled: {head}");
+                    let answer = format!("HTTP/1.1 101 Well\r\nconnection: upgrade\r\n{upgrade}\r\n");
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+            });
+            let roads = Roads::new(app.await, AppProtocol::Http1).await;
+            for (road, address) in roads.each() {
+                let mut client = Client::to(address).await;
+                let ask = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: acme\r\n\r\n";
+                client.say(format!("{ask}{}", get("/smuggled"))).await;
+                assert_eq!(client.answer().await.status, 502, "{road}: {upgrade:?}");
+                assert_eq!(client.rest().await, b"", "{road}: {upgrade:?}");
+            }
+        }
+        // A name may be spelled otherwise.
+        let app = application(async move |mut stream: TcpStream| {
+            read_head(&mut stream).await;
+            let answer = b"HTTP/1.1 101 Well\r\nconnection: upgrade\r\nupgrade: ACME\r\n\r\n";
+            let _ = stream.write_all(answer).await;
+        });
+        let roads = Roads::new(app.await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let mut client = Client::to(address).await;
+            client.say("GET /chat HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: acme\r\n\r\n").await;
+            assert_eq!(client.head().await.status, 101, "{road}");
+        }
+    });
+}
