@@ -119,7 +119,9 @@ fn meaning(schema: &Value) -> String {
     let docs = schema["x-byrnie-enum-docs"].as_array();
     for (index, value) in values.enumerate() {
         let about = docs.and_then(|docs| docs.get(index)?.as_str()).map(one_line).unwrap_or_default();
-        let _ = write!(text, "<br>`{value}`: {about}");
+        // YAML 1.1 reads this one as false.
+        let quotes = if value == "off" { "\"" } else { "" };
+        let _ = write!(text, "<br>`{quotes}{value}{quotes}`: {about}");
     }
     text
 }

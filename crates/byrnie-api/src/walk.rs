@@ -84,6 +84,11 @@ impl Walk {
             (Some("number"), Data::Number(_)) => {}
             (Some("object"), _) => self.wrong_type(node, "an object"),
             (Some("array"), _) => self.wrong_type(node, "a list"),
+            (Some("string"), Data::Bool(false)) if allows_off(schema) => {
+                let message = format!("a text is expected, not {}", node.type_name());
+                let remedy = "write \"off\" in quotes: without them YAML means false".to_owned();
+                self.issue_with(codes::WRONG_TYPE, node.at, message, Some(remedy));
+            }
             (Some("string"), _) => self.wrong_type(node, "a text"),
             (Some("boolean"), _) => self.wrong_type(node, "true or false"),
             (Some(_), _) => self.wrong_type(node, "a whole number"),
@@ -285,6 +290,11 @@ impl Walk {
             self.issue(codes::BAD_LENGTH, node.at, format!("{count} {what}, at most {most} are possible"));
         }
     }
+}
+
+/// Whether one of the values is the word that YAML 1.1, and so kubectl, takes for a boolean.
+fn allows_off(schema: &Value) -> bool {
+    schema["enum"].as_array().is_some_and(|allowed| allowed.iter().any(|value| value == "off"))
 }
 
 /// What the mesh acts on in every kind.

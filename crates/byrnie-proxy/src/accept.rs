@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use crate::front::Entrance;
 use crate::process::{NoPlace, OpenConnection, Process};
@@ -31,6 +33,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// turn of all others each: longer than they have patience.
 const IN_A_ROW: u32 = 32;
 
+/// Connections of the backlog that are taken yet after the order to stop.
+const LATE: u32 = 128;
+
 /// How often a worker shows that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -42,6 +47,8 @@ pub struct Workers {
     seats: Arc<[Seat]>,
     threads: Vec<JoinHandle<()>>,
     stop: CancellationToken,
+    /// One token per listening socket.
+    doors: TaskTracker,
 }
 
 /// One worker, as the others see it.
@@ -54,8 +61,8 @@ pub struct Seat {
 
 /// What a worker is told.
 enum Order {
-    /// Accept from this socket until the token is cancelled.
-    Listen(std::net::TcpListener, Entrance, CancellationToken),
+    /// Accept from this socket until the token is cancelled; hold the other one as long.
+    Listen(std::net::TcpListener, Entrance, CancellationToken, TaskTrackerToken),
     /// Serve this connection.
     Serve(std::net::TcpStream, SocketAddr, Entrance, OpenConnection),
 }
@@ -91,14 +98,14 @@ impl Workers {
             heard.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))?;
             threads.push(thread);
         }
-        Ok(Self { seats, threads, stop })
+        Ok(Self { seats, threads, stop, doors: TaskTracker::new() })
     }
 
     /// Accepts from a socket until the token is cancelled. Call it within the control thread's runtime.
     pub fn listen(&self, listener: std::net::TcpListener, entrance: Entrance) -> CancellationToken {
         let stop = CancellationToken::new();
         if let Some(first) = self.seats.first() {
-            let order = Order::Listen(listener, entrance, stop.clone());
+            let order = Order::Listen(listener, entrance, stop.clone(), self.doors.token());
             // Closed only when the thread is gone, and then nothing matters any more.
             if let Err(mpsc::error::TrySendError::Full(order)) = first.orders.try_send(order) {
                 let orders = first.orders.clone();
@@ -106,6 +113,15 @@ impl Workers {
             }
         }
         stop
+    }
+
+    /// Returns when no socket is accepted from any more, and what was accepted is counted as a connection.
+    pub fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let doors = self.doors.clone();
+        async move {
+            doors.close();
+            doors.wait().await;
+        }
     }
 
     /// A number for each worker that grows each second, unless the worker is stuck.
@@ -137,18 +153,18 @@ async fn run(
         };
         match order {
             None => return,
-            Some(Order::Listen(listener, entrance, stop)) => {
+            Some(Order::Listen(listener, entrance, stop, open)) => {
                 let (worker, seats) = (Rc::clone(&worker), Arc::clone(&seats));
                 match TcpListener::from_std(listener) {
-                    Ok(listener) => drop(tokio::task::spawn_local(accept(Rc::new(Door {
-                        worker,
-                        seats,
-                        listener,
-                        entrance,
-                        stop,
-                        patience: Patience::default(),
-                        tuned: Cell::default(),
-                    })))),
+                    Ok(listener) => {
+                        let (patience, tuned) = (Patience::default(), Cell::default());
+                        let door = Door { worker, seats, listener, entrance, stop, patience, tuned };
+                        let accepting = accept(Rc::new(door));
+                        tokio::task::spawn_local(async move {
+                            accepting.await;
+                            drop(open);
+                        });
+                    }
                     Err(error) => tracing::error!("a listening socket could not be used: {error}"),
                 }
             }
@@ -205,11 +221,19 @@ pub struct Door {
 /// There is a task of this for each service that the workload calls: what is seldom needed is boxed.
 pub async fn accept(door: Rc<Door>) {
     let mut stopped = pin!(door.stop.cancelled());
-    let mut accepted_in_a_row = 0;
+    let (mut accepted_in_a_row, mut accepted_late) = (0, 0);
     loop {
-        let next = |context: &mut Context<'_>| match stopped.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => door.listener.poll_accept(context).map(Some),
+        // Who is in the backlog has got through already, and would be reset: some of them are taken yet.
+        let next = |context: &mut Context<'_>| {
+            let is_over = stopped.as_mut().poll(context).is_ready();
+            accepted_late += u32::from(is_over);
+            if accepted_late > LATE {
+                return Poll::Ready(None);
+            }
+            match door.listener.poll_accept(context).map(Some) {
+                Poll::Pending if is_over => Poll::Ready(None),
+                polled => polled,
+            }
         };
         let Some(accepted) = poll_fn(next).await else { return };
         if let Some(pause) = accepted_one(&door, accepted) {
@@ -321,7 +345,6 @@ fn serve(
     let seated = Seated { seats: Arc::clone(seats), index: worker.index };
     let listed = worker.process.listing.add(remote, entrance.clone());
     let worker = Rc::clone(worker);
-    let process = Arc::clone(&worker.process);
     let task = async move {
         let _held = (seated, place, listed);
         let closing = pin!(worker.process.closing.cancelled());
@@ -331,7 +354,7 @@ fn serve(
             () = when_woken(closing) => {}
         }
     };
-    tokio::task::spawn_local(process.connections.track_future(task));
+    tokio::task::spawn_local(task);
 }
 
 /// A connection counted for a worker.

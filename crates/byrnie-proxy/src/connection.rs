@@ -42,7 +42,7 @@ async fn introduced(worker: &Rc<Worker>, front: &Front, stream: &mut TcpStream) 
         biased;
         read = proxy_protocol::read(stream, limit) => read,
         // It has not asked for anything yet, and need not be waited for.
-        () = worker.process.parting.cancelled() => return None,
+        () = worker.process.parted() => return None,
     };
     match read {
         Ok(client) => return Some(client.unwrap_or(remote)),

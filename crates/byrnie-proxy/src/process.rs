@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use byrnie_decide::Time;
@@ -12,6 +12,7 @@ use byrnie_telemetry::{AccessLogWriter, Counter, Gauge, Registry, TapHub, names}
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::budget::Budget;
 use crate::called::Calls;
@@ -21,6 +22,10 @@ use crate::listing::Listing;
 use crate::overload::Overload;
 use crate::tls::TlsState;
 use crate::transparent::Captured;
+
+/// How long those who have not heard yet that this process leaves may take to ask: one that is closed while its request
+/// is on its way would see it fail.
+pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a proxy is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,11 +61,11 @@ pub struct Process {
     /// Cancelled when this process begins to leave: clients are told with their next answer (`Connection: close`,
     /// GOAWAY), and still served.
     pub draining: CancellationToken,
-    /// Cancelled a moment later: nothing new is taken any more, and what is idle is closed.
+    /// Cancelled a moment later: what is idle is closed (see [`Self::parted`]).
     pub parting: CancellationToken,
     /// Cancelled when the time for draining is over: what is left is cut.
     pub closing: CancellationToken,
-    /// One task per client connection, on whichever worker.
+    /// One token per client connection, on whichever worker, from when it is admitted.
     pub connections: TaskTracker,
     /// Requests in flight, and whether memory or descriptors run out.
     pub overload: Overload,
@@ -191,6 +196,29 @@ impl Process {
         }
     }
 
+    /// Returns when a connection that asks for nothing is to be closed because this process leaves. One that came since
+    /// it leaves has a moment of its own first: its request is on its way.
+    pub fn parted(&self) -> impl Future<Output = ()> + '_ {
+        // Boxed: connections that came before need no room for a clock.
+        let own = self.draining.is_cancelled().then(|| Box::pin(tokio::time::sleep(FAREWELL)));
+        async move {
+            if let Some(own) = own {
+                own.await;
+            }
+            self.parting.cancelled().await;
+        }
+    }
+
+    /// Returns when a connection of HTTP/2 is to be told that nothing new is taken on it because this process leaves. One
+    /// that came since is told with its first stream, or when it had its moment: told at once, its client might open
+    /// none, here or on the next one (RFC 9113 section 6.8).
+    pub async fn to_go_away(&self) {
+        match self.draining.is_cancelled() {
+            true => self.parted().await,
+            false => self.draining.cancelled().await,
+        }
+    }
+
     /// The decisions' clock: microseconds since this process began.
     pub fn time(&self, now: Instant) -> Time {
         Time::after(now.saturating_duration_since(self.started))
@@ -232,7 +260,7 @@ impl Process {
             return Err(NoPlace::Refused);
         }
         self.counters.downstream.add(1);
-        Ok(OpenConnection(Arc::clone(self)))
+        Ok(OpenConnection { process: Arc::clone(self), _waited_for: self.connections.token() })
     }
 
     /// Counts a connection to an endpoint, from before its socket is made.
@@ -291,11 +319,15 @@ pub enum NoPlace {
 }
 
 /// The place of one client connection; given back when dropped.
-pub struct OpenConnection(Arc<Process>);
+pub struct OpenConnection {
+    process: Arc<Process>,
+    /// A drain must not miss one that is between two workers.
+    _waited_for: TaskTrackerToken,
+}
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
-        self.0.counters.downstream.add(-1);
+        self.process.open.fetch_sub(1, Relaxed);
+        self.process.counters.downstream.add(-1);
     }
 }

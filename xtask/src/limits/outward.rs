@@ -276,11 +276,11 @@ pub const LIFE: Section = Section {
             test: "`changes.rs`",
         },
         Row {
-            what: "time in which a leaving proxy still takes connections",
-            number: "{-proxy/control/mod FAREWELL}",
+            what: "quiet time of a connection of a leaving proxy; a leaving proxy takes connections until none is open, at the latest so long before the end of `drainTimeout`",
+            number: "{-proxy/process FAREWELL}",
             setting: "–",
-            beyond: "refused, or kept for the next life",
-            test: "`e2e/alone.rs`",
+            beyond: "closed; refused, or kept for the next life",
+            test: "`e2e/leaving.rs` who_comes…",
         },
         Row {
             what: "requests in flight",

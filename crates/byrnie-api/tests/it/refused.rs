@@ -165,6 +165,18 @@ fn schema() {
         &rule("{matches: [{headers: [{name: a, value: b}, {name: a, value: c}]}]}"),
         &["6 spec.rules[0].matches[0].headers[1] BYR0023"],
     );
+    let mesh = "apiVersion: mesh.byrnie.dev/v1alpha1\nkind: Mesh\nmetadata: {name: default}\nspec:\n  ";
+    for (spec, field) in [
+        ("telemetry: {accessLog: off}", "spec.telemetry.accessLog"),
+        ("proxy: {forwardedHeaders: off}", "spec.proxy.forwardedHeaders"),
+        ("proxy: {proxyProtocol: {send: off}}", "spec.proxy.proxyProtocol.send"),
+    ] {
+        let text = format!("{mesh}{spec}\n");
+        refused(&text, &[&format!("5 {field} BYR0012")]);
+        let said = &read_documents(&text, "f").findings[0].remedy;
+        assert!(said.contains("\"off\" in quotes"), "{said}");
+        refused(&text.replace("off", "\"off\""), &[]);
+    }
     refused(&rule("{timeouts: {request: 10}}"), &["6 spec.rules[0].timeouts.request BYR0012"]);
     refused(
         &rule("{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 200}}]}"),

@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use byrnie_net::socket::Watched;
 use byrnie_telemetry::Registry;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST};
 use http::uri::Authority;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -73,9 +74,10 @@ pub async fn serve(listener: TcpListener, desk: Arc<Desk>) {
         };
         let desk = Arc::clone(&desk);
         tokio::spawn(async move {
+            let client = Watched::new(&stream);
             let answer = service_fn(move |request: Request<Incoming>| {
                 let desk = Arc::clone(&desk);
-                async move { Ok::<_, Infallible>(respond(request, &desk).await) }
+                async move { Ok::<_, Infallible>(respond(request, &desk, client).await) }
             });
             let mut server = hyper::server::conn::http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -89,7 +91,7 @@ pub async fn serve(listener: TcpListener, desk: Arc<Desk>) {
     }
 }
 
-async fn respond(request: Request<Incoming>, desk: &Desk) -> Response<Full<Bytes>> {
+async fn respond(request: Request<Incoming>, desk: &Desk, client: Watched) -> Response<Full<Bytes>> {
     let (method, path) = (request.method(), request.uri().path());
     if matches!(path, "/metrics" | "/ready" | "/live") {
         return match *method == Method::GET || *method == Method::HEAD {
@@ -105,7 +107,7 @@ async fn respond(request: Request<Incoming>, desk: &Desk) -> Response<Full<Bytes
         let words = format!("BYR0244: this needs the token of this process in the header {TOKEN}\n");
         return text(StatusCode::UNAUTHORIZED, words);
     }
-    for_the_operator(request, desk).await
+    for_the_operator(request, desk, client).await
 }
 
 /// Whether Host (and the target, where that has one, too) is loopback.
@@ -122,7 +124,7 @@ fn names_loopback(request: &Request<Incoming>) -> bool {
         && target.is_none_or(is_loopback)
 }
 
-async fn for_the_operator(request: Request<Incoming>, desk: &Desk) -> Response<Full<Bytes>> {
+async fn for_the_operator(request: Request<Incoming>, desk: &Desk, client: Watched) -> Response<Full<Bytes>> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if path == "/log-level" {
         return log_level(request, desk).await;
@@ -130,10 +132,14 @@ async fn for_the_operator(request: Request<Incoming>, desk: &Desk) -> Response<F
     if method != Method::GET && method != Method::HEAD {
         return only("GET, HEAD");
     }
+    let time = match seconds(request.uri().query()) {
+        Ok(time) => time,
+        Err(why) => return text(StatusCode::BAD_REQUEST, why),
+    };
     match path.as_str() {
-        "/profile/cpu" => profile::cpu(seconds(request.uri().query())).await,
-        "/profile/heap" => profile::heap(seconds(request.uri().query())).await,
-        "/profile/threads" => document(&profile::threads(seconds(request.uri().query())).await),
+        "/profile/cpu" => profile::cpu(time, client).await,
+        "/profile/heap" => profile::heap(time, client).await,
+        "/profile/threads" => document(&profile::threads(time).await),
         "/profile/memory" => document(&profile::memory()),
         "/config" => ask(desk, "all").await,
         "/connections" => ask(desk, "connections").await,
@@ -169,6 +175,10 @@ async fn log_level(request: Request<Incoming>, desk: &Desk) -> Response<Full<Byt
     };
     let body = body.to_bytes();
     let filter = String::from_utf8_lossy(&body);
+    // Nothing at all would be a filter, too: of everything.
+    if filter.trim().is_empty() {
+        return text(StatusCode::BAD_REQUEST, "write a filter, info for example\n".to_owned());
+    }
     match (log.set)(filter.trim()) {
         Ok(()) => text(StatusCode::OK, format!("{}\n", (log.get)())),
         Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
@@ -176,9 +186,43 @@ async fn log_level(request: Request<Incoming>, desk: &Desk) -> Response<Full<Byt
 }
 
 /// How long a profile takes: `?seconds=N`.
-fn seconds(query: Option<&str>) -> Duration {
-    let given = query.and_then(|query| query.strip_prefix("seconds=")?.parse().ok());
-    Duration::from_secs(given.unwrap_or(5).clamp(1, 60))
+fn seconds(query: Option<&str>) -> Result<Duration, String> {
+    let mut pairs =
+        query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let Some((_, given)) = pairs.find(|(name, _)| *name == "seconds") else {
+        return Ok(Duration::from_secs(5));
+    };
+    match given.parse() {
+        Ok(seconds @ 1..=60) if given.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok(Duration::from_secs(seconds))
+        }
+        _ => Err(format!("seconds={given:.32} is no whole number from 1 to 60\n")),
+    }
+}
+
+/// Whether a scraper wants OpenMetrics rather than the classic text (RFC 9110 section 12.5.1): it names it, and nothing
+/// better.
+fn wants_openmetrics(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let ranges: Vec<(&str, f32)> = lines.flat_map(|line| line.split(',')).map(range).collect();
+    let quality = |wanted: &str| {
+        let named = ranges.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.map(|(_, quality)| *quality).reduce(f32::max)
+    };
+    let open = quality("application/openmetrics-text").unwrap_or_default();
+    let classic = ["text/plain", "text/*", "*/*"].into_iter().find_map(quality).unwrap_or_default();
+    open > 0.0 && open >= classic
+}
+
+/// One part of `Accept`: what, and how much it is liked. A quality that cannot be read is none.
+fn range(part: &str) -> (&str, f32) {
+    let mut parts = part.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let quality = parts.find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.eq_ignore_ascii_case("q").then(|| value.parse().unwrap_or_default())
+    });
+    (name, quality.unwrap_or(1.0))
 }
 
 fn document(document: &Value) -> Response<Full<Bytes>> {
@@ -196,9 +240,7 @@ fn only(methods: &'static str) -> Response<Full<Bytes>> {
 fn free<B>(request: &Request<B>, process: &Process, readiness: &Readiness) -> Response<Full<Bytes>> {
     match request.uri().path() {
         "/metrics" => {
-            let accept =
-                request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-            let (body, kind) = match accept.contains("application/openmetrics-text") {
+            let (body, kind) = match wants_openmetrics(request.headers()) {
                 true => (process.metrics.render(Instant::now()), Registry::CONTENT_TYPE),
                 false => (process.metrics.render_classic(Instant::now()), Registry::CLASSIC_CONTENT_TYPE),
             };

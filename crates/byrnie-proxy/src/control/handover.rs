@@ -14,7 +14,6 @@ use byrnie_wire::NodeInfo;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use super::identity::IDENTITY;
 use super::snapshot::Snapshot;
@@ -118,7 +117,7 @@ impl Control {
             "another process has taken over; this one finishes its connections, for {limit:?} at most"
         );
         self.retiring = true;
-        self.listeners.accepting().iter().for_each(CancellationToken::cancel);
+        self.listeners.close();
         self.admin.take().inspect(tokio::task::JoinHandle::abort);
         self.process.draining.cancel();
         self.snapshot = Snapshot::new(None);

@@ -95,7 +95,7 @@ struct Bound {
     address: SocketAddr,
     /// Ends accepting.
     stop: CancellationToken,
-    /// For another process of this proxy; `None`: the supervisor keeps it.
+    /// For another process of this proxy; `None`: the supervisor keeps it, or it was given up.
     kept: Option<OwnedFd>,
 }
 
@@ -185,11 +185,13 @@ impl Listeners {
         self.bound.iter().map(|(what, bound)| (what, bound.address))
     }
 
-    /// What ends accepting, for all but the admin server. A supervisor keeps the sockets: what connects then waits for
-    /// the next life.
-    pub fn accepting(&self) -> Vec<CancellationToken> {
-        let bound = self.bound.iter().filter(|(what, _)| **what != What::Admin);
-        bound.map(|(_, bound)| bound.stop.clone()).collect()
+    /// Takes nobody any more, but for the admin server. Where a supervisor or another process keeps the sockets, who
+    /// connects then waits for that one; else nothing here may keep them open, or who connects would hang.
+    pub fn close(&mut self) {
+        for (_, bound) in self.bound.iter_mut().filter(|(what, _)| **what != What::Admin) {
+            bound.stop.cancel();
+            bound.kept = None;
+        }
     }
 
     /// Closes what the last life left behind and nobody wants any more, here and at the supervisor.

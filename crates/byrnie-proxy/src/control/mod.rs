@@ -9,6 +9,7 @@ mod admin;
 mod apply;
 mod called;
 mod connect;
+mod drain;
 mod gauges;
 mod handover;
 mod health;
@@ -40,7 +41,6 @@ use byrnie_wire::report::PoolState;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 use crate::accept::Workers;
 use crate::config::Assembler;
@@ -69,11 +69,6 @@ const DISK: Duration = Duration::from_millis(100);
 const PRESSURE: Duration = Duration::from_millis(100);
 /// How often tap events are fetched while somebody watches.
 const TAP: Duration = Duration::from_millis(200);
-/// How long those who have not heard yet that this proxy leaves are still let in and served: a connection that nobody
-/// accepts would keep them waiting, and one that is closed while a request is on its way would fail it.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// After the deadline of a drain connections are cut; how long their tasks may take to end.
-const CUT: Duration = Duration::from_secs(1);
 
 /// Everything that the control thread holds.
 pub struct Control {
@@ -272,38 +267,6 @@ impl Control {
         if let Some(client) = &self.xds.client {
             client.tap(events.into_iter().map(report::tap_event));
         }
-    }
-
-    /// Says goodbye, takes nothing new, waits for what is under way, cuts what is left at the deadline.
-    async fn drain(&mut self) {
-        tracing::info!("draining");
-        self.voice.stopping();
-        self.process.draining.cancel();
-        self.tell();
-        let (accepting, parting) = (self.listeners.accepting(), self.process.parting.clone());
-        let limit = self.process.config.load().settings.drain_timeout;
-        let connections = self.process.connections.clone();
-        connections.close();
-        let drained = connections.clone();
-        let end = async move {
-            let ended = async {
-                let _ = tokio::time::timeout(FAREWELL.min(limit / 2), drained.wait()).await;
-                // One that comes now would be cut before it is told to go elsewhere; and one may just have come.
-                accepting.iter().for_each(CancellationToken::cancel);
-                parting.cancel();
-                drained.wait().await;
-            };
-            if tokio::time::timeout(limit, ended).await.is_err() {
-                tracing::warn!(open = drained.len(), "cutting connections that did not end within {limit:?}");
-            }
-        };
-        // Reports, endpoints and certificates go on meanwhile. A lost identity changes nothing any more.
-        let _ = self.work_until(end).await;
-        self.process.closing.cancel();
-        let _ = tokio::time::timeout(CUT, connections.wait()).await;
-        self.snapshot.save(&self.assembler, &mut self.trouble.files);
-        self.send_report();
-        self.xds.close().await;
     }
 }
 

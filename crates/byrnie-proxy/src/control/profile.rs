@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use byrnie_net::profile::{self, Stacks};
+use byrnie_net::socket::{OtherEnd, Watched};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -13,11 +14,14 @@ use serde_json::{Value, json};
 
 use super::admin::text;
 
+/// How often it is looked whether who asked is still there.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Processor time by stack, 99 samples for each second of it.
-pub async fn cpu(time: Duration) -> Response<Full<Bytes>> {
+pub async fn cpu(time: Duration, client: Watched) -> Response<Full<Bytes>> {
     match profile::cpu::start() {
         Ok(sampling) => {
-            tokio::time::sleep(time).await;
+            while_there(time, client).await;
             folded(sampling.finish()).await
         }
         Err(error) => failed(&error),
@@ -25,14 +29,25 @@ pub async fn cpu(time: Duration) -> Response<Full<Bytes>> {
 }
 
 /// Bytes by stack: what was allocated in this time, and is held at its end.
-pub async fn heap(time: Duration) -> Response<Full<Bytes>> {
+pub async fn heap(time: Duration, client: Watched) -> Response<Full<Bytes>> {
     match profile::heap::start() {
         Ok(sampling) => {
-            tokio::time::sleep(time).await;
+            while_there(time, client).await;
             folded(sampling.finish()).await
         }
         Err(error) => failed(&error),
     }
+}
+
+/// Passes that time, or less when the client ends its side: whether it has gone, or only says no more, cannot be told,
+/// and the next one must not wait for what nobody may want. Who is still there gets what was found until then.
+async fn while_there(time: Duration, client: Watched) {
+    let gone = async {
+        while client.other_end() == OtherEnd::Here {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let _ = tokio::time::timeout(time, gone).await;
 }
 
 /// Names are looked up on another thread: this one must keep the proxy's promises meanwhile.

@@ -130,7 +130,7 @@ where
     tokio::select! {
         biased;
         detected = detect::detect_http(stream, limit) => Some(detected),
-        () = worker.process.parting.cancelled() => None,
+        () = worker.process.parted() => None,
         () = idle::yields(worker, front), if worker.process.overload.little().is_some() => None,
     }
 }

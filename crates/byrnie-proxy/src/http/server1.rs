@@ -48,7 +48,7 @@ where
     let mut expired = pin!(when_woken(expired));
     let draining = pin!(worker.process.draining.cancelled());
     let mut draining = pin!(when_woken(draining));
-    let parting = pin!(worker.process.parting.cancelled());
+    let parting = pin!(worker.process.parted());
     let mut parting = pin!(when_woken(parting));
     front.leaving.set(worker.process.draining.is_cancelled());
     let mut is_parting = false;

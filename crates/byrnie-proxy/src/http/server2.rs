@@ -100,16 +100,18 @@ where
     let idle = idle::expired(worker, front, settings.client_idle_timeout, None, || false);
     let idle = pin!(idle);
     let mut idle = pin!(when_woken(idle));
-    let drain = pin!(worker.process.draining.cancelled());
+    let process = Arc::clone(&worker.process);
+    let is_late = process.draining.is_cancelled();
+    let drain = pin!(process.to_go_away());
     let mut drain = pin!(when_woken(drain));
     let mut leaving = false;
-    let process = Arc::clone(&worker.process);
     loop {
         tokio::select! {
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    if worker.process.overload.is_draining() && !leaving && front.entrance != Entrance::Mesh {
+                    let is_full = worker.process.overload.is_draining() && front.entrance != Entrance::Mesh;
+                    if (is_late || is_full) && !leaving {
                         leaving = true;
                         connection.graceful_shutdown();
                     }

@@ -89,7 +89,8 @@ where
             Ok(Err(error)) => return tracing::debug!("tunnels from {}: {error}", caller.remote),
             Err(_) => return tracing::debug!("tunnels from {}: no HTTP/2 within {limit:?}", caller.remote),
         };
-    let mut draining = std::pin::pin!(worker.process.draining.cancelled());
+    let is_late = worker.process.draining.is_cancelled();
+    let mut draining = std::pin::pin!(worker.process.to_go_away());
     let mut is_draining = false;
     let mut changes = std::pin::pin!(tell_changes(worker, caller));
     loop {
@@ -102,6 +103,10 @@ where
             () = changes.as_mut() => {}
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
+                    if is_late && !is_draining {
+                        is_draining = true;
+                        connection.graceful_shutdown();
+                    }
                     // A task of its own: a panic there harms this stream only.
                     tokio::task::spawn_local(one(Rc::clone(worker), Rc::clone(caller), request, respond));
                 }

@@ -79,6 +79,39 @@ fn a_drain_ends_what_is_idle_and_waits_for_what_is_not() {
 }
 
 #[test]
+fn who_comes_while_a_process_leaves_is_served_and_told() {
+    run(async {
+        let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
+        let process = &roads.pair.client.process;
+        process.draining.cancel();
+        process.parting.cancel();
+        let mut silent = Client::to(roads.mesh).await;
+        let mut late = Client::to(roads.mesh).await;
+        // Whoever was accepted before this one has been looked at.
+        assert_eq!(ask(roads.mesh, get("/")).await.header("connection"), "close");
+        assert_eq!(late.ask(get("/")).await.header("connection"), "close");
+        assert!(late.rest().await.is_empty());
+        let stream = TcpStream::connect(roads.mesh).await.unwrap();
+        let (sender, mut connection) = h2::client::handshake(stream).await.unwrap();
+        let mut pings = connection.ping_pong().unwrap();
+        let connection = tokio::task::spawn_local(connection);
+        // What the proxy says first has been heard.
+        pings.ping(h2::Ping::opaque()).await.unwrap();
+        let mut sender = sender.ready().await.unwrap();
+        let request = Request::get("http://web.shop/").body(()).unwrap();
+        let (answer, _): (_, h2::SendStream<bytes::Bytes>) = sender.send_request(request, true).unwrap();
+        assert_eq!(answer.await.unwrap().status(), 200);
+        // GOAWAY.
+        while std::future::poll_fn(|cx| sender.poll_ready(cx)).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        drop((sender, pings));
+        connection.await.unwrap().unwrap();
+        assert!(silent.rest().await.is_empty(), "nobody waits for who says nothing");
+    });
+}
+
+#[test]
 fn a_servers_proxy_that_drains_loses_no_request() {
     run(async {
         let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;

@@ -1,8 +1,8 @@
 //! `byrnie proxy` without a mesh: objects of a file, or of two flags, compiled in this process for its own data plane.
 //!
 //! A file is looked at four times a second (what editors, `mv`, symbolic links and network file systems do to it are
-//! all seen that way) and taken over when it has not changed between two looks, so that nothing half-written is read.
-//! A file with errors changes nothing.
+//! all seen that way) and taken over when it has not changed between two looks, so that nothing half-written is read;
+//! one that is never quiet is taken as it is once a second. A file with errors changes nothing.
 
 mod objects;
 
@@ -33,8 +33,13 @@ const PORT: &str = "BYR0485";
 /// Between two looks at the file.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// Looks that each see another file, before what is there is taken: who replaces it all the time would never be heard.
+const RESTLESS: u32 = 4;
+
 /// What a proxy alone is, and where its resources come from. `has_sockets`: a life before this one left them.
 pub fn start(args: &ProxyArgs, has_sockets: bool) -> Result<(ObjectName, Role, Source), Failure> {
+    // Before it is read: what changes from here on is seen as a change.
+    let seen = args.config.as_deref().map(look);
     let (gateway, resources) = match (&args.config, &args.listen) {
         (Some(path), _) => read(path, args.access_log)?,
         (None, Some(listen)) => compile(objects::from_flags(listen, &args.to)?, args.access_log)?,
@@ -47,9 +52,8 @@ pub fn start(args: &ProxyArgs, has_sockets: bool) -> Result<(ObjectName, Role, S
     }
     let (sender, receiver) =
         watch::channel(LocalState { resources: resources.into(), refused: String::new() });
-    if let Some(path) = args.config.clone() {
+    if let Some((path, seen)) = args.config.clone().zip(seen) {
         let (gateway, logged) = (gateway.clone(), args.access_log);
-        let seen = look(&path);
         // It has nothing to finish: it ends with the process.
         std::thread::Builder::new()
             .name("config-file".to_owned())
@@ -174,15 +178,17 @@ fn follow(
     logged: Option<LoggedRequests>,
     sender: &watch::Sender<LocalState>,
 ) {
-    let mut before = taken.clone();
+    let (mut before, mut changes) = (taken.clone(), 0);
     loop {
         std::thread::sleep(LOOK);
         let seen = look(path);
-        if seen != before || seen == taken {
-            before = seen;
+        changes = if seen == before { 0 } else { changes + 1 };
+        let is_half_written = 0 < changes && changes < RESTLESS;
+        before.clone_from(&seen);
+        if is_half_written || seen == taken {
             continue;
         }
-        taken = seen;
+        (taken, changes) = (seen, 0);
         let read = read(path, logged).and_then(|(name, resources)| match name == *gateway {
             true => Ok(resources),
             false => {

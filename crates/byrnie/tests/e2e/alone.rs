@@ -1,6 +1,8 @@
 //! `byrnie proxy` without a mesh: two flags or a file, real clients, reload, drain.
 
+use std::io::ErrorKind;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -151,7 +153,68 @@ fn what_cannot_be_served_is_told_at_once() {
         assert!(run.code == Some(1) && run.stderr.contains(code), "{all:?}: {run:#?}");
     }
     // Clap's own refusals.
-    for args in [&["proxy"][..], &["proxy", "--listen", ":1"], &["proxy", "--to", "127.0.0.1:1"]] {
+    let config = ["proxy", "--config", path.to_str().unwrap()];
+    for args in [
+        &["proxy"][..],
+        &["proxy", "--listen", ":1"],
+        &["proxy", "--to", "127.0.0.1:1"],
+        &[&config[..], &["--to", "127.0.0.1:1"]].concat(),
+        &[&config[..], &["--listen", ":1"]].concat(),
+        &[&config[..], &["--listen", ":1", "--to", "127.0.0.1:1"]].concat(),
+    ] {
         assert_eq!(sandbox.run(args).code, Some(2), "{args:?}");
     }
+}
+
+#[test]
+fn who_comes_while_it_drains_is_served_until_nothing_is_under_way() {
+    let (web, port) = (Origin::start("web"), free_port());
+    let (address, to) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", web.port));
+    let (mut proxy, admin) = alone(Sandbox::new(), &["--listen", &address, "--to", &to]);
+    let slow = address.clone();
+    let slow = std::thread::spawn(move || Connection::open(&slow).unwrap().get("/wait", &[]));
+    until("a request is under way", || {
+        get(&admin, "/metrics", &[]).ok()?.body.contains("byrnie_requests_in_flight 1").then_some(())
+    });
+    proxy.signal(Signal::TERM);
+    until("it is not ready", || (get(&admin, "/ready", &[]).ok()?.status == 503).then_some(()));
+    // For longer than the second in which nobody may have heard yet.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        let answer = Connection::open(&address).unwrap().get("/", &[]).unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    web.let_go();
+    assert_eq!(slow.join().unwrap().unwrap().status, 200);
+    assert_eq!(proxy.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn who_never_ceases_to_come_does_not_keep_a_proxy_that_drains() {
+    let (web, port) = (Origin::start("web"), free_port());
+    let address = format!("127.0.0.1:{port}");
+    let sandbox = Sandbox::new();
+    let mesh = "---\napiVersion: mesh.byrnie.dev/v1alpha1\nkind: Mesh\nmetadata: {name: default}\n\
+                spec: {proxy: {drainTimeout: 4s}}\n";
+    let text = file(port, "web", "/", web.port) + mesh;
+    let path = sandbox.file("edge.yaml", &text).display().to_string();
+    let (mut proxy, _) = alone(sandbox, &["--config", &path]);
+    // There is one at any time, and nobody is there for long.
+    let mut open = Connection::open(&address).unwrap();
+    proxy.signal(Signal::TERM);
+    let began = Instant::now();
+    let ended = loop {
+        let next = Connection::open(&address);
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(open.get("/", &[]).unwrap().status, 200);
+        match next {
+            Ok(next) => open = next,
+            Err(error) => break error,
+        }
+    };
+    let took = began.elapsed();
+    assert_eq!(ended.kind(), ErrorKind::ConnectionRefused, "at once, and nobody was cut");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(4), "{took:?}");
+    assert_eq!(proxy.wait_exit().code(), Some(0));
 }

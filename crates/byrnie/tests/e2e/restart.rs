@@ -1,5 +1,8 @@
 //! Hot restart: a new process takes the sockets and the identity, the old one ends when its connections have.
 
+use std::io::ErrorKind;
+use std::net::TcpStream;
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Bytes, Echo, Mesh, OpenLoop, Origin, Sandbox, free_port, get, until, yaml};
@@ -130,4 +133,28 @@ fn a_proxy_alone_replaces_itself() {
     assert_eq!(left.len(), 1, "{left:?}");
     kill_process(Pid::from_raw(i32::try_from(left[0].0).unwrap()).unwrap(), Signal::TERM).unwrap();
     until("it drains and ends", || proxy.sandbox.processes().is_empty().then_some(()));
+}
+
+#[test]
+fn a_process_that_was_replaced_does_not_keep_the_sockets() {
+    let (chat, port) = (Echo::after_upgrade(), free_port());
+    let (address, to) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", chat.port));
+    let sandbox = Sandbox::new();
+    let token = sandbox.path().join("token").display().to_string();
+    let proxy = Mesh::spawn(sandbox, &["proxy", "--listen", &address, "--to", &to, "--admin-token", &token]);
+    until("it serves", || TcpStream::connect(&address).ok());
+    let mut socket = Bytes::upgrade(&address, "/chat");
+    let first = proxy.sandbox.processes_by_id()[0].0;
+    proxy.signal(Signal::USR2);
+    until("there is another process", || {
+        proxy.log().contains("another process has taken over").then_some(())
+    });
+    let all = proxy.sandbox.processes_by_id();
+    let second = all.iter().find(|(pid, _)| *pid != first).unwrap().0;
+    kill_process(Pid::from_raw(i32::try_from(second).unwrap()).unwrap(), Signal::TERM).unwrap();
+    until("it ends", || (proxy.sandbox.processes_by_id().len() == 1).then_some(()));
+    // The first one goes on with what it has, and is nobody to wait for.
+    socket.echoes("still").unwrap();
+    let refused = TcpStream::connect(&address).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }

@@ -7,15 +7,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::tcp::tests::mesh::{Mesh, run};
+use crate::tcp::tests::mesh::{Mesh, run, until};
 
 /// An admin server on this thread.
 async fn served() -> SocketAddr {
+    with_token(None, None).await
+}
+
+async fn with_token(secret: Option<Secret>, log: Option<LogFilter>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let process = Arc::clone(&Mesh::new().proxy("bot").process);
     let (readiness, ask) = (Arc::default(), mpsc::channel(1).0);
-    tokio::spawn(serve(listener, Arc::new(Desk { process, readiness, secret: None, ask, log: None })));
+    tokio::spawn(serve(listener, Arc::new(Desk { process, readiness, secret, ask, log })));
     address
 }
 
@@ -92,4 +96,116 @@ async fn who_says_nothing_is_closed_in_time() {
     }
     let took = start.elapsed();
     assert!(took >= HEAD_TIMEOUT && took < HEAD_TIMEOUT * 2, "{took:?}");
+}
+
+/// A server that knows the token it writes, and the head of a request with it.
+async fn for_me(log: Option<LogFilter>) -> (SocketAddr, impl Fn(&str) -> String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(super::super::secret::FILE);
+    let address = with_token(Some(Secret::write(&path).unwrap()), log).await;
+    let token = std::fs::read_to_string(&path).unwrap();
+    let head = move |line: &str| {
+        format!("{line} HTTP/1.1\r\nhost: localhost\r\n{TOKEN}: {token}\r\nconnection: close\r\n")
+    };
+    (address, head)
+}
+
+async fn status(address: SocketAddr, request: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let said = answer(&mut stream).await;
+    said.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_profile_that_nobody_waits_for_ends_and_lets_the_next_one_begin() {
+    run(async {
+        let (address, head) = for_me(None).await;
+        let is_busy = || {
+            let begun = byrnie_net::profile::cpu::start();
+            begun.is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
+        };
+        let ask = format!("{}\r\n", head("GET /profile/cpu?seconds=60"));
+        let mut gone = TcpStream::connect(address).await.unwrap();
+        gone.write_all(ask.as_bytes()).await.unwrap();
+        until("it samples", is_busy).await;
+        drop(gone);
+        until("nobody samples any more", || !is_busy()).await;
+        // Who only says that nothing more comes has what was found until then.
+        let mut finished = TcpStream::connect(address).await.unwrap();
+        finished.write_all(ask.as_bytes()).await.unwrap();
+        until("it samples again", is_busy).await;
+        finished.shutdown().await.unwrap();
+        assert!(answer(&mut finished).await.starts_with("HTTP/1.1 200"));
+    });
+}
+
+#[test]
+fn a_profile_takes_from_1_to_60_whole_seconds() {
+    for good in ["1", "60", "007"] {
+        let asked = format!("x=y&seconds={good}");
+        assert_eq!(seconds(Some(&asked)).unwrap().as_secs(), good.parse::<u64>().unwrap());
+    }
+    assert_eq!(seconds(None), Ok(Duration::from_secs(5)));
+    run(async {
+        let (address, head) = for_me(None).await;
+        for bad in ["0", "61", "-1", "+1", "1.5", "abc", "", "1s", "99999999999999999999999"] {
+            for kind in ["cpu", "heap", "threads"] {
+                let ask = format!("{}\r\n", head(&format!("GET /profile/{kind}?seconds={bad}")));
+                assert_eq!(status(address, &ask).await, 400, "{kind} {bad:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_empty_filter_changes_nothing() {
+    run(async {
+        let set = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let all = Arc::clone(&set);
+        let log = LogFilter {
+            get: Arc::new(|| "info".to_owned()),
+            set: Arc::new(move |filter| {
+                all.lock().push(filter.to_owned());
+                Ok(())
+            }),
+        };
+        let (address, head) = for_me(Some(log)).await;
+        for (body, wanted) in [("", 400), (" \n", 400), ("debug", 200)] {
+            let ask = format!("{}content-length: {}\r\n\r\n{body}", head("PUT /log-level"), body.len());
+            assert_eq!(status(address, &ask).await, wanted, "{body:?}");
+        }
+        assert_eq!(*set.lock(), ["debug"]);
+    });
+}
+
+#[test]
+fn a_scraper_gets_the_format_that_it_likes_best() {
+    for (accept, wanted) in [
+        (&[][..], false),
+        (&["*/*"], false),
+        (&["text/plain"], false),
+        (&["application/openmetrics-text"], true),
+        (&["Application/OpenMetrics-Text; version=1.0.0"], true),
+        (&["application/openmetrics-text;q=0, text/plain"], false),
+        (&["application/openmetrics-text;version=1.0.0;Q=0.000, */*;q=0.1"], false),
+        (&["application/openmetrics-text;q=0.4,text/plain;q=0.5"], false),
+        (&["application/openmetrics-text;q=0.5", "text/*;q=0.4, */*"], true),
+        (&["application/openmetrics-text;q=0.5,*/*"], false),
+        (&["application/openmetrics-text;q=x"], false),
+        (&["application/openmetrics-text-not"], false),
+        // Prometheus 2 and 3.
+        (&["application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"], true),
+        (
+            &["application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+               application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;q=0.3,*/*;q=0.1"],
+            true,
+        ),
+    ] {
+        let mut headers = HeaderMap::new();
+        for line in accept {
+            headers.append(ACCEPT, HeaderValue::from_static(line));
+        }
+        assert_eq!(wants_openmetrics(&headers), wanted, "{accept:?}");
+    }
 }

@@ -148,6 +148,11 @@ fn draining_ends_nothing_that_is_open_and_closing_cuts_it() {
         say(&mut open).await;
         pair.client.process.draining.cancel();
         say(&mut open).await;
+        for process in [&pair.server.process, &pair.client.process] {
+            process.parting.cancel();
+            say(&mut open).await;
+            drop(served(&pair).await);
+        }
         pair.client.process.closing.cancel();
         let ended = open.read(&mut [0]).await;
         assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");

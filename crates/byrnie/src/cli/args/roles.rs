@@ -58,7 +58,7 @@ pub struct ProxyArgs {
     #[arg(long, value_name = "[HOST]:PORT", requires = "to")]
     pub listen: Option<String>,
     /// Where the requests go: [http://]HOST:PORT, h2c:// for HTTP/2, tcp:// for bytes; may be repeated, all of a kind
-    #[arg(long, value_name = "URL", requires = "listen")]
+    #[arg(long, value_name = "URL", requires = "listen", conflicts_with_all = ["config", "workload"])]
     pub to: Vec<String>,
     /// Alone, without a mesh: obey this file (or directory) of one Gateway, its routes, Services and Workloads;
     /// changes are taken over while it runs

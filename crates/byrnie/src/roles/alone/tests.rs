@@ -58,3 +58,80 @@ fn the_flag_says_which_requests_are_logged() {
         assert_eq!(all[0]["spec"]["telemetry"]["accessLog"], "all");
     }
 }
+
+/// A file that sends everything to this port.
+fn file(port: u16) -> String {
+    let spec = |rest: &str| format!("apiVersion: {rest}\n---\n");
+    [
+        spec("gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge}\nspec: {gatewayClassName: byrnie, listeners: [{name: web, port: 8080, protocol: HTTP}]}"),
+        spec("gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: web}\nspec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: web, port: 80}]}]}"),
+        spec(&format!("v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: {port}}}]}}")),
+        spec(&format!("mesh.byrnie.dev/v1alpha1\nkind: Workload\nmetadata: {{name: web-1, labels: {{app: web}}}}\nspec: {{ports: [{{port: {port}}}]}}")),
+    ]
+    .concat()
+}
+
+/// The state of a proxy that obeys this file.
+fn obeying(path: &Path) -> watch::Receiver<LocalState> {
+    #[derive(clap::Parser)]
+    struct Alone {
+        #[command(flatten)]
+        args: ProxyArgs,
+    }
+    let words = ["proxy".as_ref(), "--config".as_ref(), path.as_os_str()];
+    let args = <Alone as clap::Parser>::try_parse_from(words).unwrap().args;
+    let Ok((_, _, Source::Local(state))) = start(&args, true) else { panic!("it does not start") };
+    state
+}
+
+/// Waits for a change; `meanwhile` is done again and again. It takes a second or so.
+fn wait_for_change(state: &watch::Receiver<LocalState>, mut meanwhile: impl FnMut()) {
+    let began = std::time::Instant::now();
+    while !state.has_changed().unwrap() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the change was not taken over");
+        meanwhile();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn sends_to(state: &watch::Receiver<LocalState>, port: u16) -> bool {
+    let Some(Resource::Endpoints(found)) =
+        state.borrow().resources.get(&Key::Endpoints(ObjectName::new("default", "web"))).cloned()
+    else {
+        return false;
+    };
+    found.ports[0].endpoints.iter().all(|endpoint| endpoint.address.port() == port)
+}
+
+#[test]
+fn what_changes_while_a_proxy_starts_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, beside) = (dir.path().join("edge.yaml"), dir.path().join("new"));
+    std::fs::write(&beside, file(3001)).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Opens when somebody reads. Before they have come to the end, another file is in its place.
+    let pipe = path.clone();
+    let writer = std::thread::spawn(move || {
+        let mut open = std::fs::File::options().write(true).open(&pipe).unwrap();
+        std::io::Write::write_all(&mut open, file(3000).as_bytes()).unwrap();
+        std::fs::rename(&beside, &pipe).unwrap();
+    });
+    let state = obeying(&path);
+    writer.join().unwrap();
+    assert!(sends_to(&state, 3000));
+    wait_for_change(&state, || {});
+    assert!(sends_to(&state, 3001));
+}
+
+#[test]
+fn a_file_that_is_replaced_all_the_time_is_taken_over_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, beside) = (dir.path().join("edge.yaml"), dir.path().join("new"));
+    std::fs::write(&path, file(3000)).unwrap();
+    let state = obeying(&path);
+    wait_for_change(&state, || {
+        std::fs::write(&beside, file(3001)).unwrap();
+        std::fs::rename(&beside, &path).unwrap();
+    });
+    assert!(sends_to(&state, 3001));
+}
