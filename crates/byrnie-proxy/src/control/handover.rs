@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::failed::FailedRestart;
 use super::identity::IDENTITY;
 use super::snapshot::Snapshot;
 use super::{Control, xds};
@@ -24,7 +25,7 @@ use crate::run::Source;
 /// The descriptor over which a process says that it has taken over.
 pub(super) const PREDECESSOR: &str = "predecessor";
 /// How long the other process may take to get ready.
-const READY: Duration = Duration::from_secs(30);
+pub const READY: Duration = Duration::from_secs(30);
 /// How long a kept-alive connection may wait for the request whose answer says that it was the last.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The other process does not get ready.
@@ -75,6 +76,15 @@ impl Control {
         };
         if let Err(error) = begun {
             tracing::error!("{FAILED}: no other process can be started: {error}");
+            self.note_failure(&format!("no other process can be started: {error}"));
+        }
+    }
+
+    /// Whoever ordered the restart looks there.
+    fn note_failure(&self, why: &str) {
+        let Some(state_dir) = self.options.source.state_dir() else { return };
+        if let Err(error) = FailedRestart::new(std::process::id(), why).write(state_dir) {
+            tracing::warn!(%error, "whoever ordered the hot restart does not hear why it failed");
         }
     }
 
@@ -97,6 +107,7 @@ impl Control {
             }
             Err(error) => {
                 tracing::error!("{FAILED}: process {} is not ready: {error}; this one goes on", came.pid);
+                self.note_failure(&format!("process {} is not ready: {error}", came.pid));
                 // It may have ended by itself.
                 let _ = byrnie_net::process::kill(came.pid);
             }

@@ -9,6 +9,7 @@ mod admin;
 mod apply;
 mod called;
 mod connect;
+mod failed;
 mod gauges;
 mod handover;
 mod health;
@@ -59,6 +60,9 @@ use readiness::{Readiness, Voice};
 use snapshot::Snapshot;
 use watchdog::Watchdog;
 use xds::Xds;
+
+pub use failed::FailedRestart;
+pub use handover::READY as TAKE_OVER;
 
 /// How often reports go out, and a port that is in use is tried again.
 const SECOND: Duration = Duration::from_secs(1);
