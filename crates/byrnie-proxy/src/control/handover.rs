@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use byrnie_wire::NodeInfo;
 use tokio::io::AsyncReadExt;
@@ -122,8 +122,10 @@ impl Control {
         }
     }
 
-    /// Another process has taken over. Clients are told with their next answer; what is open may go on for long.
-    pub(super) async fn retire(&mut self) {
+    /// Another process has taken over. Clients are told with their next answer; what is open may go on for long. Says
+    /// when the time for that is up, whether or not this returns before.
+    pub(super) async fn retire(&mut self) -> Instant {
+        let began = Instant::now();
         let limit = self.process.config.load().settings.restart_timeout;
         tracing::info!(
             "another process has taken over; this one finishes its connections, for {limit:?} at most"
@@ -142,15 +144,16 @@ impl Control {
             let ended = async {
                 let _ = tokio::time::timeout(PATIENCE.min(limit), connections.wait()).await;
                 parting.cancel();
-                let _ = tokio::time::timeout(limit, connections.wait()).await;
+                connections.wait().await;
             };
             tokio::select! {
-                () = ended => {}
+                _ = tokio::time::timeout_at((began + limit).into(), ended) => {}
                 () = stop.cancelled() => {}
             }
         };
         // A lost identity changes nothing any more.
         let _ = self.work_until(end).await;
+        began + limit
     }
 
     /// The stream belongs to the other process now; what these last connections do is reported over one of its own.
@@ -168,7 +171,11 @@ impl Control {
 async fn wait(mut socket: UnixStream) -> io::Result<()> {
     let mut byte = [0];
     match tokio::time::timeout(READY, socket.read_exact(&mut byte)).await {
-        Ok(read) => read.map(drop),
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(io::Error::other("it has ended"))
+        }
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("not within {READY:?}"))),
     }
 }

@@ -155,10 +155,9 @@ impl Control {
             }
         };
         let worked = self.work_until(end).await;
-        if worked.is_ok() && !self.options.stop.is_cancelled() {
-            self.retire().await;
-        }
-        self.drain().await;
+        let is_replaced = worked.is_ok() && !self.options.stop.is_cancelled();
+        let end = if is_replaced { Some(self.retire().await) } else { None };
+        self.drain(end).await;
         worked.map(|()| self.workers)
     }
 
@@ -278,14 +277,19 @@ impl Control {
         }
     }
 
-    /// Says goodbye, takes nothing new, waits for what is under way, cuts what is left at the deadline.
-    async fn drain(&mut self) {
+    /// Says goodbye, takes nothing new, waits for what is under way, cuts what is left at the deadline: that of the
+    /// drain, or where another process has taken over and the time for that is up before, `end`.
+    async fn drain(&mut self, end: Option<Instant>) {
         tracing::info!("draining");
-        self.voice.stopping();
+        if !self.retiring {
+            // The service stops. It does not where another process has it.
+            self.voice.stopping();
+        }
         self.process.draining.cancel();
         self.tell();
         let (accepting, parting) = (self.listeners.accepting(), self.process.parting.clone());
         let limit = self.process.config.load().settings.drain_timeout;
+        let limit = end.map_or(limit, |end| limit.min(end.saturating_duration_since(Instant::now())));
         let connections = self.process.connections.clone();
         connections.close();
         let drained = connections.clone();
@@ -298,7 +302,7 @@ impl Control {
                 drained.wait().await;
             };
             if tokio::time::timeout(limit, ended).await.is_err() {
-                tracing::warn!(open = drained.len(), "cutting connections that did not end within {limit:?}");
+                tracing::warn!(open = drained.len(), "cutting connections that did not end in time");
             }
         };
         // Reports, endpoints and certificates go on meanwhile. A lost identity changes nothing any more.
