@@ -54,6 +54,7 @@ mod tuned;
 mod woken;
 mod worker;
 
+pub use control::{FailedRestart, TAKE_OVER};
 pub use process::Role;
 pub use run::{
     ControlPlane, LocalState, LogFilter, LogOutput, Orders, ProxyOptions, RunError, Source, Successor,

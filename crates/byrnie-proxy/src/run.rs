@@ -62,7 +62,8 @@ pub struct Successor(pub Arc<StartAnother>);
 /// See [`Successor`].
 pub type StartAnother = dyn Fn(Vec<(String, OwnedFd)>) -> io::Result<u32> + Send + Sync;
 
-/// Hot restart: SIGUSR2 asks for another process in the place of this one, SIGUSR1 says that it is there.
+/// Hot restart: SIGUSR2 asks for another process in the place of this one, the supervisor's SIGUSR1 says that it is
+/// there.
 #[derive(Clone, Debug, Default)]
 pub struct Orders {
     /// Start another one.
@@ -198,8 +199,10 @@ pub enum RunError {
 pub fn run(options: ProxyOptions, supervision: Supervision) -> Result<(), RunError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Threads)?;
+    // Who starts the next process itself hears from that one when it is ready.
+    let is_told = options.successor.is_none() && supervision.notifier.is_supervised();
     let workers = runtime.block_on(async {
-        tokio::spawn(obey(signals()?, options.stop.clone(), options.orders.clone()));
+        tokio::spawn(obey(signals()?, options.stop.clone(), options.orders.clone(), is_told));
         Control::start(options, supervision).await?.run().await
     });
     // A lookup or a write that hangs must not hold up the exit.
@@ -218,14 +221,18 @@ fn signals() -> Result<[Signal; 4], RunError> {
     ])
 }
 
-async fn obey(mut signals: [Signal; 4], stop: CancellationToken, orders: Orders) {
+/// `is_told`: whether a supervisor says by a signal that another process has taken over.
+async fn obey(mut signals: [Signal; 4], stop: CancellationToken, orders: Orders, is_told: bool) {
     let [terminate, interrupt, restart, retire] = &mut signals;
     loop {
         tokio::select! {
             _ = terminate.recv() => return stop.cancel(),
             _ = interrupt.recv() => return stop.cancel(),
             _ = restart.recv() => orders.restart.notify_one(),
-            _ = retire.recv() => orders.retire.cancel(),
+            _ = retire.recv() => match is_told {
+                true => orders.retire.cancel(),
+                false => tracing::warn!("SIGUSR1 is ignored: no other process has taken over"),
+            },
         }
     }
 }

@@ -5,6 +5,7 @@
 mod cli;
 mod demo_app;
 mod output;
+mod program;
 mod roles;
 mod supervisor;
 

@@ -14,6 +14,13 @@ pub const SUPERVISOR: Section = Section {
             test: "`supervisor/backoff.rs`",
         },
         Row {
+            what: "time for the first word of a proxy that starts",
+            number: "{-proxy/control/handover READY}",
+            setting: "–",
+            beyond: "killed, and started again",
+            test: "`role/tests.rs` a_proxy_that_never…",
+        },
+        Row {
             what: "time to drain: gateways and proxies, commands, control plane",
             number: "{/supervisor/stop DRAIN}, {/supervisor/stop COMMAND}, {/supervisor/stop CONTROL_PLANE}",
             setting: "–",

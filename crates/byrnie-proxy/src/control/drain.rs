@@ -13,13 +13,18 @@ const CUT: Duration = Duration::from_secs(1);
 
 impl Control {
     /// Says goodbye, serves until nothing is under way, then closes its sockets; cuts what is left at the deadline. As
-    /// long as it is there, who comes is served: a connection that nobody accepts would hang.
-    pub(super) async fn drain(&mut self) {
+    /// long as it is there, who comes is served: a connection that nobody accepts would hang. The deadline is that of a
+    /// drain, or `end`: where another process has taken over, and the time for that is up before.
+    pub(super) async fn drain(&mut self, end: Option<std::time::Instant>) {
         tracing::info!("draining");
-        self.voice.stopping();
+        if !self.retiring {
+            // The service stops. It does not where another process has it.
+            self.voice.stopping();
+        }
         self.process.draining.cancel();
         self.tell();
         let limit = self.process.config.load().settings.drain_timeout;
+        let limit = end.map_or(limit, |end| limit.min(end.saturating_duration_since(Instant::now().into_std())));
         let (deadline, farewell) = (Instant::now() + limit, FAREWELL.min(limit / 2));
         let connections = self.process.connections.clone();
         connections.close();

@@ -8,13 +8,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use byrnie_wire::NodeInfo;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
+use super::failed::FailedRestart;
 use super::identity::IDENTITY;
 use super::snapshot::Snapshot;
 use super::{Control, xds};
@@ -23,7 +24,7 @@ use crate::run::Source;
 /// The descriptor over which a process says that it has taken over.
 pub(super) const PREDECESSOR: &str = "predecessor";
 /// How long the other process may take to get ready.
-const READY: Duration = Duration::from_secs(30);
+pub const READY: Duration = Duration::from_secs(30);
 /// How long a kept-alive connection may wait for the request whose answer says that it was the last.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The other process does not get ready.
@@ -74,6 +75,15 @@ impl Control {
         };
         if let Err(error) = begun {
             tracing::error!("{FAILED}: no other process can be started: {error}");
+            self.note_failure(&format!("no other process can be started: {error}"));
+        }
+    }
+
+    /// Whoever ordered the restart looks there.
+    fn note_failure(&self, why: &str) {
+        let Some(state_dir) = self.options.source.state_dir() else { return };
+        if let Err(error) = FailedRestart::new(std::process::id(), why).write(state_dir) {
+            tracing::warn!(%error, "whoever ordered the hot restart does not hear why it failed");
         }
     }
 
@@ -96,6 +106,7 @@ impl Control {
             }
             Err(error) => {
                 tracing::error!("{FAILED}: process {} is not ready: {error}; this one goes on", came.pid);
+                self.note_failure(&format!("process {} is not ready: {error}", came.pid));
                 // It may have ended by itself.
                 let _ = byrnie_net::process::kill(came.pid);
             }
@@ -110,8 +121,10 @@ impl Control {
         }
     }
 
-    /// Another process has taken over. Clients are told with their next answer; what is open may go on for long.
-    pub(super) async fn retire(&mut self) {
+    /// Another process has taken over. Clients are told with their next answer; what is open may go on for long. Says
+    /// when the time for that is up, whether or not this returns before.
+    pub(super) async fn retire(&mut self) -> Instant {
+        let began = Instant::now();
         let limit = self.process.config.load().settings.restart_timeout;
         tracing::info!(
             "another process has taken over; this one finishes its connections, for {limit:?} at most"
@@ -130,15 +143,16 @@ impl Control {
             let ended = async {
                 let _ = tokio::time::timeout(PATIENCE.min(limit), connections.wait()).await;
                 parting.cancel();
-                let _ = tokio::time::timeout(limit, connections.wait()).await;
+                connections.wait().await;
             };
             tokio::select! {
-                () = ended => {}
+                _ = tokio::time::timeout_at((began + limit).into(), ended) => {}
                 () = stop.cancelled() => {}
             }
         };
         // A lost identity changes nothing any more.
         let _ = self.work_until(end).await;
+        began + limit
     }
 
     /// The stream belongs to the other process now; what these last connections do is reported over one of its own.
@@ -156,7 +170,11 @@ impl Control {
 async fn wait(mut socket: UnixStream) -> io::Result<()> {
     let mut byte = [0];
     match tokio::time::timeout(READY, socket.read_exact(&mut byte)).await {
-        Ok(read) => read.map(drop),
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(io::Error::other("it has ended"))
+        }
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("not within {READY:?}"))),
     }
 }

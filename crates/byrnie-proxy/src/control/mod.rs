@@ -10,6 +10,7 @@ mod apply;
 mod called;
 mod connect;
 mod drain;
+mod failed;
 mod gauges;
 mod handover;
 mod health;
@@ -59,6 +60,9 @@ use readiness::{Readiness, Voice};
 use snapshot::Snapshot;
 use watchdog::Watchdog;
 use xds::Xds;
+
+pub use failed::FailedRestart;
+pub use handover::READY as TAKE_OVER;
 
 /// How often reports go out, and a port that is in use is tried again.
 const SECOND: Duration = Duration::from_secs(1);
@@ -146,10 +150,9 @@ impl Control {
             }
         };
         let worked = self.work_until(end).await;
-        if worked.is_ok() && !self.options.stop.is_cancelled() {
-            self.retire().await;
-        }
-        self.drain().await;
+        let is_replaced = worked.is_ok() && !self.options.stop.is_cancelled();
+        let end = if is_replaced { Some(self.retire().await) } else { None };
+        self.drain(end).await;
         worked.map(|()| self.workers)
     }
 

@@ -12,6 +12,7 @@ use byrnie_proxy::{ControlPlane, LogOutput, Orders, ProxyOptions, Role, Source, 
 use super::{alone, coded, inherited};
 use crate::cli::args::{LogStream, ProxyArgs, ProxyRole};
 use crate::cli::failure::Failure;
+use crate::program::Program;
 use crate::supervisor::{GENERATION, RUN, WORKERS};
 
 /// Runs a proxy until SIGTERM or SIGINT. Call it first thing, outside of any runtime.
@@ -84,18 +85,18 @@ fn generation() -> u64 {
     })
 }
 
-/// Without our own supervisor this program starts its next process itself: the file that is at its path then, with the
-/// same arguments.
+/// Without our own supervisor this program starts its next process itself: the file that has its name then, with the same
+/// arguments.
 fn successor() -> Result<Option<Successor>, Failure> {
     if std::env::var(RUN).is_ok_and(|run| !run.is_empty()) {
         return Ok(None);
     }
-    let program = std::env::current_exe().map_err(Failure::system)?;
+    let program = Program::this().map_err(Failure::system)?;
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let notify = std::env::var_os("NOTIFY_SOCKET");
     let next = generation().saturating_add(1);
     Ok(Some(Successor(Arc::new(move |descriptors| {
-        let mut what = Spawn::new(&program, &arguments).env(GENERATION, next.to_string());
+        let mut what = Spawn::new(program.path(), &arguments).env(GENERATION, next.to_string());
         if let Some(notify) = &notify {
             what = what.env("NOTIFY_SOCKET", notify);
         }

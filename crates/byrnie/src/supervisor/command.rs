@@ -145,7 +145,7 @@ impl Keeping {
 
     fn spawn(&self) -> Result<(Child, u32, Lifeline), String> {
         let mut environment = self.mesh_variables()?;
-        let mut what = Spawn::new(&self.shared.program, [crate::roles::KEEPER]);
+        let mut what = Spawn::new(self.shared.program.path(), [crate::roles::KEEPER]);
         if self.way.captured {
             environment.extend(self.confine(&mut what)?);
         }

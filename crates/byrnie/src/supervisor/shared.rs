@@ -2,8 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use byrnie_control::client::Client;
 use byrnie_net::{Notification, NotifyServer, Spawn};
@@ -16,6 +16,7 @@ use super::ground::{Ground, Place};
 use super::home::Home;
 use crate::cli::failure::Failure;
 use crate::output::live_table::Screen;
+use crate::program::Program;
 
 /// Messages of one child that wait to be handled. More than any child sends at once (one per socket it stores).
 const WAITING_MESSAGES: usize = 1024;
@@ -33,7 +34,9 @@ pub struct Shared {
     /// The data directory.
     pub home: Home,
     /// This program, to be run in its other roles.
-    pub program: PathBuf,
+    pub program: Program,
+    /// How long a process may take to get ready in the place of another, or to say its first word.
+    pub take_over: Duration,
     /// Names this run of the supervisor; addresses that proxies reported in another run are void.
     pub run_id: String,
     /// `BYRNIE_PROXY_WORKERS` for the proxies, where the environment does not say it.
@@ -56,11 +59,12 @@ impl Shared {
     /// Everything about this run, nothing started.
     pub fn new(home: Home, proxy_workers: Option<u32>, transparent: bool) -> Result<Self, Failure> {
         let said = std::env::var_os(WORKERS).is_some_and(|value| !value.is_empty());
-        let program = std::env::current_exe().map_err(Failure::system)?;
+        let program = Program::this().map_err(Failure::system)?;
         let client = Client::new(home.path.clone());
         Ok(Self {
             home,
             program,
+            take_over: byrnie_proxy::TAKE_OVER,
             run_id: format!("{:016x}", rand::random::<u64>()),
             proxy_workers: proxy_workers.filter(|_| !said),
             client,
@@ -127,7 +131,7 @@ pub async fn listen(shared: Rc<Shared>, server: NotifyServer) {
             }
             Err(error) => {
                 tracing::error!(%error, "cannot hear from children");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
     }

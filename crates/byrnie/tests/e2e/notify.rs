@@ -8,6 +8,17 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Mesh, Origin, Sandbox, free_port, get, until};
 
+/// All that waits to be heard.
+fn rest(socket: &UnixDatagram) -> String {
+    let (mut space, mut text) = ([0; 4096], String::new());
+    socket.set_nonblocking(true).unwrap();
+    while let Ok(length) = socket.recv(&mut space) {
+        text += &format!("{}\n", String::from_utf8_lossy(&space[..length]));
+    }
+    socket.set_nonblocking(false).unwrap();
+    text
+}
+
 /// What a service manager is told, one `NAME=value` after the other, until one of this name comes.
 fn told(socket: &UnixDatagram, name: &str) -> String {
     let mut space = [0; 4096];
@@ -38,6 +49,9 @@ fn the_main_process_is_the_new_one_after_a_hot_restart() {
     let main: u32 = told(&socket, "MAINPID").parse().unwrap();
     assert_ne!(main, first);
     assert_eq!(proxy.wait_exit().code(), Some(0), "the first process ends by itself");
+    // Said by whichever process, this would be about the service.
+    let said = rest(&socket);
+    assert!(!said.contains("STOPPING"), "{said}");
     let left = proxy.sandbox.processes_by_id();
     assert_eq!(left.iter().map(|(pid, _)| *pid).collect::<Vec<_>>(), [main]);
     assert_eq!(get(&address, "/", &[]).unwrap().status, 200);

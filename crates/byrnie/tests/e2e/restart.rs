@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -21,6 +22,11 @@ struct Shop {
 }
 
 fn shop() -> Shop {
+    shop_in(Sandbox::new(), "")
+}
+
+/// In this sandbox, with more resources.
+fn shop_in(sandbox: Sandbox, more: &str) -> Shop {
     let (web, chat, bytes) = (Origin::start("web"), Echo::after_upgrade(), Echo::start(""));
     let (http, tcp) = (free_port(), free_port());
     let listeners =
@@ -45,8 +51,9 @@ spec: {parentRefs: [{name: front}], rules: [{backendRefs: [{name: bytes, port: 8
         gateway,
         yaml::route("front", "front", &format!("{chat_rule}, {{backendRefs: [{{name: web, port: 80}}]}}")),
         tcp_route.to_owned(),
+        more.to_owned(),
     ];
-    let mesh = Mesh::start(&text.concat());
+    let mesh = Mesh::start_in(sandbox, &text.concat());
     let (web_address, bytes_address) = (format!("127.0.0.1:{http}"), format!("127.0.0.1:{tcp}"));
     until("web answers", || (get(&web_address, "/", &[]).ok()?.status == 200).then_some(()));
     until("bytes come back", || Bytes::try_open(&bytes_address).ok()?.echoes("x").ok());
@@ -157,4 +164,71 @@ fn a_process_that_was_replaced_does_not_keep_the_sockets() {
     socket.echoes("still").unwrap();
     let refused = TcpStream::connect(&address).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn what_the_name_leads_to_now_takes_over_and_what_fails_is_told_at_once() {
+    let shop = shop_in(Sandbox::by_link(), "");
+    let sandbox = &shop.mesh.sandbox;
+    let calls = || std::fs::read_to_string(sandbox.path().join("calls")).unwrap_or_default();
+    sandbox.turn("v2", &format!("echo \"v2 $*\" >> {}/calls", sandbox.path().display()));
+    shop.mesh.byrnie(&["restart", "gateway/front"]).ok();
+    assert!(calls().contains("v2 proxy --role gateway "), "{}", calls());
+    let old = shop.mesh.proxy_pid("front");
+    sandbox.turn("v3", "case \"$*\" in *--workload*) exit 9;; esac");
+    let said = shop.mesh.byrnie(&["restart", "gateway/front"]).refused(1);
+    assert!(said.contains("BYR0487") && said.contains("the new process ended with exit code 9"), "{said}");
+    assert_eq!(get(&shop.web, "/", &[]).unwrap().status, 200);
+    assert_eq!(shop.mesh.proxy_pid("front"), old, "the old one goes on");
+    sandbox.turn("v4", "");
+    shop.mesh.byrnie(&["restart", "gateway/front"]).ok();
+    assert_ne!(shop.mesh.proxy_pid("front"), old);
+}
+
+#[test]
+fn a_replaced_process_goes_on_for_as_long_as_it_says() {
+    let mesh = "---
+apiVersion: mesh.byrnie.dev/v1alpha1
+kind: Mesh
+metadata: {name: default}
+spec: {proxy: {restartTimeout: 3s, drainTimeout: 10m}}
+";
+    let shop = shop_in(Sandbox::new(), mesh);
+    let mut bytes = Bytes::open(&shop.bytes);
+    bytes.echoes("before").unwrap();
+    shop.mesh.byrnie(&["restart", "gateway/front"]).ok();
+    let replaced = Instant::now();
+    bytes.echoes("after").unwrap();
+    assert_eq!(bytes.rest(), "", "cut");
+    // Neither the time for the last answers nor that of a drain comes on top.
+    assert!(replaced.elapsed() < Duration::from_secs(6), "cut after {:?}", replaced.elapsed());
+    until("one process is left", || (processes(&shop.mesh, "front") == 1).then_some(()));
+    let log = shop.mesh.gateway_log("shop", "front");
+    assert!(log.contains("this one finishes its connections, for 3s at most"), "{log}");
+}
+
+#[test]
+fn a_proxy_alone_is_replaced_by_what_its_name_leads_to_and_by_nobody_who_is_not_there() {
+    let (web, port) = (Origin::start("web"), free_port());
+    let (address, admin) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", free_port()));
+    let to = format!("127.0.0.1:{}", web.port);
+    let sandbox = Sandbox::by_link();
+    let token = sandbox.path().join("token").display().to_string();
+    let args = ["proxy", "--listen", &address, "--to", &to, "--admin", &admin, "--admin-token", &token];
+    let mut proxy = Mesh::spawn(sandbox, &args);
+    until("it answers", || (get(&address, "/", &[]).ok()?.status == 200).then_some(()));
+    // As a supervisor says that another process has taken over.
+    proxy.signal(Signal::USR1);
+    until("it is told", || proxy.log().contains("SIGUSR1 is ignored").then_some(()));
+    assert_eq!(get(&address, "/", &[]).unwrap().status, 200);
+    let calls = proxy.sandbox.path().join("calls");
+    proxy.sandbox.turn("v2", &format!("echo \"v2 $*\" >> {}", calls.display()));
+    proxy.signal(Signal::USR2);
+    assert_eq!(proxy.wait_exit().code(), Some(0), "the first process ends by itself");
+    let calls = std::fs::read_to_string(calls).unwrap_or_default();
+    assert!(calls.starts_with("v2 proxy --listen "), "{calls}");
+    assert_eq!(get(&address, "/", &[]).unwrap().status, 200);
+    let left = proxy.sandbox.processes_by_id();
+    kill_process(Pid::from_raw(i32::try_from(left[0].0).unwrap()).unwrap(), Signal::TERM).unwrap();
+    until("it drains and ends", || proxy.sandbox.processes().is_empty().then_some(()));
 }

@@ -55,6 +55,25 @@ impl Sandbox {
         Self { program, user: Some(user), ..sandbox }
     }
 
+    /// One whose commands are called by a link to the program, which can be turned ([`Sandbox::turn`]).
+    pub fn by_link() -> Self {
+        let sandbox = Self::new();
+        let link = sandbox.path().join("current");
+        std::os::unix::fs::symlink(&sandbox.program, &link).unwrap();
+        Self { program: link, ..sandbox }
+    }
+
+    /// From now on the link leads to a program that does this first, with its arguments in `$*`, and then is the one
+    /// that was built.
+    pub fn turn(&self, name: &str, first: &str) {
+        let built = env!("CARGO_BIN_EXE_byrnie");
+        let version = self.file(name, &format!("#!/bin/sh\n{first}\nexec {built} \"$@\"\n"));
+        std::fs::set_permissions(&version, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let beside = self.path().join("beside");
+        std::os::unix::fs::symlink(version, &beside).unwrap();
+        std::fs::rename(beside, &self.program).unwrap();
+    }
+
     /// The directory of the test.
     pub fn path(&self) -> &Path {
         self.dir.path()
