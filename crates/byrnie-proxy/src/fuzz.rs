@@ -64,12 +64,16 @@ fn judged(side: Side, input: &[u8], piece: usize) -> (usize, Option<String>) {
     (passed, why.or_else(|| guard.is_held().then(|| "held".to_owned())))
 }
 
+/// Its name in lower case, and its value.
+pub(crate) type Trailer = (String, Vec<u8>);
+
 /// A request as another parser reads it.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) method: Vec<u8>,
     pub(crate) target: Vec<u8>,
     pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Vec<Trailer>,
     /// Where it ends.
     pub(crate) end: usize,
 }
@@ -89,9 +93,16 @@ pub(crate) fn message(input: &[u8]) -> Option<Message> {
         let length = value("content-length").unwrap_or(b"0");
         let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
         let end = head.checked_add(length)?;
-        return Some(Message { method, target, body: input.get(head..end)?.to_vec(), end });
+        let body = input.get(head..end)?.to_vec();
+        return Some(Message { method, target, body, trailers: Vec::new(), end });
     }
-    let (mut at, mut body) = (head, Vec::new());
+    let (body, trailers, end) = chunks(&input[head..])?;
+    Some(Message { method, target, body, trailers, end: head + end })
+}
+
+/// A body in chunks, with its trailers, and where it ends; `None`: it is not whole, or not one.
+pub(crate) fn chunks(input: &[u8]) -> Option<(Vec<u8>, Vec<Trailer>, usize)> {
+    let (mut at, mut body) = (0, Vec::new());
     loop {
         let httparse::Status::Complete((line, size)) = httparse::parse_chunk_size(&input[at..]).ok()? else {
             return None;
@@ -106,7 +117,11 @@ pub(crate) fn message(input: &[u8]) -> Option<Message> {
     }
     let mut trailers = [httparse::EMPTY_HEADER; 128];
     match httparse::parse_headers(&input[at..], &mut trailers).ok()? {
-        httparse::Status::Complete((end, _)) => Some(Message { method, target, body, end: at + end }),
+        httparse::Status::Complete((end, trailers)) => {
+            let trailer =
+                |field: &httparse::Header<'_>| (field.name.to_ascii_lowercase(), field.value.to_vec());
+            Some((body, trailers.iter().map(trailer).collect(), at + end))
+        }
         httparse::Status::Partial => None,
     }
 }

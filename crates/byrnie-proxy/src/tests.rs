@@ -29,6 +29,7 @@ mod sessions;
 mod sight;
 mod streams;
 mod through;
+mod trailers;
 mod tunnels;
 mod upgrades;
 

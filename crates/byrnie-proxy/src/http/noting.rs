@@ -17,6 +17,7 @@ use crate::budget::{Budget, Held};
 use crate::detect::Prefixed;
 
 use super::strict::{Asked, Guard, Refusal, Side};
+use super::trailing::Trailing;
 
 /// Messages up to this size are written in one piece.
 const JOINED: usize = 1024;
@@ -48,6 +49,8 @@ pub struct Notes {
     pub holds: AtomicBool,
     /// Nothing is on its way: the codec asks for another message, none has begun, and what was written has left.
     pub rests: AtomicBool,
+    /// Trailers that are not the codec's to write.
+    pub trailing: Trailing,
     switch: AtomicU8,
     refused: AtomicU8,
     asked: AtomicU8,
@@ -331,11 +334,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Noting<S> {
+    fn write_with_trailers(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.notes.trailing.poll_write(&mut self.stream, cx, bufs);
+        let offered: usize = bufs.iter().map(|buf| buf.len()).sum();
+        self.note(offered + self.notes.trailing.len(), written)
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.say();
         if self.guard.is_held() {
             self.settle(cx);
+        }
+        if self.notes.trailing.is_some() {
+            return self.write_with_trailers(cx, &[io::IoSlice::new(buf)]);
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note(buf.len(), written)
@@ -387,6 +405,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         self.say();
         if self.guard.is_held() {
             self.settle(cx);
+        }
+        if self.notes.trailing.is_some() {
+            return self.write_with_trailers(cx, bufs);
         }
         if let [only] = bufs {
             let written = Pin::new(&mut self.stream).poll_write(cx, only);

@@ -23,6 +23,7 @@ use super::expect::Gate;
 use super::headers::upgrade_token;
 use super::noting::Noting;
 use super::strict::Side;
+use super::trailing::{Bare, is_chunked};
 use super::upgrade::{CONNECT, ClientUpgrade, is_connect};
 use super::{CODEC_HEADERS, Message, answer, idle};
 use crate::detect::Prefixed;
@@ -115,10 +116,16 @@ fn begin(
     worker: &Rc<Worker>,
     front: &Rc<Front>,
     request: Request<HyperBody>,
-) -> Pin<Box<impl Future<Output = Result<Response<Body>, Infallible>> + use<>>> {
+) -> Pin<Box<impl Future<Output = Result<Response<Bare>, Infallible>> + use<>>> {
     front.notes.heard.store(false, Relaxed);
     let (worker, front) = (Rc::clone(worker), Rc::clone(front));
-    Box::pin(async move { Ok(exchange(&worker, &front, request).await) })
+    Box::pin(async move {
+        let knows_chunks = request.version() == Version::HTTP_11;
+        let response = exchange(&worker, &front, request).await;
+        let has_place = knows_chunks && is_chunked(response.headers(), response.body());
+        let notes = has_place.then(|| Arc::clone(&front.notes));
+        Ok(response.map(|body| Bare::new(body, notes)))
+    })
 }
 
 /// The codec. What it reads of a head, and what it has of an answer that the client does not take, are bounded alike.

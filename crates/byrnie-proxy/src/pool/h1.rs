@@ -29,6 +29,7 @@ use crate::http::expect::Gate;
 use crate::http::headers::strip_mesh_headers;
 use crate::http::noting::{Notes, Noting};
 use crate::http::strict::Side;
+use crate::http::trailing::is_chunked;
 use crate::http::upgrade;
 use crate::worker::Worker;
 
@@ -256,7 +257,8 @@ impl Lease {
             });
         }
         let notes = &self.connection.notes;
-        let request = request.map(|body| Sending::new(body, notes));
+        let is_chunked = is_chunked(request.headers(), request.body());
+        let request = request.map(|body| Sending::new(body, is_chunked, notes));
         match self.connection.sender.try_send_request(request).await {
             Ok(mut response) => {
                 // What proxies tell each other is not believed of an application.
