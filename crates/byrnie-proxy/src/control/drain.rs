@@ -24,7 +24,8 @@ impl Control {
         self.process.draining.cancel();
         self.tell();
         let limit = self.process.config.load().settings.drain_timeout;
-        let limit = end.map_or(limit, |end| limit.min(end.saturating_duration_since(Instant::now().into_std())));
+        let limit =
+            end.map_or(limit, |end| limit.min(end.saturating_duration_since(Instant::now().into_std())));
         let (deadline, farewell) = (Instant::now() + limit, FAREWELL.min(limit / 2));
         let connections = self.process.connections.clone();
         connections.close();

@@ -63,7 +63,7 @@ pub async fn expired(
                 _ => finished = Duration::ZERO,
             }
             // Already where kept-alive connections end: what these hold is the first to be missed.
-            if finished >= FAITH || (finished > step && worker.process.overload.is_draining()) {
+            if finished >= FAITH || (finished > step_idle && worker.process.overload.is_draining()) {
                 return;
             }
         }

@@ -49,6 +49,33 @@ fn a_clients_reset_ends_the_request_at_an_http1_application_at_once() {
     });
 }
 
+#[test]
+fn a_client_of_http1_that_resets_its_connection_is_not_waited_for() {
+    run(async {
+        let (ends, mut ended) = tokio::sync::mpsc::channel(8);
+        let app = application(move |mut stream: TcpStream| {
+            let ends = ends.clone();
+            async move {
+                read_head(&mut stream).await;
+                ends.send("begun").await.unwrap();
+                let _ = stream.read(&mut [0]).await;
+                ends.send("ended").await.unwrap();
+            }
+        });
+        let roads = Roads::new(app.await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            let mut client = Client::to(address).await;
+            client.say(get("/")).await;
+            assert_eq!(ended.recv().await, Some("begun"), "{road}");
+            client.stream.set_zero_linger().unwrap();
+            drop(client);
+            // Far from the next look at an idle connection, which is after 7.5 s.
+            let told = tokio::time::timeout(std::time::Duration::from_secs(6), ended.recv()).await;
+            assert_eq!(told, Ok(Some("ended")), "{road}");
+        }
+    });
+}
+
 /// Answers, says something, and resets the stream with the number that the path names.
 async fn resetting(stream: TcpStream) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
