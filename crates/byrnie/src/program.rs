@@ -65,8 +65,8 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Set-user-ID, or capabilities of the file: then the name is the caller's word, and what it leads to tomorrow is not to
-/// run with these rights. Where the kernel does not say, it may be so.
+/// Set-user-ID, or capabilities of the file: then the name is the caller's word, and what it leads to tomorrow is not
+/// to run with these rights. Where the kernel does not say, it may be so.
 fn has_more_rights_than_its_caller() -> bool {
     fs::read("/proc/self/auxv").map_or(true, |auxv| is_secure(&auxv) != Some(false))
 }

@@ -85,8 +85,8 @@ fn generation() -> u64 {
     })
 }
 
-/// Without our own supervisor this program starts its next process itself: the file that has its name then, with the same
-/// arguments.
+/// Without our own supervisor this program starts its next process itself: the file that has its name then, with the
+/// same arguments.
 fn successor() -> Result<Option<Successor>, Failure> {
     if std::env::var(RUN).is_ok_and(|run| !run.is_empty()) {
         return Ok(None);
