@@ -280,7 +280,7 @@ pub const LIFE: Section = Section {
             number: "{-proxy/process FAREWELL}",
             setting: "–",
             beyond: "closed; refused, or kept for the next life",
-            test: "`e2e/leaving.rs` who_comes…",
+            test: "`e2e/alone.rs` who_comes…",
         },
         Row {
             what: "requests in flight",

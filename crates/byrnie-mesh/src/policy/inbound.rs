@@ -4,7 +4,7 @@ use byrnie_api::duration::Duration;
 use byrnie_api::kinds as api;
 use byrnie_plan::{ForwardedHeaders, InboundOverrides, ObjectName, ProxyHeader};
 
-use super::Slot;
+use super::{Reach, Slot};
 use crate::graph::{Place, Target};
 use crate::model::{Policy, Says, Service};
 use crate::view::View;
@@ -82,27 +82,34 @@ pub(super) fn nearest_told(
         if let Says::Traffic(spec) = &policy.says
             && let Some(inbound) = &spec.inbound
         {
-            all = over(all, inbound);
+            all = over(all, inbound, place);
             tell(place, policy, &all);
         }
     }
     all
 }
 
-/// Each setting of the nearer policy, else of the farther one.
-fn over(near: InboundOverrides, far: &api::InboundSettings) -> InboundOverrides {
+/// Each setting of the nearer policy, else of the farther one, as far as it means something where that stands: the rest
+/// is told in its status, and must not look as if it held.
+fn over(near: InboundOverrides, far: &api::InboundSettings, place: &Place) -> InboundOverrides {
     let proxy_protocol = far.proxy_protocol.unwrap_or_default();
+    let reaches = [Reach::Gateways, Reach::Applications, Reach::Processes];
+    let [gateways, applications, processes] = reaches.map(|reach| reach.includes(place));
     InboundOverrides {
-        forwarded_headers: near.forwarded_headers.or(far.forwarded_headers.map(forwarded)),
-        trusted_hops: near.trusted_hops.or(far.trusted_hops),
-        peer_identity_header: near.peer_identity_header.or(far.peer_identity_header),
+        forwarded_headers: near
+            .forwarded_headers
+            .or(far.forwarded_headers.filter(|_| gateways).map(forwarded)),
+        trusted_hops: near.trusted_hops.or(far.trusted_hops.filter(|_| gateways)),
+        peer_identity_header: near.peer_identity_header.or(far.peer_identity_header.filter(|_| applications)),
         allow_connect: near.allow_connect.or(far.allow_connect),
-        accept_proxy_protocol: near.accept_proxy_protocol.or(proxy_protocol.accept),
-        send_proxy_protocol: near.send_proxy_protocol.or(proxy_protocol.send.map(proxy_header)),
+        accept_proxy_protocol: near.accept_proxy_protocol.or(proxy_protocol.accept.filter(|_| gateways)),
+        send_proxy_protocol: near
+            .send_proxy_protocol
+            .or(proxy_protocol.send.filter(|_| applications).map(proxy_header)),
         max_header_bytes: near.max_header_bytes.or(far.max_header_bytes),
         max_headers: near.max_headers.or(far.max_headers),
         max_concurrent_streams: near.max_concurrent_streams.or(far.max_concurrent_streams),
-        max_connections: near.max_connections.or(far.max_connections),
+        max_connections: near.max_connections.or(far.max_connections.filter(|_| processes)),
         header_timeout: near.header_timeout.or(far.header_timeout.map(Duration::get)),
         client_idle_timeout: near.client_idle_timeout.or(far.client_idle_timeout.map(Duration::get)),
         detect_timeout: near.detect_timeout.or(far.detect_timeout.map(Duration::get)),

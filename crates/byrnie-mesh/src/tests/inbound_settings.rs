@@ -186,3 +186,43 @@ fn what_means_nothing_at_a_target_is_said() {
         "{message}"
     );
 }
+
+/// What a policy's status says has no effect is not shown as if it had.
+#[test]
+fn what_means_nothing_at_a_target_is_in_force_nowhere() {
+    let every = json!({
+        "forwardedHeaders": "off", "trustedHops": 3, "peerIdentityHeader": true, "allowConnect": true,
+        "proxyProtocol": {"accept": true, "send": "v1"}, "maxHeaderBytes": 9000, "maxHeaders": 9,
+        "maxConcurrentStreams": 9, "maxConnections": 9, "headerTimeout": "9s", "clientIdleTimeout": "9s",
+        "detectTimeout": "9s",
+    });
+    for target in [
+        json!({"kind": "Service", "name": "s"}),
+        json!({"kind": "Workload", "name": "w"}),
+        json!({"kind": "Gateway", "name": "g"}),
+        json!({"kind": "Gateway", "name": "g", "sectionName": "one"}),
+    ] {
+        let mut objects = world();
+        objects.push(policy("a/p", target.clone(), every.clone()));
+        let compiler = compile(&objects);
+        let pointless: Vec<&str> = compiler
+            .findings()
+            .filter(|finding| finding.code == codes::POLICY_FIELD_POINTLESS)
+            .filter_map(|finding| finding.field.strip_prefix("spec.inbound."))
+            .collect();
+        assert!(!pointless.is_empty(), "{target}");
+        let (own, edge) = (inbound(&compiler, "a/w").unwrap(), inbound(&compiler, "a/g").unwrap());
+        let listeners = &gateway(&compiler, "a/g").unwrap().listeners;
+        let mut all = vec![own.overrides.clone(), edge.overrides.clone(), of_service(&compiler)];
+        all.extend(own.ports.iter().map(|port| port.overrides.clone()));
+        all.extend(listeners.iter().map(|listener| listener.overrides.clone()));
+        let in_force: Vec<&str> =
+            all.iter().flat_map(InboundOverrides::words).map(|(path, _)| path).collect();
+        assert!(in_force.contains(&"maxHeaders"), "{target}");
+        for path in pointless {
+            assert!(!in_force.contains(&path), "{path} at {target}");
+        }
+        let told = compiler.inbound_origins(&name("a/g"), &Entry::Port(80));
+        assert!(told.keys().all(|path| in_force.contains(&path.as_str())), "{told:?}");
+    }
+}
