@@ -44,6 +44,8 @@ impl Side {
 pub enum Kind {
     /// The request is malformed or could be read in two ways.
     BadRequest,
+    /// The request expects what nobody can promise: malformed in its own way, so its code is that of [`Self::BadRequest`].
+    Expectation,
     /// No route matches.
     NoRoute,
     /// The route's backend does not resolve.
@@ -117,6 +119,8 @@ impl Kind {
         match self {
             Self::BadRequest => facts("BYR0200", "bad_request", Client, StatusCode::BAD_REQUEST, 13,
                 "the request is malformed or ambiguous; send it as RFC 9110 and 9112 say"),
+            Self::Expectation => facts("BYR0200", "bad_request", Client, StatusCode::EXPECTATION_FAILED, 13,
+                "the request expects something other than 100-continue; send it without Expect"),
             Self::NoRoute => facts("BYR0201", "no_route", Client, StatusCode::NOT_FOUND, 12,
                 "no route matches this request; see `byrnie describe` of the route for hosts and matches"),
             Self::InvalidBackend => facts("BYR0202", "invalid_backend", Mesh, StatusCode::INTERNAL_SERVER_ERROR, 14,

@@ -8,6 +8,7 @@ use http::header::{HOST, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use crate::front::Front;
+use crate::http::headers::begins_as;
 use crate::process::Process;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -28,6 +29,9 @@ pub fn tell_client(front: &Front, settings: &MeshSettings, headers: &mut HeaderM
     let hops = settings.trusted_hops as usize;
     // Most come without any: one look over the names is cheaper than asking for each.
     let came_with_some = headers.keys().any(is_about_forwarding);
+    if came_with_some {
+        strip_aliases(headers);
+    }
     let came = |headers: &HeaderMap, name: &HeaderName| came_with_some && headers.contains_key(name);
     match came(headers, &FOR) {
         false => drop(headers.insert(FOR, own())),
@@ -51,7 +55,23 @@ pub fn tell_client(front: &Front, settings: &MeshSettings, headers: &mut HeaderM
 }
 
 fn is_about_forwarding(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-forwarded-") || *name == FORWARDED
+    begins_as(name.as_str(), "x-forwarded-") || *name == FORWARDED
+}
+
+/// Removes what an application could take for ours, and no proxy writes: our names with underscores.
+fn strip_aliases(headers: &mut HeaderMap) {
+    let is_alias = |name: &&HeaderName| {
+        let is_ours = |ours: HeaderName| {
+            **name != ours
+                && name.as_str().len() == ours.as_str().len()
+                && begins_as(name.as_str(), ours.as_str())
+        };
+        [FOR, PROTO, FORWARDED_HOST].into_iter().any(is_ours)
+    };
+    let aliases: Vec<HeaderName> = headers.keys().filter(is_alias).cloned().collect();
+    for name in aliases {
+        headers.remove(name);
+    }
 }
 
 /// At a workload: says who calls, where the mesh's settings want it.
@@ -131,6 +151,21 @@ mod tests {
             assert_eq!(told[0], "forwarded=for=6.6.6.6");
             assert_eq!(told[1], format!("x-forwarded-for={list}"));
             assert_eq!(told[2..], believed);
+        }
+        // Nobody's word, whoever stands in front.
+        let aliases: &[_] = &[
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-forwarded_for", "6.6.6.6"),
+            ("x_forwarded_proto", "https"),
+            ("x_forwarded-host", "outside"),
+            ("x_forwarded_port", "1"),
+        ];
+        for hops in [0, 1] {
+            let told = told(Append, hops, aliases);
+            assert_eq!(
+                (&told[..3], &told[3..]),
+                (&ours.map(str::to_owned)[..], &["x_forwarded_port=1".to_owned()][..])
+            );
         }
         assert_eq!(told(Off, 0, &[]), Vec::<String>::new());
         assert_eq!(told(Off, 0, came).len(), 5);

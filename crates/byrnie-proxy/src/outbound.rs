@@ -125,8 +125,10 @@ fn refuse(worker: &Worker, mut exchange: Exchange, error: &ProxyError) -> Respon
     if let Some(page) = exchange.page.take() {
         page.apply(response.headers_mut());
     }
-    if error.kind == Kind::BadRequest && exchange.facts.version != Version::HTTP_2 {
-        // Who writes one request that has two readings may have written the next one into it.
+    if matches!(error.kind, Kind::BadRequest | Kind::Expectation) && exchange.facts.version != Version::HTTP_2
+    {
+        // Who writes one request that has two readings may have written the next one into it; and nobody knows whether
+        // a body comes that was to wait.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     exchange.on_head(Instant::now(), response.status().as_u16(), response.headers());

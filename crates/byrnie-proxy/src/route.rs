@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use byrnie_decide::{Found, HeaderLookup, Normalized, RequestView, normalize_authority, normalize_path};
 use http::header::HOST;
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, request};
 
 use crate::config::HttpRoutes;
 use crate::error::{Kind, ProxyError};
-use crate::front::Front;
+use crate::front::{Entrance, Front};
+use crate::worker::Worker;
 
 /// Lets the decisions read our headers.
 pub struct Headers<'a>(pub &'a HeaderMap);
@@ -28,21 +29,13 @@ impl HeaderLookup for Headers<'_> {
 /// Gives out the host: lower case, without port, empty where the request names none.
 pub fn normalize(front: &Front, head: &mut request::Parts) -> Result<Rc<str>, ProxyError> {
     let bad = |what: String| ProxyError::unprocessed(Kind::BadRequest, what);
-    {
-        let mut hosts = head.headers.get_all(HOST).iter();
-        match (hosts.next(), hosts.next()) {
-            (Some(_), Some(_)) => return Err(bad("more than one host".into())),
-            (None, _) if head.version != Version::HTTP_10 => return Err(bad("no host".into())),
-            (Some(host), _) if host.is_empty() && head.version != Version::HTTP_10 => {
-                return Err(bad("an empty host".into()));
-            }
-            _ => {}
-        }
-    }
-    // An absolute form's authority goes before the Host header (RFC 9112 section 3.2.2).
+    let named = one_host(head.version, &head.headers)?;
+    // An absolute form's authority goes before the Host header (RFC 9112 section 3.2.2), which must be one all the same
+    // (section 3.2).
     if let Some(authority) = head.uri.authority()
         && head.version != Version::HTTP_2
     {
+        named.map(self::host).transpose()?;
         let host =
             HeaderValue::from_str(authority.as_str()).map_err(|_| bad("the URI's host is odd".into()))?;
         head.headers.insert(HOST, host);
@@ -51,6 +44,10 @@ pub fn normalize(front: &Front, head: &mut request::Parts) -> Result<Rc<str>, Pr
     let host = front.host(head.headers.get(HOST))?;
     let path = match normalize_path(head.uri.path().as_bytes()) {
         Normalized::Refused(refusal) => return Err(bad(refusal.to_string())),
+        // RFC 9112 section 3.2.4, and for HTTP/2 RFC 9113 section 8.3.1.
+        Normalized::Borrowed("*") if head.method != Method::OPTIONS => {
+            return Err(bad("the target * is for OPTIONS only".into()));
+        }
         Normalized::Borrowed(_) if head.uri.scheme().is_none() && head.uri.authority().is_none() => {
             return Ok(host);
         }
@@ -59,6 +56,39 @@ pub fn normalize(front: &Front, head: &mut request::Parts) -> Result<Rc<str>, Pr
     };
     head.uri = with_path(&head.uri, &path)?;
     Ok(host)
+}
+
+/// The host that a request names: one, which only HTTP/1.0 may leave out.
+fn one_host(version: Version, headers: &HeaderMap) -> Result<Option<&HeaderValue>, ProxyError> {
+    let bad = |what: &'static str| ProxyError::unprocessed(Kind::BadRequest, what);
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Err(bad("more than one host")),
+        (None, _) if version != Version::HTTP_10 => Err(bad("no host")),
+        (Some(host), _) if host.is_empty() && version != Version::HTTP_10 => Err(bad("an empty host")),
+        (host, _) => Ok(host),
+    }
+}
+
+/// Judges the host of a request that is not routed by it.
+pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), ProxyError> {
+    one_host(version, headers)?.map_or(Ok(()), |value| host(value).map(drop))
+}
+
+/// An `https` resource is only asked for where TLS has ended before us (RFC 9110 section 7.4): at a Gateway with a
+/// balancer in front that its settings know of.
+pub fn check_scheme(worker: &Worker, front: &Front, uri: &Uri) -> Result<(), ProxyError> {
+    if uri.scheme() != Some(&Scheme::HTTPS) {
+        return Ok(());
+    }
+    let settings = front.settings(worker);
+    let has_balancer = settings.trusted_hops > 0 || settings.accept_proxy_protocol;
+    match matches!(front.entrance, Entrance::Gateway(_)) && has_balancer {
+        true => Ok(()),
+        false => {
+            Err(ProxyError::unprocessed(Kind::BadRequest, "an https target on a connection without TLS"))
+        }
+    }
 }
 
 /// Origin-form with another path and the same query.
@@ -108,7 +138,6 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::front::Entrance;
 
     fn normalized(request: http::request::Builder) -> Result<request::Parts, Kind> {
         let mut head = request.body(()).unwrap().into_parts().0;
@@ -133,6 +162,27 @@ mod tests {
         let head = normalized(Request::get("http://web.shop:81/a/../b?q=1").header(HOST, "evil")).unwrap();
         assert_eq!(head.uri, "/b?q=1");
         assert_eq!(head.headers[HOST], "web.shop:81");
+        for host in ["u:p@a", "a/b", "a:99999", ""] {
+            let request = Request::get("http://b/x").header(HOST, host);
+            assert_eq!(normalized(request).err(), Some(Kind::BadRequest), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn a_star_is_for_options() {
+        for (method, uri, expected) in [
+            ("OPTIONS", "*", Some("*")),
+            ("OPTIONS", "/", Some("/")),
+            ("OPTIONS", "http://b/", Some("/")),
+            ("GET", "*", None),
+            ("POST", "*", None),
+        ] {
+            for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+                let request = Request::builder().method(method).uri(uri).version(version).header(HOST, "b");
+                let uri = normalized(request).map(|head| head.uri.to_string());
+                assert_eq!(uri.ok().as_deref(), expected, "{method} {version:?}");
+            }
+        }
     }
 
     #[test]

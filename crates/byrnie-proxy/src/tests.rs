@@ -28,6 +28,7 @@ mod routing;
 mod sessions;
 mod sight;
 mod streams;
+mod targets;
 mod through;
 mod trailers;
 mod tunnels;

@@ -38,8 +38,8 @@ pub const CALLERS: Section = Section {
             what: "header section of a request",
             number: "{-plan/settings max_header_bytes b}",
             setting: "`Mesh.spec.proxy.maxHeaderBytes`",
-            beyond: "431; `headers`",
-            test: "`bad.rs` heads_have_a_limit…",
+            beyond: "431, 414 where it is the target; `headers`",
+            test: "`bad.rs` heads_have_a_limit…, `targets.rs` a_long_target…",
         },
         Row {
             what: "header lines",

@@ -102,9 +102,9 @@ fn wire(outgoing: &Outgoing<'_>) -> Result<Wire, ProxyError> {
 fn shape1(outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), ProxyError> {
     head.version = Version::HTTP_11;
     let headers = &mut head.headers;
-    if !headers.contains_key(HOST) {
-        // RFC 9112 section 3.2: a request without host carries an empty one.
-        headers.insert(HOST, HeaderValue::from_static(""));
+    if headers.get(HOST).is_none_or(HeaderValue::is_empty) {
+        // A client of HTTP/1.0 need not say one, a request of HTTP/1.1 must: as on HTTP/2.
+        headers.insert(HOST, own_host(outgoing)?);
     }
     join_cookies(headers);
     if is_connect(outgoing.upgrade) {
@@ -139,14 +139,20 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Whom a request is for that names no host.
+fn own_host(outgoing: &Outgoing<'_>) -> Result<HeaderValue, ProxyError> {
+    let what = "the service's name is no host";
+    HeaderValue::from_str(&outgoing.cluster.host())
+        .map_err(|_| ProxyError::unprocessed(Kind::BadRequest, what))
+}
+
 /// Scheme, authority and path as HTTP/2 has them.
 fn shape2(front: &Front, outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), ProxyError> {
     let bad = |what: &'static str| ProxyError::unprocessed(Kind::BadRequest, what);
     head.version = Version::HTTP_2;
     let host = match head.headers.remove(HOST) {
         Some(host) if !host.is_empty() => host,
-        _ => HeaderValue::from_str(&outgoing.cluster.host())
-            .map_err(|_| bad("the service's name is no host"))?,
+        _ => own_host(outgoing)?,
     };
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(Scheme::HTTP);

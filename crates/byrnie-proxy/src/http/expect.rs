@@ -15,6 +15,7 @@ use http_body::{Body as _, Frame};
 use tokio::time::Sleep;
 
 use super::body::{Body, BodyError};
+use crate::error::{Kind, ProxyError};
 
 /// How long an application may say nothing before it gets the body all the same: it may not know of 100, as HTTP/1.0
 /// did not, and wait for the body. Clients begin by themselves after a second or so (curl).
@@ -32,10 +33,18 @@ struct Inner {
 }
 
 impl Gate {
-    /// One for a request that has a body and waits with it.
-    pub fn wanted(headers: &HeaderMap) -> Option<Self> {
-        let expect = headers.get(EXPECT)?;
-        expect.as_bytes().eq_ignore_ascii_case(b"100-continue").then(Self::default)
+    /// One for a request that has a body and waits with it. What else it expects nobody here can promise: whoever waits
+    /// for more than a 100, or for another word, is told so (RFC 9110 section 10.1.1).
+    pub fn wanted(headers: &HeaderMap) -> Result<Option<Self>, ProxyError> {
+        // A list of nothing expects nothing.
+        let mut lines = headers.get_all(EXPECT).iter().filter(|line| !line.is_empty()).peekable();
+        if lines.peek().is_none() {
+            return Ok(None);
+        }
+        match lines.all(|line| line.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            true => Ok(Some(Self::default())),
+            false => Err(ProxyError::unprocessed(Kind::Expectation, "an Expect other than 100-continue")),
+        }
     }
 
     /// The application wants the body.

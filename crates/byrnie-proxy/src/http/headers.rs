@@ -44,9 +44,9 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            // By bytes: a name that is none does not make the others beside it less so.
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
             // What routing and framing stand on is not the sender's to remove.
             .filter(|name| *name != HOST && *name != TE && *name != http::header::CONTENT_LENGTH)
             .collect();
@@ -62,11 +62,17 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove(TRANSFER_ENCODING);
     headers.remove(UPGRADE);
     headers.remove(HTTP2_SETTINGS);
-    if let Some(te) = headers.remove(TE)
-        && te.as_bytes().split(|b| *b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-    {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+    if headers.contains_key(TE) {
+        let takes_trailers = headers.get_all(TE).iter().any(names_trailers);
+        headers.remove(TE);
+        if takes_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
     }
+}
+
+fn names_trailers(te: &HeaderValue) -> bool {
+    te.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// The one header of ours that an application may write: where its proxy shall send this one request instead.
@@ -93,11 +99,19 @@ pub fn strip_but_hear_wish(headers: &mut HeaderMap) -> Option<HeaderValue> {
     wish
 }
 
-/// Whether only proxies of the mesh may write it: their own, and the one that tells an application who calls.
+/// Whether only proxies of the mesh may write it: their own, and the one that tells an application who calls. However it
+/// is spelled.
 fn is_of_mesh(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.starts_with(MESH_PREFIX)
-        || (name.len() == CLIENT_CERT.as_str().len() && *name == *CLIENT_CERT.as_str())
+    begins_as(name, MESH_PREFIX)
+        || (name.len() == CLIENT_CERT.as_str().len() && begins_as(name, CLIENT_CERT.as_str()))
+}
+
+/// Whether a name begins with this one, or with another spelling of it: CGI, and whoever names headers as it does (WSGI,
+/// PHP), reads `_` as `-`.
+pub fn begins_as(name: &str, start: &str) -> bool {
+    let is_same = |(byte, other): (u8, u8)| byte == other || (byte == b'_' && other == b'-');
+    name.len() >= start.len() && name.bytes().zip(start.bytes()).all(is_same)
 }
 
 /// Removes every header that only proxies of the mesh may write.
@@ -229,6 +243,29 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["host", "te", "x-kept"]);
         assert_eq!(headers[TE], "trailers");
+    }
+
+    #[test]
+    fn what_cannot_be_read_hides_nothing_beside_it() {
+        let mut headers = map(&[("x-secret", "1"), ("x-other", "2"), ("x-kept", "3"), ("te", "gzip")]);
+        headers.append(TE, HeaderValue::from_static("Trailers"));
+        headers.append(CONNECTION, HeaderValue::from_bytes(b"X-Secret, \xff,, a b").unwrap());
+        headers.append(CONNECTION, HeaderValue::from_bytes(b"\xfe\t,\tx-other").unwrap());
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("x-kept", "3"), ("te", "trailers")]));
+    }
+
+    #[test]
+    fn what_only_the_mesh_may_write_has_many_spellings() {
+        let ours = ["byrnie-hop", "byrnie_hop", "x-forwarded-client-cert", "x_forwarded_client_cert"];
+        let others =
+            ["byrnie", "byrnies-x", "x-byrnie-hop", "x-forwarded-client-certs", "xxforwarded-client-cert"];
+        for name in ours.into_iter().chain(["x-forwarded_client-cert", "byrnie_", "byrnie-a_b"]) {
+            assert!(is_of_mesh(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in others {
+            assert!(!is_of_mesh(&HeaderName::from_static(name)), "{name}");
+        }
     }
 
     #[test]

@@ -32,6 +32,13 @@ const FREE: usize = 8 * 1024;
 /// What every version of the codec refuses with 400, wherever in a head it comes.
 const POISON: &[u8] = b"\0\r\n\r\n";
 
+/// How the codec answers a head that is too large (hyper 1.12).
+const TOO_LARGE: &[u8; 44] = b"HTTP/1.1 431 Request Header Fields Too Large";
+
+/// What it says instead where it is its target (RFC 9112 section 3): as many bytes, so that a part of them is the same
+/// part.
+const TOO_LONG: &[u8; 44] = b"HTTP/1.1 414 Request Target Beyond the Limit";
+
 const UNDECIDED: u8 = 0;
 const SWITCHED: u8 = 1;
 const NOT_SWITCHED: u8 = 2;
@@ -51,6 +58,8 @@ pub struct Notes {
     pub rests: AtomicBool,
     /// Trailers that are not the codec's to write.
     pub trailing: Trailing,
+    /// The last request's head is about its host, which its URI does not tell from one for the path `/`.
+    pub about_server: AtomicBool,
     switch: AtomicU8,
     refused: AtomicU8,
     asked: AtomicU8,
@@ -150,6 +159,13 @@ impl<S> Noting<S> {
         written
     }
 
+    /// What the codec would write, in better words: it does not tell a target from other parts of a head.
+    fn reword(&self, buf: &[u8]) -> Option<Vec<u8>> {
+        let (Refusal::LongTarget, _) = self.guard.refused()? else { return None };
+        let rest = buf.strip_prefix(TOO_LARGE)?;
+        Some([TOO_LONG, rest].concat())
+    }
+
     /// The codec may read again.
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
@@ -224,6 +240,7 @@ impl<S> Noting<S> {
                 notes.holds.store(false, Relaxed);
             }
         }
+        notes.about_server.store(self.guard.is_about_server(), Relaxed);
         match self.guard.refused() {
             Some((why, _)) => notes.refused.store(why as u8, Relaxed),
             None if self.guard.is_held() => notes.switch.store(UNDECIDED, Relaxed),
@@ -355,7 +372,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         if self.notes.trailing.is_some() {
             return self.write_with_trailers(cx, &[io::IoSlice::new(buf)]);
         }
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let reworded = self.reword(buf);
+        let written = Pin::new(&mut self.stream).poll_write(cx, reworded.as_deref().unwrap_or(buf));
         self.note(buf.len(), written)
     }
 
@@ -402,16 +420,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = bufs {
+            return self.poll_write(cx, only);
+        }
         self.say();
         if self.guard.is_held() {
             self.settle(cx);
         }
         if self.notes.trailing.is_some() {
             return self.write_with_trailers(cx, bufs);
-        }
-        if let [only] = bufs {
-            let written = Pin::new(&mut self.stream).poll_write(cx, only);
-            return self.note(only.len(), written);
         }
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         if total > JOINED {

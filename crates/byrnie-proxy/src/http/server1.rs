@@ -10,8 +10,9 @@ use std::task::Poll;
 
 use byrnie_net::socket::OtherEnd;
 use byrnie_plan::MeshSettings;
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue, UPGRADE};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming as HyperBody;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
@@ -22,7 +23,7 @@ use super::body::Body;
 use super::expect::Gate;
 use super::headers::upgrade_token;
 use super::noting::Noting;
-use super::strict::Side;
+use super::strict::{Refusal, Side};
 use super::trailing::{Bare, is_chunked};
 use super::upgrade::{CONNECT, ClientUpgrade, is_connect};
 use super::{CODEC_HEADERS, Message, answer, idle};
@@ -115,9 +116,12 @@ where
 fn begin(
     worker: &Rc<Worker>,
     front: &Rc<Front>,
-    request: Request<HyperBody>,
+    mut request: Request<HyperBody>,
 ) -> Pin<Box<impl Future<Output = Result<Response<Bare>, Infallible>> + use<>>> {
     front.notes.heard.store(false, Relaxed);
+    if front.notes.about_server.load(Relaxed) {
+        ask_server(&mut request);
+    }
     let (worker, front) = (Rc::clone(worker), Rc::clone(front));
     Box::pin(async move {
         let knows_chunks = request.version() == Version::HTTP_11;
@@ -126,6 +130,14 @@ fn begin(
         let notes = has_place.then(|| Arc::clone(&front.notes));
         Ok(response.map(|body| Bare::new(body, notes)))
     })
+}
+
+/// `OPTIONS http://host` as its last proxy has to say it: `OPTIONS *` to this host (RFC 9112 section 3.2.4).
+fn ask_server(request: &mut Request<HyperBody>) {
+    let mut uri = std::mem::take(request.uri_mut()).into_parts();
+    uri.path_and_query = Some(PathAndQuery::from_static("*"));
+    // Not reached otherwise: it has a scheme and a host.
+    *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
 }
 
 /// The codec. What it reads of a head, and what it has of an answer that the client does not take, are bounded alike.
@@ -197,11 +209,14 @@ fn note_refused(worker: &Rc<Worker>, front: &Rc<Front>, error: &hyper::Error) {
         return;
     }
     let (status, why) = match front.notes.refused() {
-        Some(refusal) => (StatusCode::BAD_REQUEST, refusal.to_string()),
-        None if error.is_parse_too_large() => {
+        refused if error.is_parse_too_large() => {
             worker.process.counters.limit_headers.inc();
-            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large".to_owned())
+            match refused {
+                Some(Refusal::LongTarget) => (StatusCode::URI_TOO_LONG, Refusal::LongTarget.to_string()),
+                _ => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large".to_owned()),
+            }
         }
+        Some(refusal) => (StatusCode::BAD_REQUEST, refusal.to_string()),
         None => (StatusCode::BAD_REQUEST, error.to_string()),
     };
     crate::outbound::note_refused(worker, front, status, &ProxyError::unprocessed(Kind::BadRequest, why));
@@ -211,28 +226,26 @@ fn note_refused(worker: &Rc<Worker>, front: &Rc<Front>, error: &hyper::Error) {
 const MIN_BUFFER: usize = 8192;
 
 async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<HyperBody>) -> Response<Body> {
-    let is_empty = http_body::Body::is_end_stream(request.body());
+    let version = request.version();
     if *request.method() == Method::CONNECT {
-        let is_proxy = front.entrance == Entrance::HttpProxy;
-        let mut response = if !is_proxy && !front.settings(worker).allow_connect {
-            crate::outbound::refuse_connect(worker, front, &request)
-        } else if !is_empty {
-            let error = ProxyError::unprocessed(Kind::BadRequest, "a CONNECT with a body");
-            crate::outbound::refuse_request(worker, front, &request, &error)
-        } else if is_proxy {
-            crate::capture::connect(worker, front, request).await
-        } else {
-            connect(worker, front, request).await
-        };
-        let is_switched = response.status().is_success();
-        if !is_switched {
-            // What follows may be meant for the tunnel that there is none of: it must not be read as a request
-            // (RFC 9931 section 8).
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        front.notes.decide(is_switched);
+        let mut response = Box::pin(tunnel(worker, front, request)).await;
+        fit(version, &mut response);
         return response;
     }
+    let is_empty = http_body::Body::is_end_stream(request.body());
+    if version == Version::HTTP_10 {
+        // It did not know what it expects (RFC 9110 section 10.1.1).
+        request.headers_mut().remove(EXPECT);
+    }
+    let gate = match judge(worker, front, &request) {
+        Ok(gate) => gate,
+        Err(error) => {
+            front.notes.decide(false);
+            let mut response = crate::outbound::refuse_request(worker, front, &request, &error);
+            fit(version, &mut response);
+            return response;
+        }
+    };
     // An upgrade with a body of its own is left to be an ordinary request, as RFC 9110 section 7.8 allows.
     let asks = is_empty && request.headers().contains_key(UPGRADE);
     let token = if asks { upgrade_token(request.version(), request.headers()) } else { None };
@@ -240,20 +253,20 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
         let (head, body) = request.into_parts();
         let body = if is_empty { Body::Empty } else { Body::H1(body) };
         let mut message = Message::new(head, body, None);
-        if !is_empty && let Some(gate) = Gate::wanted(&message.head.headers) {
+        if let Some(gate) = &gate {
             // hyper says 100 when the body is read for the first time.
-            message.head.extensions.insert(gate);
+            message.head.extensions.insert(gate.clone());
         }
         let mut response = answer(worker, front, &mut message).await;
         if asks {
             front.notes.decide(false);
         }
-        // As which version it came from upstream says nothing about this connection; hyper would think so, and leave
-        // HTTP/1.0 clients without a word about keep-alive.
-        *response.version_mut() = Version::HTTP_11;
-        if front.leaving.get() || front.crowded.get() || worker.process.overload.is_draining() {
+        // Whose body nobody wanted may send it or not: what comes next on this connection is nobody's request.
+        let is_unsure = gate.is_some_and(|gate| !gate.is_open());
+        if is_unsure || front.leaving.get() || front.crowded.get() || worker.process.overload.is_draining() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        fit(version, &mut response);
         return response;
     };
     let (client, body) = ClientUpgrade::new(hyper::upgrade::on(&mut request));
@@ -265,6 +278,57 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
     match switched {
         Some(token) => client.accept(&front.tunnels, response, token),
         None => response,
+    }
+}
+
+/// As which version it came from upstream says nothing about this connection; hyper would think so. Of an answer of
+/// HTTP/1.1 it says `keep-alive` to a client of HTTP/1.0 that asked for it, whatever else the answer says, and of one of
+/// HTTP/1.0 nothing: so that is one that ends the connection.
+fn fit(version: Version, response: &mut Response<Body>) {
+    let is_last = version == Version::HTTP_10 && ends_connection(response);
+    *response.version_mut() = if is_last { Version::HTTP_10 } else { Version::HTTP_11 };
+}
+
+/// Whether the connection ends with this answer to a client of HTTP/1.0: it says so, or only the end can tell where its
+/// body ends.
+fn ends_connection(response: &Response<Body>) -> bool {
+    let headers = response.headers();
+    headers.get(CONNECTION).is_some_and(|value| value == "close")
+        || (http_body::Body::size_hint(response.body()).exact().is_none()
+            && !headers.contains_key(CONTENT_LENGTH))
+}
+
+/// The answer to CONNECT.
+async fn tunnel(worker: &Rc<Worker>, front: &Rc<Front>, request: Request<HyperBody>) -> Response<Body> {
+    let is_proxy = front.entrance == Entrance::HttpProxy;
+    let mut response = if let Err(error) = crate::route::check_host(request.version(), request.headers()) {
+        crate::outbound::refuse_request(worker, front, &request, &error)
+    } else if !is_proxy && !front.settings(worker).allow_connect {
+        crate::outbound::refuse_connect(worker, front, &request)
+    } else if !http_body::Body::is_end_stream(request.body()) {
+        let error = ProxyError::unprocessed(Kind::BadRequest, "a CONNECT with a body");
+        crate::outbound::refuse_request(worker, front, &request, &error)
+    } else if is_proxy {
+        crate::capture::connect(worker, front, request).await
+    } else {
+        connect(worker, front, request).await
+    };
+    let is_switched = response.status().is_success();
+    if !is_switched {
+        // What follows may be meant for the tunnel that there is none of: it must not be read as a request (RFC 9931
+        // section 8).
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    front.notes.decide(is_switched);
+    response
+}
+
+/// What is refused before anything else is looked at; else how the request waits with its body.
+fn judge(worker: &Worker, front: &Front, request: &Request<HyperBody>) -> Result<Option<Gate>, ProxyError> {
+    crate::route::check_scheme(worker, front, request.uri())?;
+    match http_body::Body::is_end_stream(request.body()) {
+        true => Ok(None),
+        false => Gate::wanted(request.headers()),
     }
 }
 
@@ -281,7 +345,6 @@ async fn connect(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<Hy
     match response.headers_mut().remove(super::upgrade::BYRNIE_UPGRADE) {
         Some(token) => client.accept(&front.tunnels, response, token),
         None => {
-            *response.version_mut() = Version::HTTP_11;
             if response.status().is_success() {
                 // Without a tunnel behind it a success would be a lie.
                 *response.status_mut() = StatusCode::BAD_GATEWAY;

@@ -242,6 +242,12 @@ fn refusal(
         let error = ProxyError::unprocessed(Kind::BadRequest, "a header's value begins or ends with a space");
         return Some(crate::outbound::refuse_request(worker, front, request, &error));
     }
+    if front.entrance != Entrance::Mesh
+        && !request.body().is_end_stream()
+        && let Err(error) = Gate::wanted(request.headers())
+    {
+        return Some(crate::outbound::refuse_request(worker, front, request, &error));
+    }
     None
 }
 
@@ -262,7 +268,7 @@ fn message(front: &Front, request: Request<RecvStream>) -> Message {
     }
     let body = if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::of_request(body)) };
     if !body.is_finished()
-        && let Some(gate) = Gate::wanted(&head.headers)
+        && let Ok(Some(gate)) = Gate::wanted(&head.headers)
     {
         head.extensions.insert(gate);
     }

@@ -5,9 +5,13 @@
 //! each line once and at no body, and refuses all of that. What the codec refuses itself (odd names and values, folded
 //! lines, spaces before a colon) is left to it; tests hold both to it.
 
+mod target;
+
 use std::fmt;
 
 use memchr::memchr;
+
+use self::target::Target;
 
 /// Which direction it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +54,15 @@ pub enum Refusal {
     Unasked,
     /// Bytes behind a request to switch protocols that was not granted.
     Premature,
+    /// A target whose form the method does not have, or of a scheme that is not HTTP's.
+    BadTarget,
+    /// A target longer than a whole head may be.
+    LongTarget,
 }
 
 impl Refusal {
     /// All of them, in the order of their numbers, which begin with 1.
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::BareLineEnd,
         Self::EmptyLines,
         Self::Fragment,
@@ -69,6 +77,8 @@ impl Refusal {
         Self::LongLine,
         Self::Unasked,
         Self::Premature,
+        Self::BadTarget,
+        Self::LongTarget,
     ];
 
     /// The one with this number; `None` for 0.
@@ -94,6 +104,8 @@ impl fmt::Display for Refusal {
             Self::LongLine => "a line is too long",
             Self::Unasked => "a response without a request",
             Self::Premature => "bytes behind a request to switch protocols that was not granted",
+            Self::BadTarget => "a target that does not fit the method",
+            Self::LongTarget => "the target is too long",
         })
     }
 }
@@ -150,6 +162,7 @@ struct Head {
     chunked: bool,
     version10: bool,
     switch: bool,
+    about_server: bool,
     status: u16,
 }
 
@@ -194,8 +207,14 @@ impl Guard {
                     match self.take_line(rest, &asked, &answered) {
                         Ok(taken) => at += taken,
                         Err(why) => {
+                            let is_long = matches!(why, Refusal::LongLine | Refusal::LongTarget);
                             self.state = State::Dead { why, in_head };
-                            return if in_head { begin } else { at };
+                            return match (in_head, self.side) {
+                                // The codec has a word of its own for a head that is too large, once it has it.
+                                (true, Side::Requests) if is_long => at + line_in(rest).len(),
+                                (true, _) => begin,
+                                (false, _) => at,
+                            };
                         }
                     }
                 }
@@ -253,6 +272,11 @@ impl Guard {
         }
     }
 
+    /// Whether the last head is about the host that its URI names, and no path of it: `OPTIONS http://host`.
+    pub fn is_about_server(&self) -> bool {
+        self.head.about_server
+    }
+
     /// The protocol was switched: what follows is no HTTP.
     pub fn release(&mut self) {
         self.state = State::Free;
@@ -275,12 +299,13 @@ impl Guard {
         asked: &impl Fn() -> Asked,
         answered: &impl Fn(),
     ) -> Result<usize, Refusal> {
-        let found = memchr(b'\n', rest);
-        let part = rest.get(..found.map_or(rest.len(), |lf| lf + 1)).unwrap_or(rest);
-        if self.carry.len() + part.len() > self.limit {
-            return Err(Refusal::LongLine);
+        let part = line_in(rest);
+        let is_whole = part.ends_with(b"\n");
+        // One that is as long as it may be and has no end will be longer.
+        if self.carry.len() + part.len() + usize::from(!is_whole) > self.limit {
+            return Err(self.too_long(part));
         }
-        if found.is_none() {
+        if !is_whole {
             self.carry.extend_from_slice(part);
         } else if self.carry.is_empty() {
             self.line(part, asked, answered)?;
@@ -290,6 +315,17 @@ impl Guard {
             self.line(&line, asked, answered)?;
         }
         Ok(part.len())
+    }
+
+    /// What a line is refused for that is too long and ends with this.
+    fn too_long(&self, part: &[u8]) -> Refusal {
+        // Not further than what would be looked at if it came byte by byte.
+        let part = part.get(..self.limit.saturating_sub(self.carry.len())).unwrap_or(part);
+        let has_target = || memchr(b' ', &self.carry).is_some() || memchr(b' ', part).is_some();
+        match (self.side, self.state) {
+            (Side::Requests, State::First(_)) if has_target() => Refusal::LongTarget,
+            _ => Refusal::LongLine,
+        }
     }
 
     fn line(&mut self, line: &[u8], asked: &impl Fn() -> Asked, answered: &impl Fn()) -> Result<(), Refusal> {
@@ -326,11 +362,16 @@ impl Guard {
             Side::Requests => {
                 self.head.version10 = text.ends_with(b"/1.0");
                 self.head.switch = text.starts_with(b"CONNECT ");
-                match memchr(b'#', text) {
-                    // A method may hold one, a target not.
-                    Some(at) if text.iter().take(at).any(|byte| *byte == b' ') => Err(Refusal::Fragment),
-                    _ => Ok(()),
+                let end = memchr(b' ', text).unwrap_or(text.len());
+                let (method, rest) =
+                    (text.get(..end).unwrap_or(text), text.get(end + 1..).unwrap_or_default());
+                // A method may hold one, a target not.
+                if memchr(b'#', rest).is_some() {
+                    return Err(Refusal::Fragment);
                 }
+                let target = target::judge(method, rest);
+                self.head.about_server = target == Target::Server;
+                if target == Target::Misfit { Err(Refusal::BadTarget) } else { Ok(()) }
             }
             Side::Responses => {
                 self.head.version10 = text.starts_with(b"HTTP/1.0");
@@ -361,7 +402,7 @@ impl Guard {
     }
 
     fn end_of_head(&mut self, asked: &impl Fn() -> Asked, answered: &impl Fn()) -> Result<(), Refusal> {
-        let Head { length, chunked, version10, switch, status } = self.head;
+        let Head { length, chunked, version10, switch, status, .. } = self.head;
         match (chunked, length, version10) {
             (true, Some(_), _) => return Err(Refusal::LengthAndCoding),
             (true, _, true) => return Err(Refusal::CodingIn10),
@@ -390,6 +431,11 @@ impl Guard {
         };
         Ok(())
     }
+}
+
+/// The first line of this with its end, or its begin.
+fn line_in(rest: &[u8]) -> &[u8] {
+    memchr(b'\n', rest).and_then(|lf| rest.get(..=lf)).unwrap_or(rest)
 }
 
 /// The value behind this name and its colon (`name` is in lower case and ends with it), without spaces around it.

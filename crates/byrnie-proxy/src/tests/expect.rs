@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::client::{Client, ask, get};
-use super::kit::{Roads, read_head};
+use super::client::{Client, Client2, ask, get, whole};
+use super::kit::{Roads, as_seen, origin, read_head};
 use crate::tcp::tests::mesh::{application, run, until};
 
 const ASK: &str = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
@@ -76,8 +76,50 @@ fn an_application_that_does_not_want_the_body_does_not_get_it() {
             for _ in 0..3 {
                 let answer = ask(address, ASK.replace("POST / ", "POST /no ")).await;
                 assert_eq!((answer.status, answer.text().as_str()), (417, "no"), "{road}");
+                assert_eq!(
+                    answer.header("connection"),
+                    "close",
+                    "{road}: nobody knows whether the body comes"
+                );
                 assert_eq!(ask(address, get("/")).await.status, 200, "{road}");
             }
+        }
+    });
+}
+
+#[test]
+fn http_1_0_expects_nothing() {
+    run(async {
+        let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            for value in ["100-continue", "100-continue, more"] {
+                let head = format!("POST / HTTP/1.0\r\nexpect: {value}\r\ncontent-length: 3\r\n\r\n");
+                let seen = ask(address, format!("{head}abc")).await.text();
+                assert!(seen.ends_with("\nabc") && !seen.contains("expect"), "{road}: {seen}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_nobody_can_promise_is_refused() {
+    run(async {
+        let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            for line in
+                ["100-continue, more", "more", "100-continue\r\nexpect: more", "more\r\nexpect: 100-continue"]
+            {
+                let mut client = Client::to(address).await;
+                let answer = client.ask(ASK.replace("100-continue", line)).await;
+                assert_eq!((answer.status, answer.header("connection")), (417, "close"), "{road}: {line:?}");
+                assert!(client.rest().await.is_empty(), "{road}: {line:?}");
+            }
+            let request =
+                Request::post("http://web.shop/").header("expect", "more").body(whole("abc")).unwrap();
+            assert_eq!(Client2::to(address).await.ask(request).await.status, 417, "{road}");
+            // Without a body it is between client and application.
+            let seen = ask(address, get("/").replace("\r\n\r\n", "\r\nexpect: more\r\n\r\n")).await.text();
+            assert!(seen.contains("expect: more"), "{road}: {seen}");
         }
     });
 }

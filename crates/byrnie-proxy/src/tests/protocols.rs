@@ -83,6 +83,9 @@ fn http_1_0_needs_no_host_and_gets_no_chunks() {
             let answer = ask(address, "GET / HTTP/1.0\r\n\r\n").await;
             assert_eq!((answer.status, answer.text().as_str()), (200, "one two"), "{road}");
             assert!(!answer.headers.contains_key("transfer-encoding"), "{road}");
+            // Where its body ends only the connection's end says, whoever asks for more.
+            let answer = ask(address, "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n").await;
+            assert_eq!((answer.header("connection"), answer.text().as_str()), ("", "one two"), "{road}");
             let answer = ask(address, get("/")).await;
             assert_eq!((answer.header("transfer-encoding"), answer.text().as_str()), ("chunked", "one two"));
         }

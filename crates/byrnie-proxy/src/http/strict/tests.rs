@@ -62,6 +62,9 @@ fn what_two_parsers_could_read_differently_is_refused() {
         ("\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), EmptyLines),
         ("GET /a#b HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), Fragment),
         ("GET /?a#b HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), Fragment),
+        ("GET admin HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), BadTarget),
+        ("GET * HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), BadTarget),
+        ("CONNECT / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), BadTarget),
         (post("content-length: 1\r\ncontent-length: 1", "a"), TwoLengths),
         (post("Content-Length: 1\r\nContent-length: 2", "ab"), TwoLengths),
         (post("content-length: +1", "a"), BadLength),
@@ -106,6 +109,8 @@ fn what_two_parsers_could_read_differently_is_refused() {
         (chunked("0\r\nx: 1\n\r\n"), BareLineEnd),
         (chunked("0\r\n\n"), BareLineEnd),
         (format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "v".repeat(9000)), LongLine),
+        (format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "v".repeat(9000)), LongTarget),
+        (format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "v".repeat(9000)), LongLine),
         (chunked(&format!("5;{}\r\nabcde\r\n0\r\n\r\n", "e".repeat(9000))), LongLine),
     ] {
         assert_eq!(of_request(&bytes), Some(why), "{bytes:?}");
@@ -118,6 +123,20 @@ fn of_a_refused_head_nothing_is_handed_on_and_all_before_it_is() {
     let bytes = format!("{first}GET / HTTP/1.1\r\nhost: a\n\r\n");
     let (passed, why) = judge(Side::Requests, Asked::Nothing, bytes.as_bytes(), bytes.len());
     assert_eq!((passed, why), (first.len(), Some(Refusal::BareLineEnd)));
+}
+
+#[test]
+fn a_line_may_be_as_long_as_a_head() {
+    let line = |length: usize| format!("GET /{} HTTP/1.1\r\n", "v".repeat(length - 16));
+    assert_eq!(of_request(&format!("{}host: a\r\n\r\n", line(8192))), None);
+    // The codec gets so much of a longer one that it refuses it itself.
+    let long = line(8193);
+    for (length, passed, why) in
+        [(8191, 8191, None), (8192, 8192, Some(Refusal::LongTarget)), (8193, 8193, Some(Refusal::LongTarget))]
+    {
+        let begin = &long.as_bytes()[..length];
+        assert_eq!(judge(Side::Requests, Asked::Nothing, begin, length), (passed, why), "{length}");
+    }
 }
 
 #[test]
