@@ -7,6 +7,7 @@ mod controls;
 mod cors;
 mod deadlines;
 mod expect;
+mod farewell;
 mod filters;
 mod grpc;
 mod hints;

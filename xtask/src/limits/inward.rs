@@ -84,6 +84,13 @@ pub const CALLERS: Section = Section {
             test: "`tests/limits.rs` only_a_connection_that_does_nothing…",
         },
         Row {
+            what: "time to acknowledge that a connection of HTTP/2 is to end, once no stream is open",
+            number: "{-proxy/http/server2 FAREWELL}",
+            setting: "–",
+            beyond: "closed, with GOAWAY",
+            test: "`tests/farewell.rs`",
+        },
+        Row {
             what: "silence of an answer to a client of HTTP/1 that has closed its half",
             number: "30 s",
             setting: "–",

@@ -1,6 +1,6 @@
 //! HTTP/2 from clients and from peers' proxies, on h2 directly: each stream is a task.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -9,11 +9,12 @@ use std::time::Duration;
 use byrnie_plan::MeshSettings;
 use bytes::Bytes;
 use h2::ext::Protocol;
-use h2::server::SendResponse;
+use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Sleep;
 
 use super::body::{Body, BodyError, H2Body, send_body};
 use super::expect::Gate;
@@ -42,6 +43,10 @@ const RESETS: usize = 20;
 const PEER_RESETS: usize = RESETS * 100;
 /// Time for the preface and first settings.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long the other side may take to acknowledge that we leave. Until then the codec waits for requests that are on
+/// their way (RFC 9113 section 6.8); for a client that is asleep, or does not want to, it would wait for ever.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long the other side may take to close, once it was told that we leave.
 const LINGER: Duration = Duration::from_secs(1);
@@ -102,16 +107,16 @@ where
     let mut idle = pin!(when_woken(idle));
     let drain = pin!(worker.process.draining.cancelled());
     let mut drain = pin!(when_woken(drain));
-    let mut leaving = false;
+    let mut farewell: Option<Pin<Box<Sleep>>> = None;
     let process = Arc::clone(&worker.process);
     loop {
         tokio::select! {
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    if worker.process.overload.is_draining() && !leaving && front.entrance != Entrance::Mesh {
-                        leaving = true;
-                        connection.graceful_shutdown();
+                    let is_asked = worker.process.overload.is_draining() && front.entrance != Entrance::Mesh;
+                    if is_asked && farewell.is_none() {
+                        farewell = Some(leave(&mut connection));
                     }
                     let list = lists::take(&large, || request.body().stream_id().as_u32());
                     let (worker, front) = (Rc::clone(worker), Rc::clone(front));
@@ -123,16 +128,39 @@ where
                 Some(Err(error)) => return tracing::debug!("HTTP/2 connection from {}: {error}", front.remote),
                 None => return,
             },
-            () = drain.as_mut(), if !leaving => {
-                leaving = true;
-                connection.graceful_shutdown();
-            }
+            () = drain.as_mut(), if farewell.is_none() => farewell = Some(leave(&mut connection)),
             // A peer's proxy closes its pooled connections itself; a client's are closed with notice.
-            () = idle.as_mut(), if !leaving && front.entrance != Entrance::Mesh => {
-                leaving = true;
-                connection.graceful_shutdown();
+            () = idle.as_mut(), if farewell.is_none() && front.entrance != Entrance::Mesh => {
+                farewell = Some(leave(&mut connection));
+            }
+            () = over(&mut farewell) => {
+                if !connection.has_streams() {
+                    break;
+                }
+                farewell = Some(Box::pin(tokio::time::sleep(FAREWELL)));
             }
         }
+    }
+    // What it asks meanwhile is above the last stream that this names: it knows that nobody has looked at it.
+    connection.abrupt_shutdown(Reason::NO_ERROR);
+    let end = std::future::poll_fn(|cx| connection.poll_closed(cx));
+    let _ = tokio::time::timeout(LINGER, end).await;
+}
+
+/// Tells the other side that nothing new is taken, and gives it time to hear that.
+fn leave<S>(connection: &mut Connection<S, Bytes>) -> Pin<Box<Sleep>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    connection.graceful_shutdown();
+    Box::pin(tokio::time::sleep(FAREWELL))
+}
+
+/// Returns when that time is over.
+async fn over(farewell: &mut Option<Pin<Box<Sleep>>>) {
+    match farewell {
+        Some(time) => time.await,
+        None => std::future::pending().await,
     }
 }
 
