@@ -44,6 +44,8 @@ impl Side {
 pub enum Kind {
     /// The request is malformed or could be read in two ways.
     BadRequest,
+    /// The request's head is larger than allowed.
+    LargeHead,
     /// No route matches.
     NoRoute,
     /// The route's backend does not resolve.
@@ -117,6 +119,8 @@ impl Kind {
         match self {
             Self::BadRequest => facts("BYR0200", "bad_request", Client, StatusCode::BAD_REQUEST, 13,
                 "the request is malformed or ambiguous; send it as RFC 9110 and 9112 say"),
+            Self::LargeHead => facts("BYR0200", "bad_request", Client, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, 8,
+                "the request's head is larger than maxHeaders and maxHeaderBytes of Mesh.spec.proxy allow"),
             Self::NoRoute => facts("BYR0201", "no_route", Client, StatusCode::NOT_FOUND, 12,
                 "no route matches this request; see `byrnie describe` of the route for hosts and matches"),
             Self::InvalidBackend => facts("BYR0202", "invalid_backend", Mesh, StatusCode::INTERNAL_SERVER_ERROR, 14,

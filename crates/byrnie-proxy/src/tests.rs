@@ -1,6 +1,7 @@
 //! Requests over real sockets: clients, proxies and applications, all in one process.
 
 mod bad;
+mod bad2;
 mod balancing;
 mod client;
 mod controls;

@@ -42,11 +42,11 @@ pub const CALLERS: Section = Section {
             test: "`bad.rs` heads_have_a_limit…",
         },
         Row {
-            what: "header lines",
+            what: "header lines; on HTTP/2 a cookie is one, however many lines it comes in",
             number: "{-plan/settings max_headers}",
             setting: "`Mesh.spec.proxy.maxHeaders`",
             beyond: "as above",
-            test: "`bad.rs` heads_have_a_limit…",
+            test: "`bad.rs` heads_have_a_limit…, `bad2.rs` on_http2_header_lines…",
         },
         Row {
             what: "frames of a header list of HTTP/2 (more where the header section may have more than 80 KiB)",

@@ -18,10 +18,10 @@ use tokio::time::Sleep;
 
 use super::body::{Body, BodyError, H2Body, send_body};
 use super::expect::Gate;
-use super::headers::{has_odd_space, is_protocol};
+use super::headers::{is_protocol, is_switch};
 use super::lists::{self, Bounds, Lists};
 use super::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
-use super::{Message, answer, hints, idle, to_connect};
+use super::{Message, answer, hints, idle, strict2, to_connect};
 use crate::budget::Held;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
@@ -108,6 +108,7 @@ where
     let drain = pin!(worker.process.draining.cancelled());
     let mut drain = pin!(when_woken(drain));
     let mut farewell: Option<Pin<Box<Sleep>>> = None;
+    let max_headers = settings.max_headers;
     let process = Arc::clone(&worker.process);
     loop {
         tokio::select! {
@@ -121,7 +122,7 @@ where
                     let list = lists::take(&large, || request.body().stream_id().as_u32());
                     let (worker, front) = (Rc::clone(worker), Rc::clone(front));
                     // Boxed: a runtime moves a task several times, and this one has thousands of bytes.
-                    let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond, list).await });
+                    let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond, (list, max_headers)).await });
                     let process = Arc::clone(&process);
                     tokio::task::spawn_local(async move { process.survive(serving).await });
                 }
@@ -181,9 +182,9 @@ async fn serve_stream(
     front: &Rc<Front>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    list: Option<Held>,
+    (list, max_headers): (Option<Held>, u32),
 ) {
-    if let Some(response) = refusal(worker, front, &request, list.as_ref()) {
+    if let Some(response) = refusal(worker, front, &request, list.as_ref(), max_headers) {
         if let Err(error) = send(respond, response).await {
             tracing::debug!("HTTP/2 stream from {}: {error}", front.remote);
         }
@@ -244,6 +245,7 @@ fn refusal(
     front: &Rc<Front>,
     request: &Request<RecvStream>,
     list: Option<&Held>,
+    max_headers: u32,
 ) -> Option<Response<Body>> {
     if list.is_some_and(|list| !list.fits()) {
         let error = ProxyError::unprocessed(Kind::Shed, "no room for a header list of this size");
@@ -261,14 +263,21 @@ fn refusal(
             let error = ProxyError::unprocessed(Kind::BadRequest, "the :protocol is no token");
             return Some(crate::outbound::refuse_request(worker, front, request, &error));
         }
+        (_, Some(protocol)) if !is_switch(protocol.as_str()) => {
+            let error = ProxyError::unprocessed(Kind::UpgradeRefused, "HTTP within HTTP");
+            return Some(crate::outbound::refuse_request(worker, front, request, &error));
+        }
         _ => {}
     }
     // A peer's proxy has looked at it already.
-    if front.entrance != Entrance::Mesh && has_odd_space(request.headers()) {
-        let error = ProxyError::unprocessed(Kind::BadRequest, "a header's value begins or ends with a space");
-        return Some(crate::outbound::refuse_request(worker, front, request, &error));
+    if front.entrance == Entrance::Mesh {
+        return None;
     }
-    None
+    let error = strict2::judge(request, max_headers).err()?;
+    if error.kind == Kind::LargeHead {
+        worker.process.counters.limit_headers.inc();
+    }
+    Some(crate::outbound::refuse_request(worker, front, request, &error))
 }
 
 /// From a peer's proxy it never comes as such, and where requests name their service, tunnels are HTTP/1's.
@@ -280,6 +289,7 @@ fn allows_connect(worker: &Rc<Worker>, front: &Rc<Front>) -> bool {
 /// becomes an upgrade.
 fn message(front: &Front, request: Request<RecvStream>) -> Message {
     let (mut head, body) = request.into_parts();
+    strict2::join_cookies(&mut head.headers);
     if let Some(authority) = head.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
         && head.method != Method::CONNECT

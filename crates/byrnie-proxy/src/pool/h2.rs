@@ -28,7 +28,8 @@ use crate::hop::dial;
 use crate::http::Message;
 use crate::http::body::{Body, H2Body, send_body};
 use crate::http::expect::Gate;
-use crate::http::headers::{has_odd_space, strip_mesh_headers};
+use crate::http::headers::strip_mesh_headers;
+use crate::http::strict2::odd_fields;
 use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT};
 use crate::process::Gauged;
 use crate::tls::Alpn;
@@ -434,7 +435,7 @@ impl Lease {
     ) -> Result<(Response<Body>, AnyLease), SendFailure> {
         let (head, body) = message.take().ok_or_else(SendFailure::gone)?.into_parts();
         let gate = head.extensions.get::<Gate>().cloned();
-        let is_connect = head.method == Method::CONNECT;
+        let (is_connect, is_head) = (head.method == Method::CONNECT, head.method == Method::HEAD);
         let upgrade = is_connect || head.headers.contains_key(BYRNIE_UPGRADE);
         let end = body.is_finished() && !upgrade;
         let mut sender = self.connection.sender.borrow().clone();
@@ -458,11 +459,16 @@ impl Lease {
                 if let Some(pumping) = pumping {
                     pumping.let_go();
                 }
-                let mut response = response
-                    .map(|body| if body.is_end_stream() { Body::Empty } else { Body::H2(H2Body::new(body)) });
+                let is_empty = is_head || matches!(response.status().as_u16(), 204 | 304);
+                let mut response = response.map(|body| match is_empty || body.is_end_stream() {
+                    // What an application sends where there is no body (RFC 9110 section 6.4.1) is nobody's: the
+                    // stream is reset.
+                    true => Body::Empty,
+                    false => Body::H2(H2Body::new(body)),
+                });
                 if !self.pool.endpoint.is_secured() {
-                    if has_odd_space(response.headers()) {
-                        return Err(self.malformed("a header's value begins or ends with a space"));
+                    if let Some(why) = odd_fields(response.headers()) {
+                        return Err(self.malformed(why));
                     }
                     // What proxies tell each other is not believed of an application.
                     strip_mesh_headers(response.headers_mut());
