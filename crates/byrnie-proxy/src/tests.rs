@@ -1,5 +1,6 @@
 //! Requests over real sockets: clients, proxies and applications, all in one process.
 
+mod allowed;
 mod bad;
 mod bad2;
 mod balancing;
@@ -7,6 +8,7 @@ mod client;
 mod controls;
 mod cors;
 mod deadlines;
+mod evicting;
 mod expect;
 mod farewell;
 mod filters;
