@@ -125,8 +125,8 @@ pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValu
     (named && is_switch(text)).then(|| token.clone())
 }
 
-/// Whether a text names one protocol that a client may switch to. HTTP itself is none: what is said in it would get past
-/// the proxy.
+/// Whether a text names one protocol that a client may switch to. HTTP itself is none: what is said in it would get
+/// past the proxy.
 pub fn is_switch(text: &str) -> bool {
     let name = text.split_once('/').map_or(text, |(name, _)| name);
     is_protocol(text) && !["h2", "h2c", "http"].iter().any(|http| name.eq_ignore_ascii_case(http))

@@ -122,7 +122,8 @@ where
                     let list = lists::take(&large, || request.body().stream_id().as_u32());
                     let (worker, front) = (Rc::clone(worker), Rc::clone(front));
                     // Boxed: a runtime moves a task several times, and this one has thousands of bytes.
-                    let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond, (list, max_headers)).await });
+                    let head = (list, max_headers);
+                    let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond, head).await });
                     let process = Arc::clone(&process);
                     tokio::task::spawn_local(async move { process.survive(serving).await });
                 }

@@ -30,8 +30,8 @@ pub fn judge<B>(request: &Request<B>, max_headers: u32) -> Result<(), ProxyError
     Err(ProxyError::unprocessed(Kind::BadRequest, why))
 }
 
-/// What is odd about the fields of a message, whoever sent it: a value that begins or ends with a space (section 8.2.1),
-/// or a length that HTTP/1 would not take (section 8.1.1).
+/// What is odd about the fields of a message, whoever sent it: a value that begins or ends with a space (section
+/// 8.2.1), or a length that HTTP/1 would not take (section 8.1.1).
 pub fn odd_fields(headers: &HeaderMap) -> Option<&'static str> {
     if has_odd_space(headers) {
         return Some("a header's value begins or ends with a space");

@@ -1,5 +1,5 @@
-//! How many streams a peer allows on a connection (RFC 9113 section 5.1.2): what is begun beyond that waits in the codec
-//! until another one ends, however long that takes.
+//! How many streams a peer allows on a connection (RFC 9113 section 5.1.2): what is begun beyond that waits in the
+//! codec until another one ends, however long that takes.
 
 use std::cell::Cell;
 use std::pin::Pin;
