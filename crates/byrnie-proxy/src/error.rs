@@ -46,6 +46,8 @@ pub enum Kind {
     BadRequest,
     /// The request expects what nobody can promise: malformed in its own way, so its code is that of [`Self::BadRequest`].
     Expectation,
+    /// The request's head is larger than allowed.
+    LargeHead,
     /// No route matches.
     NoRoute,
     /// The route's backend does not resolve.
@@ -121,6 +123,8 @@ impl Kind {
                 "the request is malformed or ambiguous; send it as RFC 9110 and 9112 say"),
             Self::Expectation => facts("BYR0200", "bad_request", Client, StatusCode::EXPECTATION_FAILED, 13,
                 "the request expects something other than 100-continue; send it without Expect"),
+            Self::LargeHead => facts("BYR0200", "bad_request", Client, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, 8,
+                "the request's head is larger than maxHeaders and maxHeaderBytes of Mesh.spec.proxy allow"),
             Self::NoRoute => facts("BYR0201", "no_route", Client, StatusCode::NOT_FOUND, 12,
                 "no route matches this request; see `byrnie describe` of the route for hosts and matches"),
             Self::InvalidBackend => facts("BYR0202", "invalid_backend", Mesh, StatusCode::INTERNAL_SERVER_ERROR, 14,

@@ -1,12 +1,16 @@
 //! Requests over real sockets: clients, proxies and applications, all in one process.
 
+mod allowed;
 mod bad;
+mod bad2;
 mod balancing;
 mod client;
 mod controls;
 mod cors;
 mod deadlines;
+mod evicting;
 mod expect;
+mod farewell;
 mod filters;
 mod grpc;
 mod hints;

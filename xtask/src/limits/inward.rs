@@ -42,11 +42,11 @@ pub const CALLERS: Section = Section {
             test: "`bad.rs` heads_have_a_limit…, `targets.rs` a_long_target…",
         },
         Row {
-            what: "header lines",
+            what: "header lines; on HTTP/2 a cookie is one, however many lines it comes in",
             number: "{-plan/settings max_headers}",
             setting: "`Mesh.spec.proxy.maxHeaders`",
             beyond: "as above",
-            test: "`bad.rs` heads_have_a_limit…",
+            test: "`bad.rs` heads_have_a_limit…, `bad2.rs` on_http2_header_lines…",
         },
         Row {
             what: "frames of a header list of HTTP/2 (more where the header section may have more than 80 KiB)",
@@ -82,6 +82,13 @@ pub const CALLERS: Section = Section {
             setting: "`Mesh.spec.proxy.clientIdleTimeout`",
             beyond: "closed, at up to a quarter later",
             test: "`tests/limits.rs` only_a_connection_that_does_nothing…",
+        },
+        Row {
+            what: "time to acknowledge that a connection of HTTP/2 is to end, once no stream is open",
+            number: "{-proxy/http/server2 FAREWELL}",
+            setting: "–",
+            beyond: "closed, with GOAWAY",
+            test: "`tests/farewell.rs`",
         },
         Row {
             what: "silence of an answer to a client of HTTP/1 that has closed its half",

@@ -73,11 +73,11 @@ pub const ENDPOINTS: Section = Section {
             test: "`tests/e2e/changes.rs` another_service_account…",
         },
         Row {
-            what: "wait for an application's HTTP/2 settings before a switch of protocols",
+            what: "wait for a peer's HTTP/2 settings before a switch of protocols; before the second stream of its first connection",
             number: "{-proxy/pool/h2 SETTINGS}",
             setting: "–",
-            beyond: "it is asked over HTTP/1.1",
-            test: "`tests/upgrades.rs` an_application_that_does_not_offer…",
+            beyond: "it is asked over HTTP/1.1; it gets them",
+            test: "`tests/upgrades.rs` an_application_that_does_not_offer…, `pool/allowed.rs` one_goes_ahead…",
         },
         Row {
             what: "time of a request, with its retries",
@@ -179,10 +179,10 @@ pub const ENDPOINTS: Section = Section {
         },
         Row {
             what: "streams on one connection of requests; while no other can be opened to the only endpoint",
-            number: "{-proxy/pool/h2 STREAMS}; {-proxy/pool/h2 SHARED}",
+            number: "{-proxy/pool/h2 STREAMS}, or what its peer allows; {-proxy/pool/h2 SHARED}",
             setting: "–",
-            beyond: "another connection, while `maxConnections` allows",
-            test: "`pooling.rs` a_connection_that_cannot…",
+            beyond: "another connection, while `maxConnections` allows; then they wait in line (`pending`)",
+            test: "`tests/allowed.rs`, `pooling.rs` a_connection_that_cannot…",
         },
         Row {
             what: "streams on one connection of bytes",

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use byrnie_decide::Failure;
 use byrnie_plan::{AppProtocol, Dialect, Hop};
-use http::header::{CONNECTION, COOKIE, HOST, HeaderValue, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Response, Uri, Version, request};
+use http::{Method, Response, Uri, Version, request};
 
 use crate::config::{Cluster, Endpoint, Rule};
 use crate::error::{Kind, ProxyError};
@@ -106,7 +106,6 @@ fn shape1(outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), Prox
         // A client of HTTP/1.0 need not say one, a request of HTTP/1.1 must: as on HTTP/2.
         headers.insert(HOST, own_host(outgoing)?);
     }
-    join_cookies(headers);
     if is_connect(outgoing.upgrade) {
         let host = headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
         let host = host.filter(|host| host.port().is_some());
@@ -124,19 +123,6 @@ fn shape1(outgoing: &Outgoing<'_>, head: &mut request::Parts) -> Result<(), Prox
         }
     }
     Ok(())
-}
-
-/// HTTP/2 may have a cookie in crumbs, HTTP/1 has it in one line (RFC 9113 section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut crumbs = headers.get_all(COOKIE).iter();
-    if crumbs.next().is_none() || crumbs.next().is_none() {
-        return;
-    }
-    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    // Values that were joined by two allowed bytes are a value.
-    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        headers.insert(COOKIE, whole);
-    }
 }
 
 /// Whom a request is for that names no host.

@@ -158,8 +158,7 @@ const FOR_HEADS_ONLY: [HeaderName; 11] = [
     header::TRAILER,
 ];
 
-/// The token of an HTTP/1 upgrade that may be passed on: one token, not `h2c` (which would let a client smuggle
-/// requests past the proxy), and `Connection` must name `upgrade`.
+/// The token of an HTTP/1 upgrade that may be passed on ([`is_switch`]); `Connection` must name `upgrade`.
 pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
     if version != Version::HTTP_11 {
         return None;
@@ -171,7 +170,14 @@ pub fn upgrade_token(version: Version, headers: &HeaderMap) -> Option<HeaderValu
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
-    (named && is_protocol(text) && !text.eq_ignore_ascii_case("h2c")).then(|| token.clone())
+    (named && is_switch(text)).then(|| token.clone())
+}
+
+/// Whether a text names one protocol that a client may switch to. HTTP itself is none: what is said in it would get
+/// past the proxy.
+pub fn is_switch(text: &str) -> bool {
+    let name = text.split_once('/').map_or(text, |(name, _)| name);
+    is_protocol(text) && !["h2", "h2c", "http"].iter().any(|http| name.eq_ignore_ascii_case(http))
 }
 
 /// Whether a text names one protocol, with or without its version (RFC 9110 section 7.8).
@@ -274,6 +280,10 @@ mod tests {
             (&[("connection", "Upgrade"), ("upgrade", "websocket")][..], true),
             (&[("connection", "keep-alive, Upgrade"), ("upgrade", "acme/2")][..], true),
             (&[("connection", "Upgrade"), ("upgrade", "h2c")][..], false),
+            (&[("connection", "Upgrade"), ("upgrade", "H2C/1")][..], false),
+            (&[("connection", "Upgrade"), ("upgrade", "h2")][..], false),
+            (&[("connection", "Upgrade"), ("upgrade", "HTTP/2.0")][..], false),
+            (&[("connection", "Upgrade"), ("upgrade", "h2d")][..], true),
             (&[("connection", "Upgrade"), ("upgrade", "websocket, h2c")][..], false),
             (&[("connection", "Upgrade"), ("upgrade", ":connect")][..], false),
             (&[("connection", "Upgrade"), ("upgrade", "a/b/c")][..], false),

@@ -10,6 +10,7 @@ pub mod noting;
 mod server1;
 mod server2;
 pub mod strict;
+pub mod strict2;
 pub mod trailing;
 pub mod upgrade;
 

@@ -1,6 +1,6 @@
 //! HTTP/2 from clients and from peers' proxies, on h2 directly: each stream is a task.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -9,18 +9,19 @@ use std::time::Duration;
 use byrnie_plan::MeshSettings;
 use bytes::Bytes;
 use h2::ext::Protocol;
-use h2::server::SendResponse;
+use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Sleep;
 
 use super::body::{Body, BodyError, H2Body, Sends, send_body};
 use super::expect::Gate;
-use super::headers::{has_odd_space, is_protocol};
+use super::headers::{is_protocol, is_switch};
 use super::lists::{self, Bounds, Lists};
 use super::upgrade::{BYRNIE_UPGRADE, CONNECT, is_connect};
-use super::{Message, answer, hints, idle, to_connect};
+use super::{Message, answer, hints, idle, strict2, to_connect};
 use crate::budget::Held;
 use crate::error::{Kind, ProxyError};
 use crate::front::{Entrance, Front};
@@ -42,6 +43,10 @@ const RESETS: usize = 20;
 const PEER_RESETS: usize = RESETS * 100;
 /// Time for the preface and first settings.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long the other side may take to acknowledge that we leave. Until then the codec waits for requests that are on
+/// their way (RFC 9113 section 6.8); for a client that is asleep, or does not want to, it would wait for ever.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long the other side may take to close, once it was told that we leave.
 const LINGER: Duration = Duration::from_secs(1);
@@ -104,37 +109,61 @@ where
     let is_late = process.draining.is_cancelled();
     let drain = pin!(process.to_go_away());
     let mut drain = pin!(when_woken(drain));
-    let mut leaving = false;
+    let mut farewell: Option<Pin<Box<Sleep>>> = None;
+    let max_headers = settings.max_headers;
     loop {
         tokio::select! {
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
                     let is_full = worker.process.overload.is_draining() && front.entrance != Entrance::Mesh;
-                    if (is_late || is_full) && !leaving {
-                        leaving = true;
-                        connection.graceful_shutdown();
+                    if (is_late || is_full) && farewell.is_none() {
+                        farewell = Some(leave(&mut connection));
                     }
                     let list = lists::take(&large, || request.body().stream_id().as_u32());
                     let (worker, front) = (Rc::clone(worker), Rc::clone(front));
                     // Boxed: a runtime moves a task several times, and this one has thousands of bytes.
-                    let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond, list).await });
+                    let head = (list, max_headers);
+                    let serving = Box::pin(async move { serve_stream(&worker, &front, request, respond, head).await });
                     let process = Arc::clone(&process);
                     tokio::task::spawn_local(async move { process.survive(serving).await });
                 }
                 Some(Err(error)) => return tracing::debug!("HTTP/2 connection from {}: {error}", front.remote),
                 None => return,
             },
-            () = drain.as_mut(), if !leaving => {
-                leaving = true;
-                connection.graceful_shutdown();
-            }
+            () = drain.as_mut(), if farewell.is_none() => farewell = Some(leave(&mut connection)),
             // A peer's proxy closes its pooled connections itself; a client's are closed with notice.
-            () = idle.as_mut(), if !leaving && front.entrance != Entrance::Mesh => {
-                leaving = true;
-                connection.graceful_shutdown();
+            () = idle.as_mut(), if farewell.is_none() && front.entrance != Entrance::Mesh => {
+                farewell = Some(leave(&mut connection));
+            }
+            () = over(&mut farewell) => {
+                if !connection.has_streams() {
+                    break;
+                }
+                farewell = Some(Box::pin(tokio::time::sleep(FAREWELL)));
             }
         }
+    }
+    // What it asks meanwhile is above the last stream that this names: it knows that nobody has looked at it.
+    connection.abrupt_shutdown(Reason::NO_ERROR);
+    let end = std::future::poll_fn(|cx| connection.poll_closed(cx));
+    let _ = tokio::time::timeout(LINGER, end).await;
+}
+
+/// Tells the other side that nothing new is taken, and gives it time to hear that.
+fn leave<S>(connection: &mut Connection<S, Bytes>) -> Pin<Box<Sleep>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    connection.graceful_shutdown();
+    Box::pin(tokio::time::sleep(FAREWELL))
+}
+
+/// Returns when that time is over.
+async fn over(farewell: &mut Option<Pin<Box<Sleep>>>) {
+    match farewell {
+        Some(time) => time.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -155,9 +184,9 @@ async fn serve_stream(
     front: &Rc<Front>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    list: Option<Held>,
+    (list, max_headers): (Option<Held>, u32),
 ) {
-    if let Some(response) = refusal(worker, front, &request, list.as_ref()) {
+    if let Some(response) = refusal(worker, front, &request, list.as_ref(), max_headers) {
         if let Err(error) = send(respond, response).await {
             tracing::debug!("HTTP/2 stream from {}: {error}", front.remote);
         }
@@ -218,6 +247,7 @@ fn refusal(
     front: &Rc<Front>,
     request: &Request<RecvStream>,
     list: Option<&Held>,
+    max_headers: u32,
 ) -> Option<Response<Body>> {
     if list.is_some_and(|list| !list.fits()) {
         let error = ProxyError::unprocessed(Kind::Shed, "no room for a header list of this size");
@@ -235,20 +265,26 @@ fn refusal(
             let error = ProxyError::unprocessed(Kind::BadRequest, "the :protocol is no token");
             return Some(crate::outbound::refuse_request(worker, front, request, &error));
         }
+        (_, Some(protocol)) if !is_switch(protocol.as_str()) => {
+            let error = ProxyError::unprocessed(Kind::UpgradeRefused, "HTTP within HTTP");
+            return Some(crate::outbound::refuse_request(worker, front, request, &error));
+        }
         _ => {}
     }
     // A peer's proxy has looked at it already.
-    if front.entrance != Entrance::Mesh && has_odd_space(request.headers()) {
-        let error = ProxyError::unprocessed(Kind::BadRequest, "a header's value begins or ends with a space");
-        return Some(crate::outbound::refuse_request(worker, front, request, &error));
+    if front.entrance == Entrance::Mesh {
+        return None;
     }
-    if front.entrance != Entrance::Mesh
-        && !request.body().is_end_stream()
+    if !request.body().is_end_stream()
         && let Err(error) = Gate::wanted(request.headers())
     {
         return Some(crate::outbound::refuse_request(worker, front, request, &error));
     }
-    None
+    let error = strict2::judge(request, max_headers).err()?;
+    if error.kind == Kind::LargeHead {
+        worker.process.counters.limit_headers.inc();
+    }
+    Some(crate::outbound::refuse_request(worker, front, request, &error))
 }
 
 /// From a peer's proxy it never comes as such, and where requests name their service, tunnels are HTTP/1's.
@@ -260,6 +296,7 @@ fn allows_connect(worker: &Rc<Worker>, front: &Rc<Front>) -> bool {
 /// becomes an upgrade.
 fn message(front: &Front, request: Request<RecvStream>) -> Message {
     let (mut head, body) = request.into_parts();
+    strict2::join_cookies(&mut head.headers);
     if let Some(authority) = head.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
         && head.method != Method::CONNECT

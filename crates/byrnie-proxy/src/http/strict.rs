@@ -453,7 +453,7 @@ fn trim(mut value: &[u8]) -> &[u8] {
 }
 
 /// A length that everybody reads in the same way.
-fn content_length(value: &[u8]) -> Option<u64> {
+pub fn content_length(value: &[u8]) -> Option<u64> {
     match value {
         [b'0'] => Some(0),
         [b'1'..=b'9', ..] if value.len() <= 18 && value.iter().all(u8::is_ascii_digit) => {

@@ -135,7 +135,8 @@ impl Pool {
     }
 }
 
-/// Closes an idle connection when another worker's request waits for one: the limit is the process's.
+/// Closes an idle connection when another worker's request waits for one: the limit is the process's. Closes all when
+/// the endpoint is gone, or its identity: from then on none is kept.
 async fn yield_idle(pool: Weak<Pool>, endpoint: Arc<Endpoint>) {
     loop {
         let mut wanted = std::pin::pin!(endpoint.wanted.notified());
@@ -151,7 +152,15 @@ async fn yield_idle(pool: Weak<Pool>, endpoint: Arc<Endpoint>) {
             Some(_) => {}
             None => return,
         }
-        wanted.await;
+        tokio::select! {
+            () = wanted => {}
+            () = endpoint.gone.cancelled() => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.idle.borrow_mut().clear();
+                }
+                return;
+            }
+        }
     }
 }
 

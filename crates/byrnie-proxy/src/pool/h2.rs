@@ -22,6 +22,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
+use super::allowed::{Allowed, UNSAID, drive};
 use super::{Lease as AnyLease, SendFailure, reserve, retirement, wait_for_turn};
 use crate::config::{Cluster, Endpoint, Peer};
 use crate::error::{Kind, ProxyError};
@@ -29,10 +30,12 @@ use crate::hop::dial;
 use crate::http::Message;
 use crate::http::body::{Body, H2Body, Sends, send_body};
 use crate::http::expect::Gate;
-use crate::http::headers::{has_odd_space, strip_mesh_headers};
+use crate::http::headers::strip_mesh_headers;
+use crate::http::strict2::odd_fields;
 use crate::http::upgrade::{BYRNIE_UPGRADE, CONNECT};
 use crate::process::Gauged;
 use crate::tls::Alpn;
+use crate::woken::when_woken;
 use crate::worker::Worker;
 
 /// Streams on one connection before another one is opened (Envoy's own default is more than a connection bears well;
@@ -49,7 +52,8 @@ const SEND_BUFFER: usize = 256 * 1024;
 /// A connection that others wait for serves so long at least: opening another one for each request would be dear.
 const TENURE: Duration = Duration::from_millis(50);
 
-/// How long the settings of an application may be waited for, where a request depends on them.
+/// How long the settings of a peer may be waited for, where a request depends on them: what it offers, and whether it
+/// allows a second stream beside the first.
 const SETTINGS: Duration = Duration::from_millis(200);
 
 /// The place that a connection takes.
@@ -68,9 +72,13 @@ pub struct Pool {
     connections: RefCell<Vec<Rc<Connection>>>,
     /// The one that is being opened: everybody who needs it waits for it.
     dialing: RefCell<Option<Dialing>>,
-    /// This worker begins to open one.
-    begun: Notify,
-    /// Requests of this worker that wait for a place of another worker's connection.
+    /// This worker begins to open one, or what one allows is another number now.
+    moved: Notify,
+    /// A stream of this worker's connections has ended.
+    freed: Notify,
+    /// Streams that the peer allowed when it was heard last: what a new connection begins with.
+    allowed: Cell<usize>,
+    /// Requests of this worker that wait for a stream, or for a place of another worker's connection.
     waiting: Cell<u32>,
 }
 
@@ -79,6 +87,7 @@ type Dialing = Shared<LocalBoxFuture<'static, Result<Rc<Connection>, Rc<ProxyErr
 struct Connection {
     sender: RefCell<SendRequest<Bytes>>,
     streams: Cell<u32>,
+    allowed: Allowed,
     /// Whether it ever answered: a first request's death says more than a later one's.
     served: Cell<bool>,
     /// Closed, or told to go away: takes nothing new.
@@ -102,6 +111,9 @@ pub struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.connection.streams.set(self.connection.streams.get() - 1);
+        if self.pool.waiting.get() > 0 {
+            self.pool.freed.notify_one();
+        }
     }
 }
 
@@ -113,7 +125,9 @@ impl Pool {
             shown,
             connections: RefCell::default(),
             dialing: RefCell::default(),
-            begun: Notify::new(),
+            moved: Notify::new(),
+            freed: Notify::new(),
+            allowed: Cell::new(UNSAID),
             waiting: Cell::new(0),
         })
     }
@@ -123,29 +137,51 @@ impl Pool {
         self.endpoint.peer.waiting.load(Relaxed).saturating_sub(self.waiting.get())
     }
 
-    /// Waits until another worker has closed a connection, or this one opens one.
+    /// Waits until a connection was closed, or there is room on one of this worker's.
     async fn wait(&self, worker: &Worker, cluster: &Cluster) -> Result<(), ProxyError> {
         let peer = &self.endpoint.peer;
         self.waiting.set(self.waiting.get() + 1);
         let _waits = Waits(&self.waiting);
         let turn = async {
             tokio::select! {
-                () = self.begun.notified() => {}
+                () = self.moved.notified() => {}
+                () = self.freed.notified() => {}
                 () = peer.freed.notified() => {}
             }
         };
         wait_for_turn(worker, cluster, (&peer.waiting, &peer.wanted), turn).await
     }
 
-    /// The connection with the fewest streams, if there is one below `limit`.
-    fn least_loaded(self: &Rc<Self>, tls_generation: u64, limit: u32) -> Option<Lease> {
+    /// The connection with the fewest streams of those that will do.
+    fn least_loaded(
+        self: &Rc<Self>,
+        tls_generation: u64,
+        will_do: impl Fn(&Connection) -> bool,
+    ) -> Option<Lease> {
         let mut connections = self.connections.borrow_mut();
         // A new certificate or bundle: what was opened with the old one finishes what it has.
         connections.retain(|c| !c.leaving.get() && c.tls_generation == tls_generation);
-        let least = connections.iter().min_by_key(|c| c.streams.get()).filter(|c| c.streams.get() < limit)?;
-        least.streams.set(least.streams.get() + 1);
-        least.used.set(true);
-        Some(Lease { pool: Rc::clone(self), connection: Rc::clone(least) })
+        let least = connections.iter().filter(|c| will_do(c)).min_by_key(|c| c.streams.get())?;
+        Some(self.lease(least))
+    }
+
+    /// One more stream on this connection.
+    fn lease(self: &Rc<Self>, connection: &Rc<Connection>) -> Lease {
+        connection.streams.set(connection.streams.get() + 1);
+        connection.used.set(true);
+        Lease { pool: Rc::clone(self), connection: Rc::clone(connection) }
+    }
+
+    /// One whose peer has not said yet what it allows, and how long that is waited for.
+    fn settling(&self) -> Option<(Rc<Connection>, tokio::time::Instant)> {
+        let connections = self.connections.borrow();
+        connections.iter().find_map(|c| Some((Rc::clone(c), c.allowed.awaited(SETTINGS)?)))
+    }
+
+    /// Whether the peer allows nothing on a connection for now: then it is waited for, as for any other limit
+    /// (RFC 9113 section 6.5.2), on what is open. On more connections it would allow nothing either.
+    fn is_barred(&self) -> bool {
+        self.connections.borrow().iter().any(|connection| connection.allowed.is_nothing())
     }
 
     /// Lets go of connections that are closed, too old or idle for long: they close when they have no streams. `false`:
@@ -164,6 +200,12 @@ impl Pool {
 }
 
 impl Connection {
+    /// Whether it takes one more stream, of `limit` that are good for it.
+    fn has_room(&self, limit: u32) -> bool {
+        let streams = self.streams.get();
+        streams < limit && self.allowed.has_room(streams, SETTINGS)
+    }
+
     /// How long nothing was on it, as far as looks tell.
     fn idle(&self, now: Instant) -> Duration {
         let is_idle = self.streams.get() == 0 && !self.used.replace(false);
@@ -242,7 +284,7 @@ pub async fn acquire(
             Some(_) => worker.process.tls.load().as_ref().map_or(0, |tls| tls.generation),
             None => 0,
         };
-        if let Some(lease) = pool.least_loaded(generation, STREAMS) {
+        if let Some(lease) = pool.least_loaded(generation, |c| c.has_room(STREAMS)) {
             let mut sender = lease.connection.sender.borrow().clone();
             // Closed, or told to go away, since the last request.
             match std::future::poll_fn(|cx| sender.poll_ready(cx)).await {
@@ -251,16 +293,29 @@ pub async fn acquire(
             }
             continue;
         }
+        if let Some((connection, until)) = pool.settling() {
+            let _ = tokio::time::timeout_at(until, pool.moved.notified()).await;
+            if connection.leaving.get() {
+                // It says why.
+                return Ok(pool.lease(&connection));
+            }
+            continue;
+        }
+        if pool.is_barred()
+            && let Some(lease) = pool.least_loaded(generation, |_| true)
+        {
+            return Ok(lease);
+        }
         let waiting = pool.dialing.borrow().clone();
         let dialing = match waiting {
             Some(dialing) => dialing,
             None if reserve(cluster, &pool.endpoint.peer.connections) => {
                 begin(worker, cluster, pool, alpn, generation)
             }
-            // As many connections as allowed: share them beyond what is good.
-            None => match pool.least_loaded(generation, u32::MAX) {
+            // As many connections as allowed: share them beyond what is good, as far as the peer allows.
+            None => match pool.least_loaded(generation, |c| c.has_room(u32::MAX)) {
                 Some(lease) => return Ok(lease),
-                // Other workers have them all, and a connection cannot be shared between threads.
+                // They are full, or other workers have them all: a connection cannot be shared between threads.
                 None => {
                     pool.wait(worker, cluster).await?;
                     continue;
@@ -269,15 +324,13 @@ pub async fn acquire(
         };
         match dialing.await {
             // So many waited for it that it is full already.
-            Ok(connection) if connection.streams.get() >= STREAMS && !connection.leaving.get() => {}
-            Ok(connection) => {
-                connection.streams.set(connection.streams.get() + 1);
-                return Ok(Lease { pool: Rc::clone(pool), connection });
-            }
+            Ok(connection) if !connection.has_room(STREAMS) && !connection.leaving.get() => {}
+            Ok(connection) => return Ok(pool.lease(&connection)),
             Err(error) => {
                 // A peer that is too busy for a handshake still answers on what is open.
-                let alone = cluster.has_one_endpoint();
-                if let Some(lease) = pool.least_loaded(generation, SHARED).filter(|_| alone) {
+                if cluster.has_one_endpoint()
+                    && let Some(lease) = pool.least_loaded(generation, |c| c.streams.get() < SHARED)
+                {
                     return Ok(lease);
                 }
                 return Err(ProxyError {
@@ -317,7 +370,7 @@ fn begin(
     };
     let dialing = dialing.boxed_local().shared();
     *pool.dialing.borrow_mut() = Some(dialing.clone());
-    pool.begun.notify_waiters();
+    pool.moved.notify_waiters();
     // It goes on when who asked for it goes away: others may wait for it, too.
     tokio::task::spawn_local(dialing.clone().map(drop));
     dialing
@@ -366,6 +419,7 @@ where
         .initial_window_size(windows.stream)
         .initial_connection_window_size(windows.connection)
         .max_send_buffer_size(SEND_BUFFER)
+        .initial_max_send_streams(UNSAID)
         .enable_push(false);
     let (sender, driver) = builder.handshake::<_, Bytes>(stream).await.map_err(|error| {
         ProxyError::unprocessed(Kind::ConnectFailed, format!("{}: {error}", endpoint.plan.workload))
@@ -373,6 +427,7 @@ where
     let connection = Rc::new(Connection {
         sender: RefCell::new(sender),
         streams: Cell::new(0),
+        allowed: Allowed::new(place.pool.upgrade().map_or(UNSAID, |pool| pool.allowed.get())),
         served: Cell::new(false),
         leaving: Cell::new(false),
         tls_generation,
@@ -381,13 +436,19 @@ where
         retires: place.retires,
     });
     let watched = Rc::downgrade(&connection);
-    let address = endpoint.plan.address;
+    let endpoint = Arc::clone(endpoint);
     tokio::task::spawn_local(async move {
         let (Place { mut counted, pool, .. }, _promised) = (place, windows);
-        let mut driver = std::pin::pin!(driver);
+        let mut driver = std::pin::pin!(drive(driver, |allowed| heed(&watched, &pool, allowed)));
+        let until_unwanted = std::pin::pin!(async {
+            tokio::select! {
+                () = counted.until_wanted(&pool) => {}
+                () = endpoint.peer.gone.cancelled() => {}
+            }
+        });
         let ended = tokio::select! {
             ended = &mut driver => Some(ended),
-            () = counted.until_wanted(&pool) => None,
+            () = when_woken(until_unwanted) => None,
         };
         leave(&watched, &pool);
         let ended = match ended {
@@ -396,10 +457,21 @@ where
             None => driver.await,
         };
         if let Err(error) = ended {
-            tracing::debug!("HTTP/2 connection to {address}: {error}");
+            tracing::debug!("HTTP/2 connection to {}: {error}", endpoint.plan.address);
         }
     });
     Ok(connection)
+}
+
+/// The connection's peer allows so many streams from now on.
+fn heed(connection: &Weak<Connection>, pool: &Weak<Pool>, allowed: usize) {
+    if let Some(connection) = connection.upgrade() {
+        connection.allowed.hear(allowed);
+    }
+    if let Some(pool) = pool.upgrade() {
+        pool.allowed.set(allowed);
+        pool.moved.notify_waiters();
+    }
 }
 
 /// The connection takes nothing new.
@@ -408,6 +480,7 @@ fn leave(connection: &Weak<Connection>, pool: &Weak<Pool>) {
     connection.leaving.set(true);
     if let Some(pool) = pool.upgrade() {
         pool.connections.borrow_mut().retain(|known| !Rc::ptr_eq(known, &connection));
+        pool.moved.notify_waiters();
     }
 }
 
@@ -435,7 +508,7 @@ impl Lease {
     ) -> Result<(Response<Body>, AnyLease), SendFailure> {
         let (head, body) = message.take().ok_or_else(SendFailure::gone)?.into_parts();
         let gate = head.extensions.get::<Gate>().cloned();
-        let is_connect = head.method == Method::CONNECT;
+        let (is_connect, is_head) = (head.method == Method::CONNECT, head.method == Method::HEAD);
         let upgrade = is_connect || head.headers.contains_key(BYRNIE_UPGRADE);
         let end = body.is_finished() && !upgrade;
         let mut sender = self.connection.sender.borrow().clone();
@@ -462,13 +535,16 @@ impl Lease {
                 }
                 let length = response.headers().get(CONTENT_LENGTH);
                 let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-                let mut response = response.map(|body| match body.is_end_stream() {
+                let is_empty = is_head || matches!(response.status().as_u16(), 204 | 304);
+                let mut response = response.map(|body| match is_empty || body.is_end_stream() {
+                    // What an application sends where there is no body (RFC 9110 section 6.4.1) is nobody's: the
+                    // stream is reset.
                     true => Body::Empty,
                     false => Body::H2(H2Body::of_response(body, length, end)),
                 });
                 if !self.pool.endpoint.is_secured() {
-                    if has_odd_space(response.headers()) {
-                        return Err(self.malformed("a header's value begins or ends with a space"));
+                    if let Some(why) = odd_fields(response.headers()) {
+                        return Err(self.malformed(why));
                     }
                     // What proxies tell each other is not believed of an application.
                     strip_mesh_headers(response.headers_mut());

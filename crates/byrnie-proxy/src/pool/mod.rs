@@ -1,6 +1,7 @@
 //! Connections to endpoints, kept per worker: bounded, closed when idle, evicted when the endpoint or its identity
 //! goes.
 
+mod allowed;
 mod h1;
 mod h2;
 mod sending;

@@ -255,7 +255,7 @@ fn an_application_that_does_not_offer_it_is_asked_over_http1() {
 }
 
 /// A connection on which extended CONNECT is offered.
-async fn extended(address: SocketAddr) -> (h2::client::SendRequest<bytes::Bytes>, JoinHandle<()>) {
+pub(super) async fn extended(address: SocketAddr) -> (h2::client::SendRequest<bytes::Bytes>, JoinHandle<()>) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();
     let driven = tokio::task::spawn_local(async move { drop(connection.await) });
