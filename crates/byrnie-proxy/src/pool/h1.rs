@@ -115,9 +115,9 @@ impl Pool {
         None
     }
 
-    /// Closes what has been idle for long, or is too old, and half of what a burst has left that nobody needed since the
-    /// last look: each keeps the codec's buffers, 16 KiB, and 64 more after a large answer. (HAProxy purges its idle
-    /// connections in this way, at the same pace.) `false`: the pool itself can go.
+    /// Closes what has been idle for long, or is too old, and half of what a burst has left that nobody needed since
+    /// the last look: each keeps the codec's buffers, 16 KiB, and 64 more after a large answer. (HAProxy purges its
+    /// idle connections in this way, at the same pace.) `false`: the pool itself can go.
     pub fn sweep(&self, idle_timeout: Duration, now: Instant) -> bool {
         let gone = self.endpoint.gone.is_cancelled();
         let mut idle = self.idle.borrow_mut();
