@@ -44,7 +44,8 @@ impl Side {
 pub enum Kind {
     /// The request is malformed or could be read in two ways.
     BadRequest,
-    /// The request expects what nobody can promise: malformed in its own way, so its code is that of [`Self::BadRequest`].
+    /// The request expects what nobody can promise: malformed in its own way, so its code is that of
+    /// [`Self::BadRequest`].
     Expectation,
     /// The request's head is larger than allowed.
     LargeHead,

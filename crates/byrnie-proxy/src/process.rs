@@ -23,8 +23,8 @@ use crate::overload::Overload;
 use crate::tls::TlsState;
 use crate::transparent::Captured;
 
-/// How long those who have not heard yet that this process leaves may take to ask: one that is closed while its request
-/// is on its way would see it fail.
+/// How long those who have not heard yet that this process leaves may take to ask: one that is closed while its
+/// request is on its way would see it fail.
 pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a proxy is for.
@@ -79,8 +79,8 @@ pub struct Process {
     pub copies: AtomicUsize,
     /// Set before anything starts, where the workload's traffic is captured.
     pub captured: Option<Arc<Captured>>,
-    /// How often an ejection, or the probe of an ejected endpoint, has begun or ended: who keeps what ejections come to
-    /// compares it.
+    /// How often an ejection, or the probe of an ejected endpoint, has begun or ended: who keeps what ejections come
+    /// to compares it.
     pub ejections: AtomicU64,
     started: Instant,
     started_unix_ms: u64,
@@ -196,8 +196,8 @@ impl Process {
         }
     }
 
-    /// Returns when a connection that asks for nothing is to be closed because this process leaves. One that came since
-    /// it leaves has a moment of its own first: its request is on its way.
+    /// Returns when a connection that asks for nothing is to be closed because this process leaves. One that came
+    /// since it leaves has a moment of its own first: its request is on its way.
     pub fn parted(&self) -> impl Future<Output = ()> + '_ {
         // Boxed: connections that came before need no room for a clock.
         let own = self.draining.is_cancelled().then(|| Box::pin(tokio::time::sleep(FAREWELL)));
@@ -209,9 +209,9 @@ impl Process {
         }
     }
 
-    /// Returns when a connection of HTTP/2 is to be told that nothing new is taken on it because this process leaves. One
-    /// that came since is told with its first stream, or when it had its moment: told at once, its client might open
-    /// none, here or on the next one (RFC 9113 section 6.8).
+    /// Returns when a connection of HTTP/2 is to be told that nothing new is taken on it because this process leaves.
+    /// One that came since is told with its first stream, or when it had its moment: told at once, its client might
+    /// open none, here or on the next one (RFC 9113 section 6.8).
     pub async fn to_go_away(&self) {
         match self.draining.is_cancelled() {
             true => self.parted().await,

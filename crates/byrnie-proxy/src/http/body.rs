@@ -340,11 +340,12 @@ impl H2Body {
         Self { stream, data_done: false, left: None, may_be_reset: false }
     }
 
-    /// A response's body. `length`: what its head says of it. `is_asked`: the request was sent to its end with its head.
+    /// A response's body. `length`: what its head says of it. `is_asked`: the request was sent to its end with its
+    /// head.
     ///
-    /// A server that has answered and wants no more of a request resets the stream with NO_ERROR (RFC 9113 section 8.1).
-    /// h2 lets go of what it knew of the stream when that comes, so the end of the answer, right before it, is not seen.
-    /// Who has the whole request has no such reason: then the answer is cut off.
+    /// A server that has answered and wants no more of a request resets the stream with NO_ERROR (RFC 9113 section
+    /// 8.1). h2 lets go of what it knew of the stream when that comes, so the end of the answer, right before it, is
+    /// not seen. Who has the whole request has no such reason: then the answer is cut off.
     pub fn of_response(stream: RecvStream, length: Option<u64>, is_asked: bool) -> Self {
         Self { stream, data_done: false, left: length, may_be_reset: !is_asked }
     }
@@ -388,9 +389,8 @@ impl H2Body {
 /// Largest request body that is kept for another try (Linkerd's 64 KiB).
 pub const REPLAY_LIMIT_BYTES: usize = 64 * 1024;
 
-/// A request's body that several tries read one after the other. What was read is kept up to
-/// [`REPLAY_LIMIT_BYTES`], as long as the process has room for it; past that, or when the caller's side broke, there is
-/// no other try.
+/// A request's body that several tries read one after the other. What was read is kept up to [`REPLAY_LIMIT_BYTES`],
+/// as long as the process has room for it; past that, or when the caller's side broke, there is no other try.
 #[derive(Clone)]
 pub struct ReplayBody {
     shared: Rc<RefCell<Replay>>,

@@ -99,16 +99,16 @@ pub fn strip_but_hear_wish(headers: &mut HeaderMap) -> Option<HeaderValue> {
     wish
 }
 
-/// Whether only proxies of the mesh may write it: their own, and the one that tells an application who calls. However it
-/// is spelled.
+/// Whether only proxies of the mesh may write it: their own, and the one that tells an application who calls. However
+/// it is spelled.
 fn is_of_mesh(name: &HeaderName) -> bool {
     let name = name.as_str();
     begins_as(name, MESH_PREFIX)
         || (name.len() == CLIENT_CERT.as_str().len() && begins_as(name, CLIENT_CERT.as_str()))
 }
 
-/// Whether a name begins with this one, or with another spelling of it: CGI, and whoever names headers as it does (WSGI,
-/// PHP), reads `_` as `-`.
+/// Whether a name begins with this one, or with another spelling of it: CGI, and whoever names headers as it does
+/// (WSGI, PHP), reads `_` as `-`.
 pub fn begins_as(name: &str, start: &str) -> bool {
     let is_same = |(byte, other): (u8, u8)| byte == other || (byte == b'_' && other == b'-');
     name.len() >= start.len() && name.bytes().zip(start.bytes()).all(is_same)

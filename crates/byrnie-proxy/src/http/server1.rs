@@ -155,8 +155,8 @@ fn codec(settings: &MeshSettings) -> Builder {
     builder
 }
 
-/// Waits without a codec until the client says something, and where memory is little until there is room for it. False:
-/// the connection is to end.
+/// Waits without a codec until the client says something, and where memory is little until there is room for it.
+/// False: the connection is to end.
 async fn rest<S>(worker: &Rc<Worker>, front: &Rc<Front>, strict: &mut Noting<Prefixed<S>>) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -282,15 +282,15 @@ async fn exchange(worker: &Rc<Worker>, front: &Rc<Front>, mut request: Request<H
 }
 
 /// As which version it came from upstream says nothing about this connection; hyper would think so. Of an answer of
-/// HTTP/1.1 it says `keep-alive` to a client of HTTP/1.0 that asked for it, whatever else the answer says, and of one of
-/// HTTP/1.0 nothing: so that is one that ends the connection.
+/// HTTP/1.1 it says `keep-alive` to a client of HTTP/1.0 that asked for it, whatever else the answer says, and of one
+/// of HTTP/1.0 nothing: so that is one that ends the connection.
 fn fit(version: Version, response: &mut Response<Body>) {
     let is_last = version == Version::HTTP_10 && ends_connection(response);
     *response.version_mut() = if is_last { Version::HTTP_10 } else { Version::HTTP_11 };
 }
 
-/// Whether the connection ends with this answer to a client of HTTP/1.0: it says so, or only the end can tell where its
-/// body ends.
+/// Whether the connection ends with this answer to a client of HTTP/1.0: it says so, or only the end can tell where
+/// its body ends.
 fn ends_connection(response: &Response<Body>) -> bool {
     let headers = response.headers();
     headers.get(CONNECTION).is_some_and(|value| value == "close")

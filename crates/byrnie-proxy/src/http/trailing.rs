@@ -1,7 +1,8 @@
-//! Trailers of HTTP/1 on their way out. hyper 1.12 writes only those that `Trailer` in the head announces, and to clients
-//! only when the request has `TE: trailers`; all others it loses. Who sends a message need do neither (RFC 9110 sections
-//! 6.6.2 and 10.1.4), and who passes it on cannot make up for it: what trailers there are shows at the end. So the codec
-//! gets none at all: a body leaves them here, and the connection's stream writes them where the codec ends the message.
+//! Trailers of HTTP/1 on their way out. hyper 1.12 writes only those that `Trailer` in the head announces, and to
+//! clients only when the request has `TE: trailers`; all others it loses. Who sends a message need do neither (RFC
+//! 9110 sections 6.6.2 and 10.1.4), and who passes it on cannot make up for it: what trailers there are shows at the
+//! end. So the codec gets none at all: a body leaves them here, and the connection's stream writes them where the
+//! codec ends the message.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -106,8 +107,8 @@ impl Trailing {
 }
 
 impl Ends {
-    /// Finds the place of the new ones. hyper 1.12 writes at once when a body has ended, and offers all that it has: the
-    /// last of it is the end of this message, whatever the data may look like.
+    /// Finds the place of the new ones. hyper 1.12 writes at once when a body has ended, and offers all that it has:
+    /// the last of it is the end of this message, whatever the data may look like.
     fn place(&mut self, bufs: &[IoSlice<'_>]) {
         let lines = std::mem::take(&mut self.new);
         if lines.is_empty() {

@@ -171,7 +171,8 @@ fn what_only_the_mesh_says_does_not_come_from_outside() {
         let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
         for (road, address) in roads.each() {
             let words = "GET / HTTP/1.1\r\nhost: a\r\nbyrnie-hop: v=1;s=shop/other:80;p=1\r\nByrnie-Upgrade: x\r\n\
-                         byrnie-anything: 1\r\nbyrnie_hop: 1\r\nX_Forwarded-Client_Cert: URI=evil\r\nconnection: keep-alive, X-Mine, te\r\nx-mine: 1\r\nkeep-alive: 5\r\n\
+                         byrnie-anything: 1\r\nbyrnie_hop: 1\r\nX_Forwarded-Client_Cert: URI=evil\r\n\
+                         connection: keep-alive, X-Mine, te\r\nx-mine: 1\r\nkeep-alive: 5\r\n\
                          te: gzip, trailers\r\nproxy-connection: a\r\nproxy-authorization: b\r\nupgrade: h2c\r\n\
                          http2-settings: AAMAAABkAAQAAP__\r\nx-stays: 1\r\n\r\n";
             let text = ask(address, words).await.text();
