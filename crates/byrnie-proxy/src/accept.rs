@@ -221,7 +221,7 @@ pub struct Door {
 /// There is a task of this for each service that the workload calls: what is seldom needed is boxed.
 pub async fn accept(door: Rc<Door>) {
     let mut stopped = pin!(door.stop.cancelled());
-    let (mut accepted_in_a_row, mut accepted_late) = (0, 0);
+    let (mut accepted_in_a_row, mut accepted_late, mut looked_twice) = (0, 0, false);
     loop {
         // Who is in the backlog has got through already, and would be reset: some of them are taken yet.
         let next = |context: &mut Context<'_>| {
@@ -231,6 +231,11 @@ pub async fn accept(door: Rc<Door>) {
                 return Poll::Ready(None);
             }
             match door.listener.poll_accept(context).map(Some) {
+                // Nobody is there; or it was not looked at, because this task has had its share of the turn.
+                Poll::Pending if is_over && !std::mem::replace(&mut looked_twice, true) => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
                 Poll::Pending if is_over => Poll::Ready(None),
                 polled => polled,
             }

@@ -84,8 +84,8 @@ pub const CALLERS: Section = Section {
             test: "`tests/limits.rs` only_a_connection_that_does_nothing…",
         },
         Row {
-            what: "time to acknowledge that a connection of HTTP/2 is to end, once no stream is open",
-            number: "{-proxy/http/server2 FAREWELL}",
+            what: "time to acknowledge that a connection of HTTP/2 is to end, once no stream is open; to read what was said last",
+            number: "{-proxy/http/server2 FAREWELL}; {-proxy/http/server2 FLUSH}",
             setting: "–",
             beyond: "closed, with GOAWAY",
             test: "`tests/farewell.rs`",

@@ -111,7 +111,10 @@ fn is_of_mesh(name: &HeaderName) -> bool {
 /// (WSGI, PHP), reads `_` as `-`.
 pub fn begins_as(name: &str, start: &str) -> bool {
     let is_same = |(byte, other): (u8, u8)| byte == other || (byte == b'_' && other == b'-');
-    name.len() >= start.len() && name.bytes().zip(start.bytes()).all(is_same)
+    // Most names differ in their first byte.
+    name.as_bytes().first() == start.as_bytes().first()
+        && name.len() >= start.len()
+        && name.bytes().zip(start.bytes()).all(is_same)
 }
 
 /// Removes every header that only proxies of the mesh may write.
@@ -125,22 +128,24 @@ pub fn strip_mesh_headers(headers: &mut HeaderMap) {
 }
 
 /// Removes from trailers what no sender may put there (RFC 9110 section 6.5.1: framing, routing, authentication), what
-/// belongs to one connection, and what a head is cleared of as well: an application may merge the two. A value that
-/// HTTP/1 would read otherwise goes, too.
+/// belongs to one connection, and what a head is cleared of as well: an application may merge the two. Values lose the
+/// spaces around them, as HTTP/1 would read them: a `grpc-message` may end with one.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
-    let is_odd = |name: &HeaderName| {
+    let is_odd = |name: &&HeaderName| {
         is_hop_by_hop(name)
             || is_of_mesh(name)
             || FOR_HEADS_ONLY.contains(name)
-            || name.as_str().starts_with("x-forwarded-")
+            || begins_as(name.as_str(), "x-forwarded-")
     };
-    let odd: Vec<HeaderName> = trailers
-        .iter()
-        .filter(|(name, value)| is_odd(name) || is_padded(value))
-        .map(|(name, _)| name.clone())
-        .collect();
+    let odd: Vec<HeaderName> = trailers.keys().filter(is_odd).cloned().collect();
     for name in odd {
         trailers.remove(name);
+    }
+    for value in trailers.values_mut().filter(|value| is_padded(value)) {
+        // A part of a value that leaves nothing out but spaces is one.
+        if let Ok(trimmed) = HeaderValue::from_bytes(value.as_bytes().trim_ascii()) {
+            *value = trimmed;
+        }
     }
 }
 
@@ -259,6 +264,13 @@ mod tests {
         headers.append(CONNECTION, HeaderValue::from_bytes(b"\xfe\t,\tx-other").unwrap());
         strip_hop_by_hop(&mut headers);
         assert_eq!(headers, map(&[("x-kept", "3"), ("te", "trailers")]));
+    }
+
+    #[test]
+    fn values_of_trailers_lose_the_spaces_around_them() {
+        let mut trailers = map(&[("grpc-message", "failed: "), ("host", "a"), ("x-forwarded_for", "b")]);
+        strip_trailers(&mut trailers);
+        assert_eq!(trailers, map(&[("grpc-message", "failed:")]));
     }
 
     #[test]

@@ -48,6 +48,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// their way (RFC 9113 section 6.8); for a client that is asleep, or does not want to, it would wait for ever.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long a client may take to read the last of what was said to it, when all its streams are done.
+const FLUSH: Duration = Duration::from_secs(30);
+
 /// How long the other side may take to close, once it was told that we leave.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -146,8 +149,9 @@ where
     }
     // What it asks meanwhile is above the last stream that this names: it knows that nobody has looked at it.
     connection.abrupt_shutdown(Reason::NO_ERROR);
+    // What was said last may still be on its way to a client that reads slowly.
     let end = std::future::poll_fn(|cx| connection.poll_closed(cx));
-    let _ = tokio::time::timeout(LINGER, end).await;
+    let _ = tokio::time::timeout(FLUSH, end).await;
 }
 
 /// Tells the other side that nothing new is taken, and gives it time to hear that.

@@ -234,12 +234,22 @@ async fn connect(worker: &Rc<Worker>, cluster: &Cluster, pool: &Rc<Pool>) -> Res
     Ok(Lease { pool: Rc::clone(pool), connection: Box::new(connection), reused: false })
 }
 
-/// The codec leaves out the body of a GET or HEAD whose length is not known, as if it were none, unless its framing is
-/// named.
+/// Names what the codec leaves out: the framing of a GET's or HEAD's body whose length is not known, without which it
+/// leaves out the body as well; and that a method which has a body comes without one, which HTTP/2 need not say and
+/// some applications insist on (RFC 9110 section 8.6).
 fn name_framing(request: &mut Request<Body>) {
-    let is_odd = matches!(*request.method(), Method::GET | Method::HEAD) && !request.body().is_end_stream();
-    let has_length = || request.headers().contains_key(CONTENT_LENGTH);
-    if is_odd && !has_length() && request.body().size_hint().exact().is_none() {
+    let is_empty = request.body().is_end_stream();
+    let is_odd = match *request.method() {
+        Method::GET | Method::HEAD => !is_empty,
+        Method::POST | Method::PUT | Method::PATCH => is_empty,
+        _ => false,
+    };
+    if !is_odd || request.headers().contains_key(CONTENT_LENGTH) {
+        return;
+    }
+    if is_empty {
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    } else if request.body().size_hint().exact().is_none() {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -78,8 +78,10 @@ pub struct Pool {
     freed: Notify,
     /// Streams that the peer allowed when it was heard last: what a new connection begins with.
     allowed: Cell<usize>,
-    /// Requests of this worker that wait for a stream, or for a place of another worker's connection.
+    /// Requests of this worker that wait for a place of another worker's connection.
     waiting: Cell<u32>,
+    /// Those that wait for a stream on one of its own.
+    crowded: Cell<u32>,
 }
 
 type Dialing = Shared<LocalBoxFuture<'static, Result<Rc<Connection>, Rc<ProxyError>>>>;
@@ -111,7 +113,7 @@ pub struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.connection.streams.set(self.connection.streams.get() - 1);
-        if self.pool.waiting.get() > 0 {
+        if self.pool.crowded.get() > 0 {
             self.pool.freed.notify_one();
         }
     }
@@ -129,6 +131,7 @@ impl Pool {
             freed: Notify::new(),
             allowed: Cell::new(UNSAID),
             waiting: Cell::new(0),
+            crowded: Cell::new(0),
         })
     }
 
@@ -137,11 +140,19 @@ impl Pool {
         self.endpoint.peer.waiting.load(Relaxed).saturating_sub(self.waiting.get())
     }
 
-    /// Waits until a connection was closed, or there is room on one of this worker's.
+    /// Waits until there is room on one of this worker's connections, or where it has none, until another worker gives
+    /// up one of its own. Who has one does not ask for that: full for a moment it would cost the others theirs, whose
+    /// places come back only with the last stream on them.
     async fn wait(&self, worker: &Worker, cluster: &Cluster) -> Result<(), ProxyError> {
         let peer = &self.endpoint.peer;
-        self.waiting.set(self.waiting.get() + 1);
-        let _waits = Waits(&self.waiting);
+        let (none, nobody) = (AtomicU32::new(0), Notify::new());
+        let has_one = self.connections.borrow().iter().any(|connection| !connection.leaving.get());
+        let (waiting, queue) = match has_one {
+            true => (&self.crowded, (&none, &nobody)),
+            false => (&self.waiting, (&peer.waiting, &peer.wanted)),
+        };
+        waiting.set(waiting.get() + 1);
+        let _waits = Waits(waiting);
         let turn = async {
             tokio::select! {
                 () = self.moved.notified() => {}
@@ -149,7 +160,7 @@ impl Pool {
                 () = peer.freed.notified() => {}
             }
         };
-        wait_for_turn(worker, cluster, (&peer.waiting, &peer.wanted), turn).await
+        wait_for_turn(worker, cluster, queue, turn).await
     }
 
     /// The connection with the fewest streams of those that will do.
@@ -295,8 +306,9 @@ pub async fn acquire(
         }
         if let Some((connection, until)) = pool.settling() {
             let _ = tokio::time::timeout_at(until, pool.moved.notified()).await;
-            if connection.leaving.get() {
-                // It says why.
+            let mut sender = connection.sender.borrow().clone();
+            if connection.leaving.get() && std::future::poll_fn(|cx| sender.poll_ready(cx)).await.is_err() {
+                // It is closed, and says why.
                 return Ok(pool.lease(&connection));
             }
             continue;

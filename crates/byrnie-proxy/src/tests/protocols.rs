@@ -297,3 +297,22 @@ fn crumbs_of_a_cookie_are_one_line_for_http1() {
         }
     });
 }
+
+#[test]
+fn a_post_without_a_body_says_so_to_an_application_of_http1() {
+    run(async {
+        let roads = Roads::new(origin(as_seen).await, AppProtocol::Http1).await;
+        for (road, address) in roads.each() {
+            for (method, says) in
+                [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false)]
+            {
+                let request =
+                    Request::builder().method(method).uri("http://web.shop/").body(nothing()).unwrap();
+                let seen = Client2::to(address).await.ask(request).await.text();
+                assert_eq!(seen.contains("\ncontent-length: 0\n"), says, "{road}: {seen}");
+                let seen = ask(address, format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n")).await.text();
+                assert_eq!(seen.contains("\ncontent-length: 0\n"), says, "{road}: {seen}");
+            }
+        }
+    });
+}
