@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use byrnie_plan::{AppProtocol, MeshSettings, TrafficSettings};
@@ -12,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::client::{Client, get};
 use super::kit::pair;
+use super::lifecycle::workers;
 use super::limits::{direct2, gated, limits, with};
 use crate::tcp::tests::mesh::{application, run, until, web};
 
@@ -207,5 +209,37 @@ fn proxies_heed_each_others_limits() {
         for client in &mut clients {
             assert_eq!(client.answer().await.text(), "ok");
         }
+    });
+}
+
+#[test]
+fn a_worker_that_is_full_for_a_moment_does_not_cost_the_other_its_connection() {
+    run(async {
+        let (origin, app) = Origin::allowing(1).await;
+        let (worker, _) = direct2(limits(2, 100, 100), app).await;
+        let process = Arc::clone(&worker.process);
+        let (workers, address) = workers(&process, 2);
+        let mut clients = [asking(address).await, asking(address).await];
+        until("each worker has its connection", || origin.asked().len() == 2).await;
+        let mut third = asking(address).await;
+        // Much longer than a connection is kept that others wait for.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        origin.answer(0);
+        origin.answer(1);
+        for client in &mut clients {
+            assert_eq!(client.answer().await.status, 200);
+        }
+        until("the third has its turn", || origin.asked().len() == 3).await;
+        origin.answer(2);
+        assert_eq!(third.answer().await.status, 200);
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.say(get("/")).await;
+            until("it is asked", || origin.asked().len() == 4 + index).await;
+            origin.answer(3 + index);
+            assert_eq!(client.answer().await.status, 200);
+        }
+        assert_eq!(origin.connections(), 2, "none was given up");
+        process.closing.cancel();
+        tokio::task::spawn_blocking(|| workers.join()).await.unwrap();
     });
 }

@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::tcp::tests::mesh::{application, run, until, web};
 
 /// Real worker threads that accept for the service `web`.
-fn workers(process: &Arc<Process>, count: usize) -> (Workers, std::net::SocketAddr) {
+pub(super) fn workers(process: &Arc<Process>, count: usize) -> (Workers, std::net::SocketAddr) {
     let workers = Workers::start(process, count).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
